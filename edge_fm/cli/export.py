@@ -1,0 +1,260 @@
+"""Commands about exported files: export, verify, inspect."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_fm.cli import terminal
+
+if TYPE_CHECKING:
+    from edge_fm_exporters import ExportData, ExportResult
+    from edge_fm_runtime.passport import Passport
+
+BAD_ANSWER = 1
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="A bundled model's name or an .onnx file.", metavar="MODEL", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("export")(export)
+    app.command("verify")(verify)
+    app.command("inspect")(inspect)
+
+
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="A run folder, or a .keras or .h5 file.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.", show_default=False)],
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise, if the accuracy holds.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="What to calibrate on (training part) and to measure on (test part).",
+            show_default="what the run was trained on",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration", help="Another data set to calibrate on.", show_default="the same as --data"
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="A,B,... or a file with one a line.", show_default="from the run or the data"
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            "--scale",
+            help="Pixels in training: unit ([0, 1]) or raw ([0, 255]).",
+            show_default="from the run",
+        ),
+    ] = None,
+    max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose.")] = 0.003,
+) -> None:
+    """Turn a trained model into one self-describing .onnx file, verified against its source.
+
+    Example: edge-fm export runs/cnn --int8 -o fashion.onnx
+    """
+    from edge_fm_exporters import ExportRequest
+    from edge_fm_exporters import export as write
+
+    chosen = _Source.of(source, data, labels, scale)
+    pictures = _pictures(chosen.data, calibration)
+    request = ExportRequest(chosen.model, out, chosen.labels, chosen.scale, int8, max_drop)
+    result = write(request, pictures)
+    _say_result(out, result)
+    if result.kept_fp32:
+        terminal.note(
+            f"int8 was not used ({result.kept_fp32}); the float32 file was written. --max-drop sets the limit"
+        )
+        raise typer.Exit(BAD_ANSWER)
+
+
+def verify(model: ModelArgument) -> None:
+    """Replay a model's golden inputs on this device; exit code 1 if they differ.
+
+    Example: edge-fm verify fashion.onnx
+    """
+    from edge_fm_runtime.classifier import Classifier
+    from edge_fm_runtime.replay import replay
+
+    results = replay(Classifier.load(model))
+    rows = [
+        [
+            str(r.index + 1),
+            r.expected_label,
+            r.label,
+            "-" if r.tensor_difference is None else str(r.tensor_difference),
+            f"{r.probability_difference:.1e}",
+            f"{r.stage} differs" if r.stage else "same",
+        ]
+        for r in results
+    ]
+    terminal.table(
+        ["#", "exported", "here", "grey levels ", "probability ", "result"], rows, f"golden inputs of {model}"
+    )
+    different = [r for r in results if r.stage]
+    if different:
+        stages = ", ".join(sorted({r.stage for r in different}))
+        terminal.note(f"{len(different)} of {len(results)} golden inputs differ here: {stages}")
+        raise typer.Exit(BAD_ANSWER)
+    terminal.say(f"all {len(results)} golden inputs are answered as where the model was exported")
+
+
+def inspect(
+    model: ModelArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the passport as JSON.")] = False,
+) -> None:
+    """Show what a model file says about itself.
+
+    Example: edge-fm inspect fashion
+    """
+    from edge_fm_runtime.classifier import read_model, read_passport
+    from edge_fm_runtime.errors import ModelError
+
+    data = read_model(model)
+    passport = read_passport(data)
+    if passport is None:
+        raise ModelError(f"{model} has no passport: export it from its source with 'edge-fm export'")
+    if as_json:
+        terminal.say(
+            json.dumps(
+                {"size_bytes": len(data), **json.loads(passport.to_json())}, indent=2, ensure_ascii=False
+            )
+        )
+        return
+    terminal.table(["part", "says"], _passport_rows(passport, len(data)), f"passport of {model}")
+
+
+def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
+    recipe, decision = passport.preprocess, passport.decision
+    rows = [
+        ["labels", ", ".join(passport.labels)],
+        [
+            "input",
+            f"{' x '.join(map(str, passport.input.shape))} {passport.input.dtype} {passport.input.layout}",
+        ],
+        ["preprocess", ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())],
+        [
+            "decision",
+            f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}",
+        ],
+        [
+            "precision",
+            ", ".join([passport.precision.kind, *(f"{k} {v}" for k, v in passport.precision.settings)]),
+        ],
+    ]
+    for evidence in passport.evidence:
+        if evidence.accuracy is not None:
+            rows.append(["accuracy", f"{evidence.accuracy:.4f} (source {evidence.source_accuracy:.4f})"])
+        rows += [
+            ["label agreement", f"{evidence.label_agreement:.2%}"],
+            ["probabilities", f"differ by at most {evidence.max_probability_difference:.1e}"],
+            ["measured on", f"{evidence.images:,} images of {evidence.data} ({evidence.split})"],
+        ]
+    provenance = passport.provenance
+    return [
+        *rows,
+        ["golden inputs", str(len(passport.golden))],
+        ["source", f"{provenance.source}, sha256 {provenance.source_sha256[:16]}"],
+        ["data", f"{provenance.data}, {provenance.licence}"],
+        [
+            "made",
+            f"{provenance.created} with {', '.join(f'{name} {version}' for name, version in provenance.tools)}",
+        ],
+        ["size", f"{size_bytes:,} bytes"],
+    ]
+
+
+def _say_result(out: Path, result: "ExportResult") -> None:
+    from edge_fm_exporters.pipeline import evidence_line
+
+    kind = result.passport.precision.kind
+    terminal.say(f"{out}: {kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})")
+    for evidence in result.passport.evidence:
+        terminal.say(evidence_line(evidence))
+    terminal.say(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
+
+
+class _Source:
+    """What is known about the model to export: from its run folder, from the data, from the options."""
+
+    def __init__(self, model: Path, labels: tuple[str, ...], scale: str, data: str | None) -> None:
+        from edge_fm_exporters.source import Scale
+
+        self.model, self.labels, self.data = model, labels, data
+        self.scale = Scale(scale)
+
+    @classmethod
+    def of(cls, source: Path, data: str | None, labels: str | None, scale: str | None) -> "_Source":
+        from edge_fm import datasets, runs
+        from edge_fm_runtime.errors import ExportError
+
+        named = read_labels(labels) if labels is not None else None
+        if scale not in {None, "unit", "raw"}:
+            raise ExportError(f"--scale is {scale!r}, expected unit or raw")
+        if source.is_dir():
+            run = runs.Run.load(source)
+            return cls(source / runs.MODEL, named or run.class_names, scale or run.scale, data or run.data)
+        if named is None and data is not None:
+            named = datasets.load(data).class_names
+        if named is None:
+            raise ExportError(
+                f"{source} does not say what its outputs mean: give --labels A,B,... or --data DATA"
+            )
+        if scale is None:
+            raise ExportError(
+                f"{source} does not say what its pixels were in training: give --scale unit for [0, 1] "
+                "or --scale raw for [0, 255]"
+            )
+        return cls(source, named, scale, data)
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Return the labels that `--labels` names: A,B,... or a file with one on each line.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    from edge_fm_runtime.errors import DataError
+
+    path = Path(text)
+    try:
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return tuple(line.strip() for line in lines if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read as labels ({error}): give a text file with one label on each line"
+        ) from error
+    return tuple(label.strip() for label in text.split(","))
+
+
+def _pictures(data: str | None, calibration: str | None) -> "ExportData | None":
+    if data is None:
+        return None
+    from edge_fm import datasets
+    from edge_fm_exporters import ExportData
+    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
+    from edge_fm_exporters.verify import Pictures
+
+    dataset = datasets.load(data)
+    ranges = datasets.load(calibration) if calibration is not None else dataset
+    return ExportData(
+        dataset.name,
+        dataset.licence,
+        ranges.train.sample(CALIBRATION_IMAGES, seed=0).images,
+        Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
+    )

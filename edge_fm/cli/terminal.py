@@ -1,0 +1,91 @@
+"""What the commands print with: tables on standard output, progress and errors on standard error."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console  # for the checker only
+
+
+class Bar(Protocol):
+    """A progress bar."""
+
+    def __call__(self, done: float, total: float, text: str = "") -> None:
+        """Show that `done` of `total` is done."""
+        ...
+
+
+def say(text: str) -> None:
+    """Print a line on standard output at once."""
+    typer.echo(text)
+    typer.get_text_stream("stdout").flush()
+
+
+def note(text: str) -> None:
+    """Print a line on standard error, so that standard output stays what was asked for."""
+    typer.echo(text, err=True)
+
+
+def say_error(text: str) -> None:
+    """Print an error on standard error, in red on a terminal."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(text, err=True)
+
+
+def console() -> "Console":
+    """Return standard output as a rich console; piped, it is wide enough that nothing is cut."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=240)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table; columns whose name ends in a space are numbers and flush right."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column.strip(), justify="right" if column.endswith(" ") else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console().print(drawn)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Bar]:
+    """Show a bar with elapsed and remaining time on standard error; silent when it is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total, _text="": None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        task = bars.add_task(label, total=None, text="")
+
+        def advance(done: float, total: float, text: str = "") -> None:
+            bars.update(task, completed=done, total=total, text=text)
+
+        yield advance

@@ -1,0 +1,45 @@
+"""Import Keras and TensorFlow without the lines that they print about graphics cards that nobody asked for."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from edge_fm_runtime.errors import ExportError
+
+
+def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
+    """Return the `keras` module, its backend loaded.
+
+    Raises:
+        ExportError: the train extra is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with _without_native_stderr():
+            import keras
+
+            keras.backend.backend()
+    except ImportError:
+        raise ExportError(
+            "this needs Keras and TensorFlow, which are not installed: run pip install 'edge-fm[train]'"
+        ) from None
+    return keras
+
+
+@contextlib.contextmanager
+def _without_native_stderr() -> Iterator[None]:
+    """Send what C++ writes to standard error nowhere; the log level does not reach its first lines."""
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  # a device, not a path
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

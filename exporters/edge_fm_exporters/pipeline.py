@@ -1,0 +1,276 @@
+"""The way of a model: source -> graph -> (int8) -> verify -> passport -> file."""
+
+import datetime as dt
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters import graph, keras, quantize, verify
+from edge_fm_exporters.source import Scale, SourceModel
+from edge_fm_exporters.verify import Comparison, Pictures
+from edge_fm_runtime import onnxfile, preprocess
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import ExportError, ModelError, OutputError
+from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.passport import (
+    KEY,
+    Decision,
+    Evidence,
+    Golden,
+    Passport,
+    Precision,
+    PrecisionKind,
+    Preprocess,
+    Provenance,
+)
+from edge_fm_runtime.session import OnnxSession
+
+DEFAULT_OPSET = 17
+_DEFAULT_RECIPE = Preprocess()
+_GOLDEN_INPUTS = 8
+_NOISE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class ExportData:
+    """Pictures for an export.
+
+    Attributes:
+        name: of the data set.
+        licence: of the pictures.
+        calibration: (N, height, width, channels) uint8 from the training part, for int8.
+        test: what the file is measured on.
+    """
+
+    name: str
+    licence: str
+    calibration: NDArray[np.uint8]
+    test: Pictures
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and what a plain model file does not say about itself.
+
+    Attributes:
+        source: a `.keras` or `.h5` file.
+        output: the `.onnx` file to write.
+        labels: class names in output order.
+        scale: what the network's pixels were in training.
+        int8: whether to quantise.
+        max_drop: accuracy that int8 may lose, in [0, 1].
+        opset: of the ONNX operators.
+        preprocess: the recipe for the device.
+    """
+
+    source: Path
+    output: Path
+    labels: tuple[str, ...]
+    scale: Scale
+    int8: bool = False
+    max_drop: float = 0.003
+    opset: int = DEFAULT_OPSET
+    preprocess: Preprocess = _DEFAULT_RECIPE
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written.
+
+    Attributes:
+        passport: of the file.
+        size_bytes: of the file.
+        fp32_size_bytes: of the float32 file with the same passport.
+        kept_fp32: why int8 was asked for and not used; empty otherwise.
+    """
+
+    passport: Passport
+    size_bytes: int
+    fp32_size_bytes: int
+    kept_fp32: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A graph that could be the result."""
+
+    data: bytes
+    precision: Precision
+    comparison: Comparison
+
+
+def export(request: ExportRequest, data: ExportData | None) -> ExportResult:
+    """Convert, clean, quantise if asked, verify, stamp; the file appears only when all went well.
+
+    Raises:
+        ModelError: the source cannot be used, or the labels do not fit it.
+        ExportError: the conversion failed, or float32 does not answer as the source did.
+        OutputError: the file cannot be written.
+    """
+    _check_output(request.output)
+    source = keras.load(request.source)
+    _check_fits(request, source, data)
+    float_graph = graph.clean(source.convert(request.opset))
+    pictures = data.test if data is not None else _noise(source)
+    expected = source.predict(_scaled(pictures.images, request.scale))
+    fp32 = _candidate(
+        graph.with_uint8_input(float_graph, source.spec, request.scale.factor),
+        Precision(),
+        expected,
+        pictures,
+    )
+    lacking = verify.shortfall(PrecisionKind.FP32, fp32.comparison.evidence, request.max_drop)
+    if lacking:
+        raise ExportError(f"the float32 file does not answer as its source: {lacking}. Nothing was written")
+    chosen, kept_fp32 = fp32, ""
+    if request.int8 and data is not None:
+        int8 = _quantized(float_graph, source, request, data, expected)
+        kept_fp32 = verify.shortfall(PrecisionKind.INT8, int8.comparison.evidence, request.max_drop)
+        chosen = fp32 if kept_fp32 else int8
+    stamped, passport = _stamp(chosen, source, request, data, pictures)
+    Classifier.from_bytes(stamped)  # what the device would refuse is not written
+    write(request.output, stamped)
+    fp32_size = len(stamped) if chosen is fp32 else len(_stamp(fp32, source, request, data, pictures)[0])
+    return ExportResult(passport, len(stamped), fp32_size, kept_fp32)
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix != ".onnx":
+        raise OutputError(f"{path} does not end in .onnx")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OutputError(
+            f"the folder {path.parent} does not exist or cannot be written: choose another one with -o"
+        )
+
+
+def _check_fits(request: ExportRequest, source: SourceModel, data: ExportData | None) -> None:
+    if len(request.labels) != source.classes:
+        raise ModelError(
+            f"{request.source} has {source.classes} outputs and {len(request.labels)} labels were given "
+            f"({', '.join(request.labels)}): give one label for each output"
+        )
+    if data is None:
+        if request.int8:
+            raise ExportError(
+                "int8 needs pictures to calibrate on: give --data DATA, or export without --int8"
+            )
+        return
+    if data.test.images.shape[1:] != source.spec.shape:
+        raise ModelError(
+            f"{request.source} takes pictures of {source.spec.shape}, and {data.name} has {data.test.images.shape[1:]}"
+        )
+    if data.test.labels is not None and data.test.labels.max() >= source.classes:
+        raise ModelError(
+            f"{data.name} has {data.test.labels.max() + 1} classes, {request.source} {source.classes}"
+        )
+
+
+def _quantized(
+    float_graph: graph.ModelProto,
+    source: SourceModel,
+    request: ExportRequest,
+    data: ExportData,
+    expected: NDArray[np.float32],
+) -> _Candidate:
+    images = _scaled(data.calibration[: quantize.CALIBRATION_IMAGES], request.scale)
+    quantized = quantize.quantize(float_graph, images)
+    exact = graph.quantized_with_uint8_input(quantized, source.spec, request.scale.factor)
+    return _candidate(exact, Precision(PrecisionKind.INT8, quantize.SETTINGS), expected, data.test)
+
+
+def _candidate(
+    model: graph.ModelProto, precision: Precision, expected: NDArray[np.float32], pictures: Pictures
+) -> _Candidate:
+    data = model.SerializeToString()
+    return _Candidate(data, precision, verify.compare(expected, OnnxSession(data), pictures))
+
+
+def _scaled(images: NDArray[np.uint8], scale: Scale) -> NDArray[np.float32]:
+    if scale is Scale.UNIT:
+        return images.astype(np.float32) / np.float32(255)
+    return images.astype(np.float32)
+
+
+def _noise(source: SourceModel) -> Pictures:
+    """Without data, parity is still measured: on noise."""
+    images = np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, *source.spec.shape), np.uint8)
+    return Pictures("noise", "drawn", images, None)
+
+
+def _stamp(
+    candidate: _Candidate,
+    source: SourceModel,
+    request: ExportRequest,
+    data: ExportData | None,
+    pictures: Pictures,
+) -> tuple[bytes, Passport]:
+    passport = Passport(
+        labels=request.labels,
+        input=source.spec,
+        preprocess=request.preprocess,
+        decision=Decision(),
+        precision=candidate.precision,
+        evidence=(candidate.comparison.evidence,),
+        golden=_golden(candidate.comparison, pictures, source, request),
+        provenance=Provenance(
+            source=request.source.name,
+            source_sha256=hashlib.sha256(request.source.read_bytes()).hexdigest(),
+            tools=source.tools,
+            created=dt.datetime.now(dt.UTC).date().isoformat(),
+            data=data.name if data is not None else "unknown",
+            licence=data.licence if data is not None else "unknown",
+        ),
+    )
+    return onnxfile.with_metadata(candidate.data, {KEY: passport.to_json()}), passport
+
+
+def _golden(
+    comparison: Comparison, pictures: Pictures, source: SourceModel, request: ExportRequest
+) -> tuple[Golden, ...]:
+    """Choose inputs spread over the pictures, kept as a PNG file would hold them."""
+    chosen = np.linspace(0, len(pictures.images) - 1, _GOLDEN_INPUTS).astype(int)
+    golden = []
+    for index in chosen:
+        image = pictures.images[index]
+        pixels = image if source.spec.channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        encoded = cv2.imencode(".png", pixels)[1].tobytes()
+        tensor = preprocess.tensor_from_bytes(encoded, source.spec, request.preprocess)
+        stored = tensor.tobytes()
+        if stored == image.tobytes():
+            rows = comparison.source[index], comparison.own[index]
+        else:  # another polarity changes the tensor on its way
+            raise ExportError("golden inputs do not survive the preprocessing")
+        golden.append(Golden(encoded, stored, *(tuple(float(value) for value in row) for row in rows)))
+    return tuple(golden)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Put a file in place when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def evidence_line(evidence: Evidence) -> str:
+    """Return evidence as a sentence."""
+    accuracy = (
+        ""
+        if evidence.accuracy is None
+        else f"accuracy {evidence.accuracy:.4f} (source {evidence.source_accuracy:.4f}), "
+    )
+    return (
+        f"{accuracy}labels agree on {evidence.label_agreement:.2%}, largest probability difference "
+        f"{evidence.max_probability_difference:.2g}, on {evidence.images:,} images of {evidence.data} ({evidence.split})"
+    )

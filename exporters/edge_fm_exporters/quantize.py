@@ -1,0 +1,107 @@
+"""Static int8 quantisation: uint8 activations, int8 weights for each channel, quantise-dequantise pairs.
+
+The settings are the outcome of measurements (docs/decisions/0003-int8-recipe.md). Weights use seven of their
+eight bits: a processor without VNNI adds pairs of products in 16 bits, which would saturate, so that the same
+file would answer differently, and worse, than on one with VNNI or on ARM.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters.graph import ModelProto
+from edge_fm_runtime.session import INPUT
+
+CALIBRATION_IMAGES = 1000
+"""How many training images set the ranges of the activations."""
+
+SETTINGS = (
+    ("format", "QDQ"),
+    ("activations", "uint8"),
+    ("weights", "int8 in [-64, 64], per channel"),
+    ("logits", "float32"),
+    ("calibration", "MinMax"),
+    ("calibration_images", str(CALIBRATION_IMAGES)),
+)
+"""As the passport records them."""
+
+
+def quantize(model: ModelProto, images: NDArray[np.float32]) -> ModelProto:
+    """Return a QDQ int8 model.
+
+    Args:
+        model: float32, input `image`.
+        images: (N, height, width, channels) float32, scaled, from the training part.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
+        # The library logs a warning on the root logger for what was just done.
+        logging.disable(logging.WARNING)
+        try:
+            quant_pre_process(model, prepared)
+            quantization.quantize_static(
+                prepared,
+                quantized,
+                _Reader(images),
+                quant_format=quantization.QuantFormat.QDQ,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
+                op_types_to_quantize=[
+                    "Conv",
+                    "MatMul",
+                    "Gemm",
+                    "Add",
+                    "MaxPool",
+                    "AveragePool",
+                    "GlobalAveragePool",
+                    "Reshape",
+                    "Flatten",
+                    "Transpose",
+                    "Relu",
+                    "Clip",
+                    "Concat",
+                ],
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        return _with_float_logits(onnx.load(quantized))
+
+
+def _with_float_logits(model: ModelProto) -> ModelProto:
+    """Take the last quantise-dequantise pair away: 256 steps for all logits cost up to 0.25 points of accuracy."""
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    last = makers[graph.output[0].name]
+    dequantize = makers.get(last.input[0])
+    quantize_node = makers.get(dequantize.input[0]) if dequantize is not None else None
+    if (
+        last.op_type == "Softmax"
+        and dequantize is not None
+        and quantize_node is not None
+        and (quantize_node.op_type, dequantize.op_type) == ("QuantizeLinear", "DequantizeLinear")
+    ):
+        last.input[0] = quantize_node.input[0]
+        graph.node.remove(dequantize)
+        graph.node.remove(quantize_node)
+    return model
+
+
+class _Reader:
+    """Hand the calibration images to onnxruntime in batches."""
+
+    def __init__(self, images: NDArray[np.float32], batch: int = 100) -> None:
+        self._batches = iter([images[start : start + batch] for start in range(0, len(images), batch)])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}

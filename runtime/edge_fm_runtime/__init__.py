@@ -1,0 +1,56 @@
+"""The device side of edge-fm: passport, preprocessing, classifier, batch labelling, live view.
+
+Needs NumPy, onnxruntime and OpenCV. Never imports TensorFlow, Keras or the rest of edge-fm.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from edge_fm_runtime.errors import (
+    DataError,
+    EdgeFmError,
+    ExportError,
+    InputError,
+    ModelError,
+    OutputError,
+    SourceError,
+)
+from edge_fm_runtime.status import Status
+
+if TYPE_CHECKING:
+    from edge_fm_runtime.classifier import Classifier, Prediction
+    from edge_fm_runtime.guard import Limits
+    from edge_fm_runtime.passport import Passport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Classifier",
+    "DataError",
+    "EdgeFmError",
+    "ExportError",
+    "InputError",
+    "Limits",
+    "ModelError",
+    "OutputError",
+    "Passport",
+    "Prediction",
+    "SourceError",
+    "Status",
+    "__version__",
+]
+
+_LAZY = {
+    "Classifier": "classifier",
+    "Limits": "guard",
+    "Passport": "passport",
+    "Prediction": "classifier",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the module holds
+    """Import what needs NumPy, OpenCV or onnxruntime when it is first asked for, so that `--help` is instant."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f"edge_fm_runtime.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

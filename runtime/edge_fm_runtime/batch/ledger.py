@@ -1,0 +1,227 @@
+"""The journal beside the output: each row as it is done, so that a run can be killed and goes on.
+
+    labels.csv            put in place when every row is there
+    .labels.csv.journal   one JSON line for each row, appended as it is done
+    .labels.csv.lock      held by the run that is writing
+
+The journal's first line names the model and the options that a row depends on. A line counts for a file of
+the same size and modification time; anything else is done again. A torn last line is cut off.
+"""
+
+import contextlib
+import json
+import os
+import socket
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from edge_fm_runtime.batch.rows import Row, path_text
+from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.posix import lock_file
+from edge_fm_runtime.status import Status
+
+_FORM = 1
+
+
+@dataclass(frozen=True)
+class Terms:
+    """All that a row depends on besides its input.
+
+    Attributes:
+        model_sha256: of the model file.
+        recipe_version: of the preprocessing.
+        top: how many labels a row keeps.
+        max_bytes: of a picture's file.
+        max_pixels: of a picture.
+    """
+
+    model_sha256: str
+    recipe_version: int
+    top: int
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file's size in bytes and modification time in nanoseconds; -1 for what is not there."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> "Stamp":
+        """Return the stamp of a path as it is now."""
+        try:
+            information = os.stat(path)
+        except OSError:
+            return cls(-1, -1)
+        return cls(information.st_size, information.st_mtime_ns)
+
+
+def encode(row: Row, stamp: Stamp) -> bytes:
+    """Return a row's line in the journal."""
+    record = (row.path, stamp.size, stamp.mtime_ns, row.status, row.ranking, row.error)
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> tuple[Row, Stamp]:
+    """Return what `encode` was given; a ValueError if the line is no such thing."""
+    path, size, mtime_ns, status, ranking, error = json.loads(line)
+    return Row(path, Status(status), tuple((label, value) for label, value in ranking), error), Stamp(
+        size, mtime_ns
+    )
+
+
+class Ledger:
+    """The journal of one output, opened for reading and appending by one run at a time."""
+
+    def __init__(self, output: Path, terms: Terms, paths: Sequence[str], *, fresh: bool) -> None:
+        """Take the lock and find out which of the inputs are done.
+
+        Args:
+            output: the file that the run will write.
+            terms: what its rows depend on.
+            paths: the inputs, sorted by the bytes of their row's text.
+            fresh: whether to forget what was done.
+
+        Raises:
+            OutputError: the folder cannot be written, or another run holds the output.
+        """
+        self.paths = paths
+        self.restarted = ""
+        self._terms = terms
+        self._journal_path, self._lock_path = journal_path(output), lock_path(output)
+        self._lock = self._acquire()
+        self._offsets = array("q", [-1]) * len(paths)
+        try:
+            if fresh:
+                self._journal_path.unlink(missing_ok=True)
+            # Unbuffered: a line is in the file, or it is an error, when append returns.
+            self._writer = self._journal_path.open("ab", buffering=0)
+            with self._journal_path.open("rb") as journal:
+                self._load(journal)
+        except OSError as error:
+            self._lock.close()
+            raise _cannot_write(self._journal_path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        with contextlib.suppress(OSError):  # Windows keeps an open file; its lock ends all the same
+            self._lock_path.unlink()
+        self._lock.close()
+
+    @property
+    def open_indices(self) -> list[int]:
+        """Indices of the inputs that still need a row."""
+        return [index for index, offset in enumerate(self._offsets) if offset < 0]
+
+    def append(self, index: int, line: bytes) -> None:
+        """Record an input's row, an `encode`d line; it survives this process from here on.
+
+        Raises:
+            OutputError: the disk is full, or gone.
+        """
+        self._write(line)
+        self._offsets[index] = self._end - len(line)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows in the order of the inputs, read back one at a time."""
+        with self._journal_path.open("rb") as journal:
+            for offset in self._offsets:
+                journal.seek(offset)
+                yield decode(journal.readline())[0]
+
+    def _write(self, line: bytes) -> None:
+        try:
+            view = memoryview(line)
+            while view:
+                view = view[self._writer.write(view) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._writer.truncate(self._end)
+            raise _cannot_write(self._journal_path, error) from error
+        self._end += len(line)
+
+    def _acquire(self) -> BinaryIO:
+        while True:
+            try:
+                lock = self._lock_path.open("a+b")
+            except OSError as error:
+                raise _cannot_write(self._lock_path, error) from error
+            if not lock_file(lock):
+                lock.seek(0)
+                holder = lock.read().decode(errors="replace").strip() or "another run"
+                lock.close()
+                raise OutputError(
+                    f"{holder} is writing the same output: wait for it, or choose another one with -o"
+                )
+            if _is_file_at(lock, self._lock_path):
+                break
+            lock.close()  # its last holder removed the file between our opening and our locking it
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        lock.flush()
+        return lock
+
+    def _load(self, journal: BinaryIO) -> None:
+        """Read the journal, keep what still holds, and cut off a torn end."""
+        header = json.dumps({"edge_fm_journal": _FORM, **asdict(self._terms)}).encode() + b"\n"
+        found = journal.readline(len(header) + 1)
+        if found != header:
+            if found:
+                self.restarted = "the model or an option has changed, so every input is done again"
+            self._end = 0
+            self._writer.truncate(0)
+            self._write(header)
+            return
+        self._end = len(header)
+        for line in journal:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row, stamp = decode(line)
+            except (ValueError, TypeError):
+                break
+            key = row.path.encode()
+            index = bisect_left(self.paths, key, key=_sort_key)
+            if index < len(self.paths) and _sort_key(self.paths[index]) == key:
+                same = stamp == Stamp.of(self.paths[index])
+                self._offsets[index] = self._end if same else -1
+            self._end += len(line)
+        self._writer.truncate(self._end)
+
+
+def _sort_key(path: str) -> bytes:
+    return path_text(path).encode()
+
+
+def journal_path(output: Path) -> Path:
+    """Return where the journal of an output is."""
+    return output.with_name(f".{output.name}.journal")
+
+
+def lock_path(output: Path) -> Path:
+    """Return where the lock of an output is."""
+    return output.with_name(f".{output.name}.lock")
+
+
+def _is_file_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written: {error.strerror}. What was done so far is kept")

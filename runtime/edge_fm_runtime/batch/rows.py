@@ -1,0 +1,55 @@
+"""The row: what is said of one input, and how it is written.
+
+The text of a row depends on nothing but the input, the model and the options, so a run that was stopped and
+resumed writes the same bytes as one that was not.
+"""
+
+import os
+from dataclasses import dataclass
+
+from edge_fm_runtime.errors import InputError
+from edge_fm_runtime.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    r"""One input's row.
+
+    Attributes:
+        path: as given plus the relative part; bytes that are no UTF-8 are written as `\xNN`.
+        status: what became of it.
+        ranking: (label, confidence with four decimals), likeliest first; empty without an answer.
+        error: a sentence, empty if all went well.
+    """
+
+    path: str
+    status: Status
+    ranking: tuple[tuple[str, str], ...] = ()
+    error: str = ""
+
+    @classmethod
+    def failed(cls, path: str, error: InputError) -> "Row":
+        """Return the row of an input without an answer."""
+        return cls(path, error.status, (), str(error))
+
+    def cells(self, top: int) -> list[str]:
+        """Return the row's values in the order of `columns(top)`."""
+        cells = [self.path, str(self.status)]
+        for label, confidence in self.ranking[:top]:
+            cells += (label, confidence)
+        cells += [""] * (2 + 2 * top - len(cells))
+        cells.append(self.error)
+        return cells
+
+
+def columns(top: int) -> list[str]:
+    """Return the column names for the `top` likeliest labels."""
+    names = ["path", "status", "label", "confidence"]
+    for rank in range(2, top + 1):
+        names += (f"label_{rank}", f"confidence_{rank}")
+    return [*names, "error"]
+
+
+def path_text(path: str) -> str:
+    r"""Return a path as it stands in a row: bytes that are no UTF-8 as `\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

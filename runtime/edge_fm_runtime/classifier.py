@@ -1,0 +1,219 @@
+"""The classifier: a model, its passport, and the way from a picture to a decision.
+
+Batch labelling, live view, verification and the Python API all use this one class.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime import guard, onnxfile, preprocess
+from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.passport import (
+    KEY,
+    Decision,
+    InputSpec,
+    Passport,
+    Precision,
+    Preprocess,
+    Provenance,
+)
+from edge_fm_runtime.session import OnnxSession, Session
+from edge_fm_runtime.status import Status
+
+BUNDLED = ("fashion",)
+"""Models that come with the package, by name."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one picture.
+
+    Attributes:
+        label: the likeliest class.
+        confidence: its probability, in [0, 1], after temperature.
+        status: `ok`, or `unknown` when the confidence is below the model's threshold.
+        ranking: every class with its probability, likeliest first; ties in the order of the labels.
+    """
+
+    label: str
+    confidence: float
+    status: Status
+    ranking: tuple[tuple[str, float], ...]
+
+
+class Classifier:
+    """Classify files, encoded bytes and camera frames with an exported model.
+
+    Example:
+        >>> from edge_fm_runtime import Classifier
+        >>> Classifier.load("fashion").classify("photo.jpg").label  # doctest: +SKIP
+        'Ankle boot'
+    """
+
+    def __init__(self, session: Session, passport: Passport) -> None:
+        self.passport = passport
+        self._session = session
+
+    @classmethod
+    def load(cls, model: str | os.PathLike[str] = "fashion", labels: Sequence[str] | None = None) -> Self:
+        """Open a model.
+
+        Args:
+            model: the name of a bundled model, or the path of an `.onnx` file.
+            labels: class names for a file without a passport, which then gets the default preprocessing.
+
+        Raises:
+            ModelError: the file is missing, refused, or does not fit its passport.
+        """
+        return cls.from_bytes(read_model(model), labels)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, labels: Sequence[str] | None = None) -> Self:
+        """Open a model from the bytes of an `.onnx` file; see `load`."""
+        passport = read_passport(data)
+        session = OnnxSession(data)
+        if passport is None:
+            if labels is None:
+                raise ModelError(
+                    "the model has no passport, so its labels and preprocessing are unknown: export it from its "
+                    "source with 'edge-fm export', or give --labels A,B,... and accept the default preprocessing "
+                    "(letterbox, grey as it is)"
+                )
+            return cls(session, _default_passport(session.adopt(len(labels)), labels))
+        if labels is not None and tuple(labels) != passport.labels:
+            raise ModelError(
+                f"the model's passport names its labels ({', '.join(passport.labels)}), and --labels says otherwise: "
+                "leave --labels away, or export again with other labels"
+            )
+        session.check(passport.input, len(passport.labels))
+        return cls(session, passport)
+
+    def classify(
+        self, picture: str | bytes | os.PathLike[str], limits: Limits = guard.DEFAULT_LIMITS
+    ) -> Prediction:
+        """Classify one picture.
+
+        Args:
+            picture: a file's path, or the encoded bytes of a JPEG, PNG, WebP or BMP.
+            limits: how large it may be.
+
+        Raises:
+            InputError: it is missing, damaged, too large or no picture.
+        """
+        data = picture if isinstance(picture, bytes) else guard.read_file(picture, limits)
+        return self.decide(self.probabilities(self.tensor(data, limits)[np.newaxis]))[0]
+
+    def classify_frame(self, frame_bgr: NDArray[np.uint8]) -> Prediction:
+        """Classify one camera frame, (height, width, 3) uint8 in blue, green, red order."""
+        return self.decide(self.probabilities(self.frame_tensor(frame_bgr)[np.newaxis]))[0]
+
+    def tensor(self, data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> NDArray[np.uint8]:
+        """Return the (height, width, channels) uint8 input of an encoded picture; see `preprocess`."""
+        return preprocess.tensor_from_bytes(data, self.passport.input, self.passport.preprocess, limits)
+
+    def frame_tensor(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the (height, width, channels) uint8 input of a camera frame; see `preprocess`."""
+        return preprocess.tensor_from_frame(frame_bgr, self.passport.input, self.passport.preprocess)
+
+    def raw_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the graph's own (N, classes) float32 for (N, height, width, channels) uint8."""
+        return self._session.run(images)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return calibrated probabilities.
+
+        Args:
+            images: (N, height, width, channels) uint8 in [0, 255].
+
+        Returns:
+            (N, classes) float32 in [0, 1]; each row sums to 1.
+        """
+        raw = self.raw_probabilities(images)
+        temperature = self.passport.decision.temperature
+        if temperature == 1.0:
+            return raw
+        powered = np.power(raw.astype(np.float64), 1 / temperature)
+        return np.asarray(powered / powered.sum(axis=1, keepdims=True), np.float32)
+
+    def decide(self, probabilities: NDArray[np.float32]) -> list[Prediction]:
+        """Return one prediction for each row of (N, classes) calibrated probabilities."""
+        labels = self.passport.labels
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        predictions = []
+        for row, ranks in zip(probabilities.tolist(), order.tolist(), strict=True):
+            confidence = row[ranks[0]]
+            known = confidence >= self.passport.decision.unknown_below
+            predictions.append(
+                Prediction(
+                    labels[ranks[0]],
+                    confidence,
+                    Status.OK if known else Status.UNKNOWN,
+                    tuple((labels[rank], row[rank]) for rank in ranks),
+                )
+            )
+        return predictions
+
+
+def read_model(model: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a bundled model or of a file, at most the size cap.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if isinstance(model, str) and model in BUNDLED:
+        return _read_bundled(model)
+    path = Path(model)
+    try:
+        if path.stat().st_size > onnxfile.MAX_MODEL_BYTES:
+            raise ModelError(
+                f"{path} is over the size limit of {onnxfile.MAX_MODEL_BYTES:,} bytes for a model"
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(
+            f"there is no model {str(model)!r}: give the path of an .onnx file, or one of {', '.join(BUNDLED)}"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_passport(data: bytes) -> Passport | None:
+    """Return the checked passport of a model file's bytes, None if it has none.
+
+    Raises:
+        ModelError: the file is refused, or its passport is broken or without a seal.
+    """
+    file = onnxfile.parse(data)
+    text = file.metadata.get(KEY)
+    if text is None:
+        return None
+    if not file.sealed:
+        raise ModelError("the model's passport has no seal, so it cannot be trusted: export the model again")
+    return Passport.from_json(text)
+
+
+@functools.cache
+def _read_bundled(name: str) -> bytes:
+    return (resources.files("edge_fm_runtime") / "models" / f"{name}.onnx").read_bytes()
+
+
+def _default_passport(spec: InputSpec, labels: Sequence[str]) -> Passport:
+    return Passport(
+        labels=tuple(labels),
+        input=spec,
+        preprocess=Preprocess(),
+        decision=Decision(),
+        precision=Precision(),
+        evidence=(),
+        golden=(),
+        provenance=Provenance("unknown", "", (), "", "unknown", "unknown"),
+    )

@@ -1,0 +1,42 @@
+"""The one place that imports OpenCV.
+
+OpenCV reads its pixel limit once, at import, so it is set here; and `opencv-python` fails to import on a
+system without libGL or libglib, which deserves a remedy rather than a traceback.
+"""
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.errors import EdgeFmError
+
+MAX_PIXELS = 2**27
+"""Pixels of the largest picture that is decoded: 134 megapixels."""
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+try:
+    import cv2  # noqa: TID251  # this is the place
+except ImportError as error:
+    raise EdgeFmError(
+        f"OpenCV cannot be imported: {error}. "
+        "It needs two system libraries: on Debian or Ubuntu run 'apt-get install libgl1 libglib2.0-0'; "
+        "where that is not possible, run 'pip uninstall -y opencv-python' and then "
+        "'pip install opencv-python-headless', which has no windows but does everything else."
+    ) from error
+
+__all__ = ["MAX_PIXELS", "as_uint8", "cv2"]
+
+
+def as_uint8(array: object) -> NDArray[np.uint8]:
+    """Return an array from OpenCV as what it is; its type stubs leave the element type open.
+
+    Raises:
+        TypeError: it is something else, which would be a bug of ours.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        raise TypeError(f"OpenCV gave {type(array).__name__}, expected an array of uint8")
+    return array

@@ -1,0 +1,202 @@
+"""From encoded bytes or a camera frame to the model's input tensor: the one road, in training and on the device.
+
+    bytes -> guard -> decode (upright, over the fill, grey or RGB) -> fit -> polarity -> tensor
+
+Training data made of photographs, golden inputs, labelled folders and live frames all pass here, so the
+device cannot disagree with training. A change that could move one grey level raises `RECIPE_VERSION`.
+"""
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime import guard
+from edge_fm_runtime.guard import Header, ImageFormat, Limits
+from edge_fm_runtime.opencv import as_uint8, cv2
+from edge_fm_runtime.passport import Fit, InputSpec, Polarity, Preprocess
+
+Image = NDArray[np.uint8]
+"""(height, width) grey or (height, width, 3) colour, uint8; each function says which colour order."""
+
+_OVERSAMPLING = 4
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that still leaves this many pixels for each pixel of
+the input, on the longer side. At 4, 99.85 % of 2,000 photographs keep their label (docs/decisions)."""
+
+_GREY_REDUCED = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_COLOUR_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def tensor_from_bytes(
+    data: bytes,
+    spec: InputSpec,
+    recipe: Preprocess,
+    limits: Limits = guard.DEFAULT_LIMITS,
+    *,
+    full_scale: bool = False,
+) -> Image:
+    """Return the input tensor of an encoded picture.
+
+    Args:
+        data: a JPEG, PNG, WebP or BMP file's bytes.
+        spec: the model's input.
+        recipe: the model's preprocessing.
+        limits: how large the picture may be.
+        full_scale: decode every pixel of a JPEG, to measure what reduced decoding changes.
+
+    Returns:
+        (height, width, channels) uint8 in [0, 255].
+
+    Raises:
+        InputError: the bytes are no picture that can be decoded within the limits.
+    """
+    header = guard.check(data, limits)
+    reduction = 1 if full_scale else jpeg_reduction(header, spec)
+    return tensor_from_image(_decode(data, header, spec.channels, recipe.fill, reduction), spec, recipe)
+
+
+def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> Image:
+    """Return the input tensor of a camera frame.
+
+    Args:
+        frame_bgr: (height, width, 3) uint8 in OpenCV's blue, green, red order.
+        spec: the model's input.
+        recipe: the model's preprocessing.
+
+    Returns:
+        (height, width, channels) uint8 in [0, 255].
+    """
+    code = cv2.COLOR_BGR2GRAY if spec.channels == 1 else cv2.COLOR_BGR2RGB
+    return tensor_from_image(as_uint8(cv2.cvtColor(frame_bgr, code)), spec, recipe)
+
+
+def tensor_from_image(image: Image, spec: InputSpec, recipe: Preprocess) -> Image:
+    """Return the input tensor of a decoded picture.
+
+    Args:
+        image: (height, width) grey for one channel, (height, width, 3) RGB for three.
+        spec: the model's input.
+        recipe: the model's preprocessing.
+
+    Returns:
+        (height, width, channels) uint8 in [0, 255].
+    """
+    fitted = _FIT[recipe.fit](image, spec, recipe.fill)
+    if recipe.polarity is Polarity.INVERT:
+        fitted = as_uint8(255 - fitted)
+    return fitted.reshape(spec.shape)
+
+
+def jpeg_reduction(header: Header, spec: InputSpec) -> int:
+    """Return by how much a picture is shrunk while it is decoded: 1, 2, 4 or 8; only JPEG gains from it."""
+    if header.format is not ImageFormat.JPEG:
+        return 1
+    available = max(header.width, header.height) / (_OVERSAMPLING * max(spec.height, spec.width))
+    return next((reduction for reduction in (8, 4, 2) if reduction <= available), 1)
+
+
+def _decode(data: bytes, header: Header, channels: int, fill: int, reduction: int) -> Image:
+    if header.has_alpha:
+        return _decode_over_fill(data, header, channels, fill)
+    flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction]
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise guard.refusal(data, header)
+    return as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> Image:
+    """Decode with alpha, lay over the fill, turn upright: OpenCV's unchanged mode leaves EXIF to us."""
+    try:
+        image, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise guard.refusal(data, header)
+    scale = 257 if image.dtype == np.uint16 else 1
+    if image.ndim == 3 and image.shape[2] == 4:  # noqa: PLR2004  # blue, green, red, alpha
+        alpha = image[..., 3:].astype(np.float32) / (255 * scale)
+        image = image[..., :3].astype(np.float32) / scale * alpha + fill * (1 - alpha)
+    else:
+        image = image.astype(np.float32) / scale
+    upright = as_uint8(np.rint(image).astype(np.uint8))
+    for kind, block in zip(kinds, metadata, strict=True):
+        if kind == cv2.IMAGE_METADATA_EXIF:
+            upright = _upright(upright, exif_orientation(np.asarray(block).tobytes()))
+    is_grey = upright.ndim == 2  # noqa: PLR2004
+    if channels == 1:
+        return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))
+    return as_uint8(cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB))
+
+
+def exif_orientation(block: bytes) -> int:
+    """Return the orientation, 1 to 8, that a TIFF-formed EXIF block states (EXIF 2.32, tag 0x0112); 1 if none."""
+    block = block.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    try:
+        if order is not None:
+            start = struct.unpack_from(f"{order}I", block, 4)[0]
+            for index in range(struct.unpack_from(f"{order}H", block, start)[0]):
+                tag, _kind, _count, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + 12 * index)
+                if tag == 0x0112 and 1 <= value <= 8:  # noqa: PLR2004
+                    return int(value)
+    except struct.error:
+        pass  # a broken block states nothing, as in OpenCV
+    return 1
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    if orientation >= 5:  # noqa: PLR2004  # 5 to 8 lie on their side
+        image = as_uint8(cv2.transpose(image))
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if flip is None else as_uint8(cv2.flip(image, flip))
+
+
+def _letterbox(image: Image, spec: InputSpec, fill: int) -> Image:
+    height, width = image.shape[:2]
+    if (height, width) == (spec.height, spec.width):
+        return image
+    scale = min(spec.height / height, spec.width / width)
+    inner_height = min(spec.height, max(1, round(height * scale)))
+    inner_width = min(spec.width, max(1, round(width * scale)))
+    canvas = np.full((spec.height, spec.width, *image.shape[2:]), fill, np.uint8)
+    top, left = (spec.height - inner_height) // 2, (spec.width - inner_width) // 2
+    canvas[top : top + inner_height, left : left + inner_width] = _resize(image, inner_height, inner_width)
+    return canvas
+
+
+def _stretch(image: Image, spec: InputSpec, _fill: int) -> Image:
+    return _resize(image, spec.height, spec.width)
+
+
+def _crop(image: Image, spec: InputSpec, _fill: int) -> Image:
+    height, width = image.shape[:2]
+    scale = max(spec.height / height, spec.width / width)
+    inner_height = min(height, max(1, round(spec.height / scale)))
+    inner_width = min(width, max(1, round(spec.width / scale)))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return _resize(image[top : top + inner_height, left : left + inner_width], spec.height, spec.width)
+
+
+_FIT = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CROP: _crop}
+
+
+def _resize(image: Image, height: int, width: int) -> Image:
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return as_uint8(cv2.resize(image, (width, height), interpolation=interpolation))

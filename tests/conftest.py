@@ -1,0 +1,72 @@
+"""What tests share."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge_fm_runtime.classifier import Classifier
+
+DATA = Path(__file__).resolve().parent / "data"
+ROOT = Path(__file__).resolve().parent.parent
+REAL_FILE = "fashion-mnist/t10k-images-idx3-ubyte.gz"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests on real data, saying so, only where nobody has named a folder for it."""
+    if os.environ.get("EDGE_FM_DATA"):
+        return
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(pytest.mark.skip(reason=f"EDGE_FM_DATA is not set; it would hold {REAL_FILE}"))
+
+
+@pytest.fixture(scope="session")
+def tiny_path() -> Path:
+    """Return the model that answers with the mean grey level."""
+    return DATA / "tiny.onnx"
+
+
+@pytest.fixture(scope="session")
+def bare_path() -> Path:
+    """Return the same model without a passport."""
+    return DATA / "bare.onnx"
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_path: Path) -> Classifier:
+    """Return the tiny model, opened."""
+    return Classifier.load(tiny_path)
+
+
+@dataclass(frozen=True)
+class CliResult:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+RunCli = Callable[..., CliResult]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCli:
+    """Return a function that runs the command line in this process, through its real entry point."""
+    from edge_fm.cli import main
+
+    def run(*arguments: object) -> CliResult:
+        monkeypatch.setattr("sys.argv", ["edge-fm", *map(str, arguments)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ending:
+            code = ending.code or 0
+        out, err = capsys.readouterr()
+        assert isinstance(code, int)
+        return CliResult(code, out, err)
+
+    return run

@@ -1,0 +1,209 @@
+"""The command line as a user meets it: exit codes, messages, help."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import __version__, samples
+from edge_fm.cli import app
+from edge_fm_runtime.opencv import cv2
+from tests.conftest import ROOT, RunCli
+from tests.pictures import encoded
+
+WARDROBE, VIDEO = samples.CHECKOUT / "wardrobe", samples.CHECKOUT / "wardrobe.mp4"
+COMMANDS = sorted(command.name for command in app.registered_commands if command.name)
+
+
+def test_version(cli: RunCli) -> None:
+    """`--version` prints one line."""
+    assert cli("--version").out == f"edge-fm {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(cli: RunCli, command: str) -> None:
+    """Help says what the command does and shows one that works."""
+    result = cli(command, "--help")
+    assert result.code == 0
+    assert f"Example: edge-fm {command}" in result.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command: str) -> None:
+    """The README's table knows each command."""
+    assert f"`edge-fm {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_knows_no_other_option(cli: RunCli) -> None:
+    """Every command and option in the README's examples exists."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^\$ edge-fm (.+)$", readme, re.MULTILINE)
+    assert len(examples) >= 4
+    for example in examples:
+        command, *words = example.split()
+        assert command in COMMANDS or command.startswith("-"), example
+        known = cli(command, "--help").out if command in COMMANDS else "--version"
+        for option in (word for word in words if word.startswith("-")):
+            assert option in known, example
+
+
+def test_label_writes_and_counts(cli: RunCli, tmp_path: Path) -> None:
+    """Labelling the samples is exit code 0 and says what it did."""
+    result = cli("label", WARDROBE, "-o", tmp_path / "labels.csv")
+    assert result.code == 0
+    assert "40 rows: 40 ok" in result.out
+    assert cli("label", WARDROBE, "-o", tmp_path / "labels.csv").out.endswith("(40 were done before)\n")
+    assert "done before" not in cli("label", WARDROBE, "-o", tmp_path / "labels.csv", "--fresh").out
+
+
+def test_a_bad_picture_is_exit_code_1(cli: RunCli, tmp_path: Path) -> None:
+    """A damaged picture makes it 1; a text file alone does not."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("text")
+    assert cli("label", tmp_path / "in", "-o", tmp_path / "labels.csv").code == 0
+    (tmp_path / "in" / "a.jpg").write_bytes(b"")
+    result = cli("label", tmp_path / "in", "-o", tmp_path / "labels.csv")
+    assert result.code == 1
+    assert "1 inputs have no answer" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("label", "no-such-folder"),
+        ("label", WARDROBE, "--model", "no-such-model"),
+        ("label", WARDROBE, "--model", __file__),
+        ("label", WARDROBE, "-o", "no/such/folder/x.csv"),
+        ("label", WARDROBE, "-o", "x.xlsx"),
+        ("label", WARDROBE, "--top", "0"),
+        ("label",),
+        ("webcam", "no-such-video.mp4", "--view", "none"),
+        ("webcam", "99", "--view", "none"),
+        ("webcam", __file__, "--view", "none"),
+        ("verify", "no-such-model"),
+        ("inspect", __file__),
+        ("data", "no-such-data"),
+        ("train", "cnnn", "--data", "wardrobe", "-o", "x"),
+        ("evaluate", "fashion", "--data", "no-such-data"),
+        ("export", "no-such-run", "-o", "x.onnx"),
+        ("export", "no-such.keras", "-o", "x.onnx", "--labels", "a,b", "--scale", "unit"),
+        ("export", __file__, "-o", "x.onnx", "--labels", "a,b"),
+        ("export", __file__, "-o", "x.onnx"),
+        ("export", __file__, "-o", "x.onnx", "--labels", "a,b", "--scale", "percent"),
+        ("no-such-command",),
+    ],
+)
+def test_wrong_use_is_exit_code_2(
+    cli: RunCli, arguments: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong usage, model or data is a message on standard error, nothing written, never a traceback."""
+    monkeypatch.chdir(tmp_path)
+    result = cli(*arguments)
+    assert result.code == 2
+    assert result.err
+    assert "Traceback" not in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_without_a_passport(cli: RunCli, bare_path: Path, tmp_path: Path) -> None:
+    """It is refused with the way out, which then works, also with labels from a file."""
+    refused = cli("label", WARDROBE, "--model", bare_path, "-o", tmp_path / "x.csv")
+    assert refused.code == 2
+    assert "--labels" in refused.err
+    (tmp_path / "labels.txt").write_text("dark\nlight\n")
+    for labels in ("dark,light", tmp_path / "labels.txt"):
+        assert (
+            cli("label", WARDROBE, "--model", bare_path, "--labels", labels, "-o", tmp_path / "x.csv").code
+            == 0
+        )
+    assert cli("inspect", bare_path).code == 2
+
+
+def test_webcam_prints_changes(cli: RunCli) -> None:
+    """A video on the command line gives one line for each change of label."""
+    result = cli("webcam", VIDEO, "--view", "none", "--fast")
+    assert result.code == 0
+    labels = [line.split("s  ")[1].rsplit("  ")[0] for line in result.out.splitlines()]
+    assert {"Trouser", "Bag", "Ankle boot"} <= set(labels)
+    assert all(first != second for first, second in itertools.pairwise(labels))
+    assert "240 frames" in result.err
+
+
+def test_verify_and_its_exit_code(
+    cli: RunCli, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Golden inputs that agree are 0, that differ 1, with the stage named."""
+    assert cli("verify", tiny_path).code == 0
+    monkeypatch.setattr("edge_fm_runtime.replay.TENSOR_TOLERANCE", -1)
+    result = cli("verify", tiny_path)
+    assert result.code == 1
+    assert "preprocessing" in result.err
+
+
+def test_inspect_json_is_the_passport(cli: RunCli, tiny_path: Path) -> None:
+    """Another program can read what a person is shown."""
+    document = json.loads(cli("inspect", tiny_path, "--json").out)
+    assert document["labels"] == ["dark", "light"]
+    assert document["size_bytes"] == tiny_path.stat().st_size
+    shown = cli("inspect", tiny_path).out
+    assert "unknown below 0.6" in shown
+
+
+def test_data_shows_counts_and_a_strip(cli: RunCli, tmp_path: Path) -> None:
+    """Counts per class are printed and the strip has something on it."""
+    result = cli("data", "wardrobe", "-o", tmp_path / "strip.png")
+    assert "Ankle boot" in result.out
+    assert "28 x 28 x 1 uint8" in result.out
+    strip = cv2.imread(str(tmp_path / "strip.png"))
+    assert strip is not None
+    assert strip.shape[0] > 10 * 50
+    assert len(np.unique(strip)) > 100
+
+
+def test_zoo_and_doctor(cli: RunCli) -> None:
+    """Both tables print, and this machine has what the device side needs."""
+    assert "cnn" in cli("zoo").out
+    result = cli("doctor")
+    assert result.code == 0
+    assert "8 of 8 golden inputs" in result.out
+
+
+def test_evaluate_prints_scores(cli: RunCli) -> None:
+    """Scores per class and in all, or a refusal when the classes differ."""
+    result = cli("evaluate", "fashion", "--data", "wardrobe")
+    assert result.code == 0
+    assert re.search(r"accuracy 0\.\d{4}", result.out)
+
+
+def test_evaluate_refuses_other_classes(cli: RunCli, tiny_path: Path) -> None:
+    """A model of two classes is not scored on ten."""
+    result = cli("evaluate", tiny_path, "--data", "wardrobe")
+    assert result.code == 2
+    assert "dark, light" in result.err
+
+
+def test_the_installed_script_runs() -> None:
+    """The entry point that pip made works as a process, and fails as one."""
+    script = Path(sys.executable).with_name("edge-fm")
+    done = subprocess.run(
+        [script, "label", "nowhere"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
+def test_the_python_api_of_the_readme(tmp_path: Path) -> None:
+    """What the README shows in Python works as shown."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "photo.jpg").write_bytes(encoded(np.zeros((50, 40, 3), np.uint8), ".jpg"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout

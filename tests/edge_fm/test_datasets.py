@@ -1,0 +1,175 @@
+"""Data sets: names, folders, archives, and the drawn wardrobe."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets, wardrobe
+from edge_fm_runtime import preprocess
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.passport import InputSpec, Preprocess
+from tests.pictures import encoded
+
+
+def test_the_wardrobe_is_deterministic_and_varied() -> None:
+    """The same seed draws the same garments, another seed others, and no two alike."""
+    images, labels = wardrobe.draw_set(per_class=5, seed=3)
+    again, _ = wardrobe.draw_set(per_class=5, seed=3)
+    other, _ = wardrobe.draw_set(per_class=5, seed=4)
+    np.testing.assert_array_equal(images, again)
+    assert not np.array_equal(images, other)
+    assert len({image.tobytes() for image in images}) == 50
+    assert np.bincount(labels).tolist() == [5] * 10
+
+
+def test_the_wardrobe_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there without data and without a network, its two parts apart."""
+    monkeypatch.delenv("EDGE_FM_DATA", raising=False)
+    dataset = datasets.load("wardrobe")
+    assert (len(dataset.train), len(dataset.test)) == (2000, 1000)
+    train = {image.tobytes() for image in dataset.train.images}
+    assert train.isdisjoint(image.tobytes() for image in dataset.test.images)
+
+
+def test_validation_is_stratified_and_apart() -> None:
+    """Each class gives its share, no picture is in both parts, and the test part is untouched."""
+    dataset = datasets.load("wardrobe")
+    training, validation = dataset.split_validation(0.1, seed=0)
+    assert np.bincount(validation.labels).tolist() == [20] * 10
+    assert len(training) + len(validation) == len(dataset.train)
+    kept = {image.tobytes() for image in training.images}
+    assert kept.isdisjoint(image.tobytes() for image in validation.images)
+    np.testing.assert_array_equal(dataset.split_validation(0.1, seed=0)[1].images, validation.images)
+
+
+def folder_of_photographs(path: Path) -> Path:
+    """Make a folder with two classes of odd-sized photographs and one bad file."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (path / name).mkdir(parents=True)
+        for index in range(5):
+            picture = rng.integers(0, 256, (200 + 10 * index, 300, 3), np.uint8)
+            (path / name / f"{index}.jpg").write_bytes(encoded(picture, ".jpg"))
+    (path / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (path / ".git").mkdir()
+    return path
+
+
+@pytest.mark.parametrize("spec", [InputSpec(28, 28, 1), InputSpec(64, 48, 3)])
+def test_a_photograph_is_the_same_in_training_and_at_run_time(tmp_path: Path, spec: InputSpec) -> None:
+    """A training folder's tensors are the runner's, byte for byte."""
+    folder = folder_of_photographs(tmp_path / "pets")
+    dataset = datasets.load(str(folder), spec)
+    trained = {image.tobytes() for split in (dataset.train, dataset.test) for image in split.images}
+    served = {
+        preprocess.tensor_from_bytes(path.read_bytes(), spec, Preprocess()).tobytes()
+        for path in folder.rglob("[0-9].jpg")
+    }
+    assert trained == served
+    assert len(served) == 10
+
+
+def test_a_folder_becomes_a_data_set(tmp_path: Path) -> None:
+    """Classes are the sub-folders' names; a bad file is named and left out."""
+    dataset = datasets.load(str(folder_of_photographs(tmp_path / "pets")))
+    assert dataset.class_names == ("cat", "dog")
+    assert np.bincount(dataset.train.labels).tolist() == [4, 4]
+    assert np.bincount(dataset.test.labels).tolist() == [1, 1]
+    assert len(dataset.unreadable) == 1
+    assert "broken.jpg" in dataset.unreadable[0][0]
+
+
+def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
+    """One class, or a class without pictures, is refused by name."""
+    (tmp_path / "only").mkdir()
+    with pytest.raises(DataError, match="at least two classes"):
+        datasets.load(str(tmp_path))
+    folder = folder_of_photographs(tmp_path / "pets")
+    (folder / "bird").mkdir()
+    with pytest.raises(DataError, match="bird"):
+        datasets.load(str(folder))
+
+
+def test_an_npz_file(tmp_path: Path) -> None:
+    """Arrays with or without a channel axis, with or without names."""
+    images, labels = wardrobe.draw_set(per_class=2, seed=0)
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=images[..., 0], y_train=labels, x_test=images, y_test=labels)
+    dataset = datasets.load(str(path))
+    assert dataset.train.images.shape == (20, 28, 28, 1)
+    assert dataset.class_names == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"x_train": np.zeros((2, 28, 28), np.uint8)}, "lacks y_train"),
+        ({"x_train": np.zeros((2, 28, 28), np.float32)}, "float32"),
+        ({"y_train": np.array([-1, 0])}, "below 0"),
+        ({"y_train": np.array([0])}, "1 labels for 2 images"),
+        ({"class_names": np.array(["one"])}, "names 1 classes"),
+        ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, int)}, "at least one"),
+        ({"x_train": np.array([object()], dtype=object)}, "cannot be read"),
+    ],
+)
+def test_broken_npz_files(tmp_path: Path, arrays: dict[str, np.ndarray], says: str) -> None:
+    """Each way of being wrong is a sentence, and pickles are never opened."""
+    path = tmp_path / "mine.npz"
+    whole = {name: np.zeros((2, 28, 28), np.uint8) for name in ("x_train", "x_test")}
+    whole |= {name: np.array([0, 1]) for name in ("y_train", "y_test")}
+    if "lacks" in says:
+        del whole["y_train"]
+    np.savez(path, **{**whole, **arrays})
+    with pytest.raises(DataError, match=says):
+        datasets.load(str(path))
+
+
+def write_idx(folder: Path) -> None:
+    """Write a data set of two pictures as idx files."""
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        images = struct.pack(">IIII", 2051, 2, 28, 28) + bytes(2 * 784)
+        labels = struct.pack(">II", 2049, 2) + bytes([3, 9])
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
+def test_idx_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The official files in $EDGE_FM_DATA/<name>/ are read without Keras."""
+    write_idx(tmp_path / name)
+    monkeypatch.setenv("EDGE_FM_DATA", str(tmp_path))
+    dataset = datasets.load(name)
+    assert dataset.train.images.shape == (2, 28, 28, 1)
+    assert dataset.test.labels.tolist() == [3, 9]
+    assert len(dataset.class_names) == 10
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"no gzip", gzip.compress(b"abc"), gzip.compress(struct.pack(">II", 2049, 5))]
+)
+def test_damaged_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
+    """A damaged or swapped idx file is named."""
+    write_idx(tmp_path / "mnist")
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(damage)
+    monkeypatch.setenv("EDGE_FM_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="train-images"):
+        datasets.load("mnist")
+
+
+@pytest.mark.real_data
+def test_the_real_files() -> None:
+    """The real data sets have their official sizes and class counts."""
+    for name in ("fashion-mnist", "mnist"):
+        dataset = datasets.load(name)
+        assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
+    assert np.bincount(datasets.load("fashion-mnist").test.labels).tolist() == [1000] * 10
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    """A typing error is answered with what there is."""
+    with pytest.raises(DataError, match="fashion-mnist, mnist, wardrobe"):
+        datasets.load("fashion")

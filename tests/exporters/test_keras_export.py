@@ -1,0 +1,287 @@
+"""The export of Keras models: parity on real arrays, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm import datasets
+from edge_fm.datasets import Dataset
+from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
+from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.source import Scale
+from edge_fm_exporters.verify import Pictures
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import ExportError, ModelError, OutputError
+from edge_fm_runtime.passport import PrecisionKind
+from edge_fm_runtime.replay import replay
+
+pytestmark = pytest.mark.train
+SEED_CNN = Path(__file__).resolve().parents[2] / "samples" / "cnn.keras"
+
+
+def pictures(dataset: Dataset) -> ExportData:
+    """Return a data set as the exporter takes it."""
+    test = Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels)
+    return ExportData(dataset.name, dataset.licence, dataset.train.sample(1000, 0).images, test)
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Dataset:
+    """Return the drawn garments."""
+    return datasets.load("wardrobe")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, wardrobe: Dataset) -> tuple[Path, ExportResult]:
+    """Return the seed CNN as float32."""
+    path = tmp_path_factory.mktemp("fp32") / "cnn.onnx"
+    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, Scale.UNIT)
+    return path, export(request, pictures(wardrobe))
+
+
+def keras_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what Keras itself says of the pictures."""
+    model = import_keras().saving.load_model(path, compile=False)
+    return np.asarray(model.predict(images.astype(np.float32) / 255, batch_size=500, verbose=0), np.float32)
+
+
+def onnx_probabilities(path: Path, images: NDArray[np.uint8], batch: int = 500) -> NDArray[np.float32]:
+    """Return what the file says of them, through the runtime."""
+    classifier = Classifier.load(path)
+    return np.concatenate(
+        [classifier.probabilities(images[start : start + batch]) for start in range(0, len(images), batch)]
+    )
+
+
+def test_float32_answers_as_keras(exported: tuple[Path, ExportResult], wardrobe: Dataset) -> None:
+    """Every probability of 1,000 pictures is within 1e-5 of Keras, every label the same."""
+    expected = keras_probabilities(SEED_CNN, wardrobe.test.images)
+    found = onnx_probabilities(exported[0], wardrobe.test.images)
+    assert np.abs(expected - found).max() <= 1e-5
+    assert (expected.argmax(axis=1) == found.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_any_batch_size_gives_the_same(
+    exported: tuple[Path, ExportResult], wardrobe: Dataset, batch: int
+) -> None:
+    """The batch is free, and does not change an answer."""
+    images = wardrobe.test.images[:21]
+    np.testing.assert_allclose(
+        onnx_probabilities(exported[0], images, batch), onnx_probabilities(exported[0], images), atol=1e-6
+    )
+
+
+def test_the_graph_is_what_one_would_write_by_hand(exported: tuple[Path, ExportResult]) -> None:
+    """Named input and output, uint8 in, opset as asked, and no leftover of the conversion."""
+    import onnx
+
+    model = onnx.load(exported[0])
+    operators = [node.op_type for node in model.graph.node]
+    convolutions = ["Conv", "Relu", "MaxPool"] * 2
+    assert operators == [
+        "DequantizeLinear",
+        "Reshape",
+        *convolutions,
+        "Reshape",
+        "Gemm",
+        "Relu",
+        "Gemm",
+        "Softmax",
+    ]
+    assert model.graph.input[0].name == "image"
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert model.graph.output[0].name == "probabilities"
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
+
+
+def test_the_passport_tells_the_truth(exported: tuple[Path, ExportResult], wardrobe: Dataset) -> None:
+    """Labels, evidence and golden inputs in the file are those that were measured."""
+    path, result = exported
+    classifier = Classifier.load(path)
+    assert classifier.passport == result.passport
+    assert classifier.passport.labels == wardrobe.class_names
+    evidence = classifier.passport.evidence[0]
+    accuracy = (onnx_probabilities(path, wardrobe.test.images).argmax(axis=1) == wardrobe.test.labels).mean()
+    assert evidence.accuracy == pytest.approx(float(accuracy))
+    assert (evidence.data, evidence.split, evidence.images) == ("wardrobe", "test", 1000)
+    assert [r.stage for r in replay(classifier)] == [""] * 8
+
+
+def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_path: Path) -> None:
+    """int8 loses at most 0.005 on the drawn garments and is at most 0.3 of the size."""
+    import onnx
+
+    path = tmp_path / "cnn.onnx"
+    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, Scale.UNIT, int8=True, max_drop=0.005)
+    result = export(request, pictures(wardrobe))
+    assert result.passport.precision.kind is PrecisionKind.INT8
+    assert result.kept_fp32 == ""
+    assert result.size_bytes <= 0.3 * result.fp32_size_bytes
+    evidence = result.passport.evidence[0]
+    assert evidence.accuracy is not None
+    assert evidence.source_accuracy is not None
+    assert evidence.source_accuracy - evidence.accuracy <= 0.005
+    weights = [
+        onnx.numpy_helper.to_array(t)
+        for t in onnx.load(path).graph.initializer
+        if t.data_type == onnx.TensorProto.INT8
+    ]
+    # Seven bits: two products of eight would saturate in 16 on a processor without VNNI.
+    assert max(int(np.abs(w.astype(int)).max()) for w in weights if w.size > 1) <= 64
+
+
+def test_int8_that_does_not_hold_is_not_used(
+    wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quantisation that loses too much leaves the float32 file, and says why."""
+    from edge_fm_exporters import quantize
+
+    useful = quantize.quantize
+    monkeypatch.setattr(quantize, "quantize", lambda model, images: useful(model, images * 0.01))
+    request = ExportRequest(SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, Scale.UNIT, int8=True)
+    result = export(request, pictures(wardrobe))
+    assert result.passport.precision.kind is PrecisionKind.FP32
+    assert "accuracy lost" in result.kept_fp32
+
+
+@pytest.mark.real_data
+def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
+    """On the 10,000 Fashion-MNIST test images: the seed CNN's figures, float32 and int8 against Keras."""
+    dataset = datasets.load("fashion-mnist")
+    images, labels = dataset.test.images, dataset.test.labels
+    assert images.shape == (10_000, 28, 28, 1)
+    expected = keras_probabilities(SEED_CNN, images)
+    accuracy = (expected.argmax(axis=1) == labels).mean()
+    assert accuracy >= 0.912
+    sizes = {}
+    for int8 in (False, True):
+        path = tmp_path / f"{int8}.onnx"
+        export(
+            ExportRequest(SEED_CNN, path, dataset.class_names, Scale.UNIT, int8=int8, max_drop=0.005),
+            pictures(dataset),
+        )
+        found = onnx_probabilities(path, images)
+        exported_accuracy = (found.argmax(axis=1) == labels).mean()
+        sizes[int8] = path.stat().st_size
+        assert Classifier.load(path).passport.precision.kind is (
+            PrecisionKind.INT8 if int8 else PrecisionKind.FP32
+        )
+        if int8:
+            assert accuracy - exported_accuracy <= 0.005
+        else:
+            assert abs(accuracy - exported_accuracy) <= 0.0001
+            assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9999
+            assert np.abs(found - expected).max() <= 1e-5
+    assert sizes[True] <= 0.3 * sizes[False]
+
+
+@pytest.mark.real_data
+def test_the_bundled_model_is_the_seed_cnn() -> None:
+    """`fashion` scores on the real test set what its passport says."""
+    dataset = datasets.load("fashion-mnist")
+    classifier = Classifier.load("fashion")
+    answers = np.concatenate(
+        [classifier.probabilities(dataset.test.images[i : i + 500]) for i in range(0, 10_000, 500)]
+    )
+    evidence = classifier.passport.evidence[0]
+    assert evidence.accuracy is not None
+    assert (answers.argmax(axis=1) == dataset.test.labels).mean() == pytest.approx(
+        evidence.accuracy, abs=0.0005
+    )
+
+
+Layers = Callable[[Any], list[Any]]
+
+
+def save(path: Path, layers: Layers, *, shape: tuple[int, int, int] = (28, 28, 1)) -> Path:
+    """Build and save a small Keras model."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    keras.Sequential([keras.Input(shape), *layers(keras.layers)]).save(path)
+    return path
+
+
+def small(layers: Any) -> list[Any]:
+    """Return a tiny classifier's layers."""
+    return [
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(3, activation="softmax"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 24, 3)])
+def test_formats_sizes_and_channels(tmp_path: Path, suffix: str, shape: tuple[int, int, int]) -> None:
+    """Both file formats, other sizes and RGB export without data, verified on noise."""
+    source = save(tmp_path / f"m{suffix}", small, shape=shape)
+    result = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.RAW), None)
+    evidence = result.passport.evidence[0]
+    assert (evidence.data, evidence.accuracy) == ("noise", None)
+    assert evidence.max_probability_difference <= 1e-5
+    assert Classifier.load(tmp_path / "m.onnx").passport.input.shape == shape
+
+
+def test_a_lambda_layer_is_refused_by_name(tmp_path: Path) -> None:
+    """A layer that is code is named, and never run."""
+    keras = import_keras()
+    source = tmp_path / "m.keras"
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Lambda(lambda x: x * 2, name="evil"), *small(keras.layers)]
+    )
+    model.save(source)
+    with pytest.raises(ModelError, match="Lambda layer 'evil'"):
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), None)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """Three outputs and two labels is an error that says both numbers."""
+    source = save(tmp_path / "m.keras", small)
+    with pytest.raises(ModelError, match="3 outputs and 2 labels"):
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b"), Scale.UNIT), None)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04 broken"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_that_is_no_model(tmp_path: Path, content: bytes, suffix: str) -> None:
+    """A damaged source is a sentence."""
+    source = tmp_path / f"m{suffix}"
+    source.write_bytes(content)
+    with pytest.raises(ModelError, match="no whole Keras model"):
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b"), Scale.UNIT), None)
+
+
+def test_what_is_no_picture_classifier(tmp_path: Path) -> None:
+    """A model of another shape is refused with the shape expected."""
+    keras = import_keras()
+    keras.Sequential([keras.Input((7,)), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match="one picture"):
+        export(ExportRequest(tmp_path / "m.keras", tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), None)
+
+
+def test_int8_without_pictures_says_what_it_needs(tmp_path: Path) -> None:
+    """int8 cannot be calibrated on nothing."""
+    source = save(tmp_path / "m.keras", small)
+    with pytest.raises(ExportError, match="--data"):
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT, int8=True), None)
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    """A missing folder is noticed before the work begins."""
+    with pytest.raises(OutputError, match="does not exist"):
+        export(ExportRequest(SEED_CNN, tmp_path / "no" / "m.onnx", ("a",), Scale.UNIT), None)
+
+
+def test_pictures_of_another_size_are_refused(tmp_path: Path, wardrobe: Dataset) -> None:
+    """Data that does not fit the model is named with both shapes."""
+    source = save(tmp_path / "m.keras", small, shape=(32, 32, 1))
+    with pytest.raises(ModelError, match=r"\(32, 32, 1\).*\(28, 28, 1\)"):
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), pictures(wardrobe))

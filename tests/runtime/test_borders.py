@@ -1,0 +1,68 @@
+"""What the device side may import, and what happens when a system library is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import edge_fm
+import edge_fm_exporters
+import edge_fm_runtime
+
+HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "sklearn")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def loaded_by(imports: str) -> set[str]:
+    """Return the top-level packages that importing something loads."""
+    result = python(f"import sys\n{imports}\nprint(*{{name.partition('.')[0] for name in sys.modules}})")
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split())
+
+
+def test_the_runtime_loads_no_training_framework() -> None:
+    """Importing every module of the runtime loads neither TensorFlow nor anything like it."""
+    folder = Path(edge_fm_runtime.__file__).parent
+    modules = [
+        ".".join(["edge_fm_runtime", *path.relative_to(folder).with_suffix("").parts])
+        for path in folder.rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    assert len(modules) > 15
+    loaded = loaded_by("\n".join(f"import {name}" for name in modules))
+    assert loaded.isdisjoint({*HEAVY, "edge_fm", "edge_fm_exporters", "typer"})
+
+
+def test_the_command_line_starts_light() -> None:
+    """`edge-fm --help` needs no numeric library at all."""
+    assert loaded_by("import edge_fm.cli").isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime", "rich"})
+
+
+def test_labelling_loads_no_training_framework() -> None:
+    """The commands of a device reach neither TensorFlow nor the exporters."""
+    loaded = loaded_by("import edge_fm.cli.run, edge_fm_runtime.batch.run, edge_fm_runtime.live.window")
+    assert loaded.isdisjoint({*HEAVY, "edge_fm_exporters"})
+
+
+def test_tables_of_contents_are_true() -> None:
+    """Everything in an `__all__` can be imported, and is sorted."""
+    for package in (edge_fm, edge_fm_exporters, edge_fm_runtime):
+        assert package.__all__ == sorted(package.__all__)
+        for name in package.__all__:
+            assert getattr(package, name) is not None
+
+
+def test_a_missing_system_library_is_a_remedy(tmp_path: Path) -> None:
+    """OpenCV that fails to import for want of libGL is explained, on the command line too."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['edge-fm', 'label', '.']\n"
+    result = python(code + "from edge_fm.cli import main; main()")
+    assert result.returncode == 2
+    assert "libGL.so.1" in result.stderr
+    assert "opencv-python-headless" in result.stderr
+    assert "Traceback" not in result.stderr

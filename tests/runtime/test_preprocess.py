@@ -1,0 +1,221 @@
+"""Preprocessing against references that share no code with it."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm_runtime import preprocess
+from edge_fm_runtime.errors import InputError
+from edge_fm_runtime.guard import Header, ImageFormat
+from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.passport import Fit, InputSpec, Polarity, Preprocess
+from edge_fm_runtime.status import Status
+from tests.pictures import encoded, exif_block, png_chunk, with_exif
+
+GREY_28, RGB_28 = InputSpec(28, 28, 1), InputSpec(28, 28, 3)
+RECIPE = Preprocess()
+
+
+def tensor(data: bytes, spec: InputSpec = GREY_28, recipe: Preprocess = RECIPE) -> NDArray[np.uint8]:
+    """Return the tensor, without its channel axis if it has one channel."""
+    made = preprocess.tensor_from_bytes(data, spec, recipe)
+    assert made.shape == spec.shape
+    assert made.dtype == np.uint8
+    return made[..., 0] if spec.channels == 1 else made
+
+
+def block_means(image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
+    """Return the mean of each block: what shrinking by area means."""
+    factor = image.shape[0] // size
+    return image.reshape(size, factor, -1, factor).astype(np.float64).mean(axis=(1, 3))
+
+
+def test_shrinking_is_the_mean_of_each_area() -> None:
+    """A picture four times as large gives block means, not picked pixels."""
+    image = np.random.default_rng(0).integers(0, 256, (112, 112), np.uint8)
+    assert np.abs(tensor(encoded(image)) - block_means(image, 28)).max() <= 0.5 + 1e-9
+
+
+def test_a_picture_of_the_right_size_is_untouched() -> None:
+    """Data-set images pass through bit for bit."""
+    image = np.random.default_rng(1).integers(0, 256, (28, 28), np.uint8)
+    np.testing.assert_array_equal(tensor(encoded(image)), image)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "rows", "columns"), [(56, 28, 28, 14), (28, 56, 14, 28), (400, 533, 21, 28)]
+)
+def test_letterbox_centres_and_fills(height: int, width: int, rows: int, columns: int) -> None:
+    """Proportions are kept, the picture is centred, and the rest has the fill's grey."""
+    white = encoded(np.full((height, width), 255, np.uint8))
+    made = tensor(white, recipe=Preprocess(fill=9))
+    top, left = (28 - rows) // 2, (28 - columns) // 2
+    expected = np.full((28, 28), 9)
+    expected[top : top + rows, left : left + columns] = 255
+    np.testing.assert_array_equal(made, expected)
+
+
+def test_stretch_and_crop() -> None:
+    """Stretching uses all of a wide picture, cropping only its centre."""
+    image = np.zeros((28, 84), np.uint8)
+    image[:, 28:56] = 255
+    assert tensor(encoded(image), recipe=Preprocess(fit=Fit.CROP)).min() == 255
+    stretched = tensor(encoded(image), recipe=Preprocess(fit=Fit.STRETCH))
+    assert stretched[:, :9].max() == 0
+    assert stretched[:, 10:18].min() == 255
+
+
+def test_enlarging_a_single_pixel() -> None:
+    """A picture of one pixel fills the input."""
+    assert (tensor(encoded(np.full((1, 1), 77, np.uint8))) == 77).all()
+
+
+def test_inverting_happens_after_fitting() -> None:
+    """What was filled is inverted with the rest, as in training."""
+    image = np.full((28, 14), 200, np.uint8)
+    made = tensor(encoded(image), recipe=Preprocess(polarity=Polarity.INVERT))
+    assert set(np.unique(made)) == {55, 255}
+
+
+def test_sixteen_bits_become_eight() -> None:
+    """A 16-bit PNG keeps its upper byte."""
+    image = np.random.default_rng(2).integers(0, 65536, (28, 28), np.uint16)
+    assert np.abs(tensor(encoded(image)).astype(int) - (image >> 8)).max() <= 1
+
+
+def test_transparent_pixels_show_the_fill() -> None:
+    """A white shape on transparency does not become all white; half transparency is half way."""
+    image = np.full((28, 28, 4), 255, np.uint8)
+    image[:, :14, 3] = 0
+    image[:, 14:20, 3] = 128
+    made = tensor(encoded(image), recipe=Preprocess(fill=40))
+    assert (made[:, :14] == 40).all()
+    assert (made[:, 14:20] == round(255 * 128 / 255 + 40 * 127 / 255)).all()
+    assert (made[:, 20:] == 255).all()
+
+
+def test_transparent_sixteen_bits() -> None:
+    """16-bit alpha works the same."""
+    image = np.full((28, 28, 4), 65535, np.uint16)
+    image[:, :14, 3] = 0
+    made = tensor(encoded(image))
+    assert (made[:, :14] == 0).all()
+    assert (made[:, 14:] == 255).all()
+
+
+def test_palette_png() -> None:
+    """A palette's colours count, not its indices."""
+    header = png_chunk(b"IHDR", b"\0\0\0\x1c\0\0\0\x1c\x08\x03\0\0\0")
+    import zlib
+
+    pixels = zlib.compress(b"".join(b"\0" + b"\x01" * 28 for _ in range(28)))
+    png = (
+        b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"PLTE", b"\0\0\0\xc8\xc8\xc8") + png_chunk(b"IDAT", pixels)
+    )
+    assert (tensor(png + png_chunk(b"IEND", b"")) == 200).all()
+
+
+def test_grey_is_bt601() -> None:
+    """Pure red, green and blue become 76, 150 and 29."""
+    for position, grey in ((2, 76), (1, 150), (0, 29)):
+        image = np.zeros((28, 28, 3), np.uint8)
+        image[..., position] = 255
+        assert np.abs(tensor(encoded(image)).astype(int) - grey).max() <= 1
+
+
+def test_three_channels_are_rgb() -> None:
+    """The tensor is in red, green, blue order."""
+    image = np.zeros((28, 28, 3), np.uint8)
+    image[..., 2] = 255  # red in OpenCV's order
+    for data in (encoded(image), encoded(np.dstack([image, np.full((28, 28), 255, np.uint8)]))):
+        assert tensor(data, RGB_28)[5, 5].tolist() == [255, 0, 0]
+    assert tensor(encoded(np.full((28, 28), 9, np.uint8)), RGB_28)[0, 0].tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [112, 448])
+def test_exif_turns_a_jpeg_upright(orientation: int, size: int) -> None:
+    """All eight orientations give the same tensor, at full and at reduced scale."""
+    upright = np.zeros((size, size), np.uint8)
+    upright[: size // 2, : size // 2] = 255
+    upright[size // 2 :, : size // 4] = 120
+    stored = _stored(upright, orientation)
+    made = tensor(with_exif(encoded(stored, ".jpg"), orientation))
+    assert np.abs(made.astype(int) - block_means(upright, 28)).max() <= 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_a_transparent_png_upright(orientation: int) -> None:
+    """The road for alpha applies EXIF too, which OpenCV leaves to us there."""
+    upright = np.full((28, 28, 4), 255, np.uint8)
+    upright[:14, :14, :3] = 0
+    upright[14:, :7, :3] = 100
+    png = encoded(_stored(upright, orientation))
+    made = tensor(png[:33] + png_chunk(b"eXIf", exif_block(orientation)) + png[33:])
+    np.testing.assert_array_equal(made, upright[..., 0])
+
+
+def _stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return the pixels that an orientation turns into `upright`, by NumPy alone (EXIF 2.32, table 6)."""
+    flipped = {1: 0, 2: 1, 3: 0, 4: 1, 5: 1, 6: 0, 7: 1, 8: 0}[orientation]
+    turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 1, 7: 3, 8: 3}[orientation]
+    turned = np.rot90(upright, turns)
+    if flipped:
+        turned = turned[:, ::-1] if orientation in {2, 4} else turned[::-1]
+    return np.ascontiguousarray(turned)
+
+
+def test_a_broken_exif_block_states_nothing() -> None:
+    """Damaged metadata never costs a picture its label."""
+    for block in (b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"garbage!", exif_block(1)[:-8], exif_block(99)):
+        assert preprocess.exif_orientation(block) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "reduction"), [(111, 90, 1), (224, 100, 2), (533, 400, 4), (4000, 3000, 8)]
+)
+def test_reduction_keeps_four_pixels_for_each(width: int, height: int, reduction: int) -> None:
+    """A JPEG is decoded as small as still leaves four pixels for each of the input."""
+    assert (
+        preprocess.jpeg_reduction(Header(ImageFormat.JPEG, width, height, has_alpha=False), GREY_28)
+        == reduction
+    )
+    assert preprocess.jpeg_reduction(Header(ImageFormat.PNG, width, height, has_alpha=False), GREY_28) == 1
+
+
+def test_reduced_decoding_stays_close() -> None:
+    """On a smooth picture reduced decoding moves a grey level by little."""
+    y, x = np.mgrid[0:400, 0:533]
+    jpeg = encoded((127 + 80 * np.sin(x / 40) * np.cos(y / 50)).astype(np.uint8), ".jpg")
+    full = preprocess.tensor_from_bytes(jpeg, GREY_28, RECIPE, full_scale=True)
+    assert np.abs(tensor(jpeg).astype(int) - full[..., 0]).mean() < 1
+
+
+def test_a_frame_and_its_lossless_file_agree() -> None:
+    """A camera frame gives the tensor that the same picture gives as a file."""
+    frame = np.random.default_rng(3).integers(0, 256, (120, 160, 3), np.uint8)
+    for spec in (GREY_28, RGB_28):
+        from_frame = preprocess.tensor_from_frame(frame, spec, RECIPE)
+        from_file = preprocess.tensor_from_bytes(encoded(frame), spec, RECIPE)
+        assert np.abs(from_frame.astype(int) - from_file).max() <= 1
+
+
+def test_damage_is_told_from_truncation() -> None:
+    """A cut JPEG is `truncated`, one with a broken middle that does not decode is `unreadable`."""
+    jpeg = encoded(np.random.default_rng(4).integers(0, 256, (300, 300), np.uint8), ".jpg")
+    with pytest.raises(InputError) as caught:
+        tensor(jpeg[: len(jpeg) // 2])
+    assert caught.value.status is Status.TRUNCATED
+    png = bytearray(encoded(np.zeros((40, 40), np.uint8)))
+    png[50] ^= 0xFF
+    with pytest.raises(InputError) as caught:
+        tensor(bytes(png))
+    assert caught.value.status is Status.UNREADABLE
+
+
+def test_opencv_is_told_the_pixel_limit() -> None:
+    """OpenCV itself refuses what is over the limit, should the guard be passed by."""
+    header = png_chunk(b"IHDR", b"\0\0\x80\0\0\0\x80\0\x01\0\0\0\0")
+    png = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b"x") + png_chunk(b"IEND", b"")
+    with pytest.raises(cv2.error):
+        cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
