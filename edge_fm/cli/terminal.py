@@ -20,9 +20,8 @@ class Bar(Protocol):
 
 
 def say(text: str) -> None:
-    """Print a line on standard output at once."""
-    typer.echo(text)
-    typer.get_text_stream("stdout").flush()
+    """Print a line on standard output at once, above the progress bar if there is one."""
+    print(text, flush=True)  # noqa: T201  # rich moves the bar for what goes through sys.stdout
 
 
 def note(text: str) -> None:
@@ -48,12 +47,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
     """Print a table; columns whose name ends in a space are numbers and flush right."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         drawn.add_column(column.strip(), justify="right" if column.endswith(" ") else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))  # as it is: "[train]" is no markup
     console().print(drawn)
 
 
@@ -81,6 +81,7 @@ def progress(label: str) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
         console=Console(stderr=True),
+        redirect_stdout=sys.stdout.isatty(),
         transient=True,
     ) as bars:
         task = bars.add_task(label, total=None, text="")

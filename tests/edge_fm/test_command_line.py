@@ -173,6 +173,12 @@ def test_zoo_and_doctor(cli: RunCli) -> None:
     assert "8 of 8 golden inputs" in result.out
 
 
+def test_tables_print_brackets(cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remedy such as pip install 'edge-fm[train]' is shown whole, not taken for markup."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert "pip install 'edge-fm[train]'" in cli("doctor").out
+
+
 def test_evaluate_prints_scores(cli: RunCli) -> None:
     """Scores per class and in all, or a refusal when the classes differ."""
     result = cli("evaluate", "fashion", "--data", "wardrobe")

@@ -38,7 +38,7 @@ class WindowView:
         ):
             raise SourceError(_NO_WINDOW)  # Qt would end the process
         try:
-            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error:
             raise SourceError(_NO_WINDOW) from None
         self._sized = False
