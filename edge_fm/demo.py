@@ -8,12 +8,14 @@ from pathlib import Path
 
 from edge_fm import datasets, samples
 from edge_fm.contact_sheet import Labelled, write_sheet
-from edge_fm_runtime.batch.run import Options, label
-from edge_fm_runtime.classifier import Classifier, read_model
+from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.run import Model, label
+from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.live import loop
 from edge_fm_runtime.live.cameras import open_camera
 from edge_fm_runtime.live.text import TextView
+from edge_fm_runtime.modelfile import read_model
 from edge_fm_runtime.opencv import as_uint8, cv2
 from edge_fm_runtime.replay import replay
 
@@ -61,7 +63,9 @@ def run(out: Path, say: Callable[[str], None]) -> DemoResult:
     different = sum(bool(result.stage) for result in replayed)
     say(f"verify    {len(replayed) - different} of {len(replayed)} golden inputs the same on this machine")
     table = out / "labels.csv"
-    summary = label(classifier, data, [str(pictures)], table, Options(fresh=True), lambda _done, _total: None)
+    summary = label(
+        Model(data), [str(pictures)], table, Options(fresh=True), lambda _done, _total, _made: None
+    )
     say(f"label     {summary.rows} pictures into {table}")
     right = _contact_sheet(table, out / "contact-sheet.png")
     say(f"webcam    {video.name}, one line for each change of label:")

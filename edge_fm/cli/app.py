@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edge_fm import __version__
-from edge_fm.cli import export, machine, run, train
+from edge_fm.cli import export, label, live, machine, train
 from edge_fm.cli.terminal import say_error
 from edge_fm_runtime.errors import EdgeFmError
 
@@ -23,7 +23,8 @@ app = typer.Typer(
 machine.register(app)
 train.register(app)
 export.register(app)
-run.register(app)
+label.register(app)
+live.register(app)
 
 
 def _version(wanted: bool) -> None:

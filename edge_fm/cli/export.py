@@ -121,8 +121,8 @@ def inspect(
 
     Example: edge-fm inspect fashion
     """
-    from edge_fm_runtime.classifier import read_model, read_passport
     from edge_fm_runtime.errors import ModelError
+    from edge_fm_runtime.modelfile import read_model, read_passport
 
     data = read_model(model)
     passport = read_passport(data)

@@ -3,22 +3,19 @@
 Batch labelling, live view, verification and the Python API all use this one class.
 """
 
-import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime import guard, onnxfile, preprocess
+from edge_fm_runtime import guard, preprocess
 from edge_fm_runtime.errors import ModelError
 from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.modelfile import read_model, read_passport
 from edge_fm_runtime.passport import (
-    KEY,
     Decision,
     InputSpec,
     Passport,
@@ -28,9 +25,6 @@ from edge_fm_runtime.passport import (
 )
 from edge_fm_runtime.session import OnnxSession, Session
 from edge_fm_runtime.status import Status
-
-BUNDLED = ("fashion",)
-"""Models that come with the package, by name."""
 
 
 @dataclass(frozen=True)
@@ -161,49 +155,6 @@ class Classifier:
                 )
             )
         return predictions
-
-
-def read_model(model: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a bundled model or of a file, at most the size cap.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if isinstance(model, str) and model in BUNDLED:
-        return _read_bundled(model)
-    path = Path(model)
-    try:
-        if path.stat().st_size > onnxfile.MAX_MODEL_BYTES:
-            raise ModelError(
-                f"{path} is over the size limit of {onnxfile.MAX_MODEL_BYTES:,} bytes for a model"
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(
-            f"there is no model {str(model)!r}: give the path of an .onnx file, or one of {', '.join(BUNDLED)}"
-        ) from None
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def read_passport(data: bytes) -> Passport | None:
-    """Return the checked passport of a model file's bytes, None if it has none.
-
-    Raises:
-        ModelError: the file is refused, or its passport is broken or without a seal.
-    """
-    file = onnxfile.parse(data)
-    text = file.metadata.get(KEY)
-    if text is None:
-        return None
-    if not file.sealed:
-        raise ModelError("the model's passport has no seal, so it cannot be trusted: export the model again")
-    return Passport.from_json(text)
-
-
-@functools.cache
-def _read_bundled(name: str) -> bytes:
-    return (resources.files("edge_fm_runtime") / "models" / f"{name}.onnx").read_bytes()
 
 
 def _default_passport(spec: InputSpec, labels: Sequence[str]) -> Passport:

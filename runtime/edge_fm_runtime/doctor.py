@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_fm_runtime import __version__
 from edge_fm_runtime.errors import EdgeFmError
+from edge_fm_runtime.posix import HAS_MEMORY_LIMIT, usable_cores
 
 _DEVICE = {
     "numpy": ("numpy",),
@@ -77,7 +78,6 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _processor() -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     flags: set[str] = set()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -88,7 +88,7 @@ def _processor() -> Finding:
     speed = next(
         (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in flags), "features not known"
     )
-    return Finding("processor", f"{usable} cores usable; {speed}")
+    return Finding("processor", f"{usable_cores()} cores usable; {speed}")
 
 
 def _opencv() -> Finding:
@@ -101,7 +101,8 @@ def _opencv() -> Finding:
 
 def _models() -> Iterator[Finding]:
     try:
-        from edge_fm_runtime.classifier import BUNDLED, Classifier
+        from edge_fm_runtime.classifier import Classifier
+        from edge_fm_runtime.modelfile import BUNDLED
         from edge_fm_runtime.replay import replay
     except (EdgeFmError, ImportError):
         return
@@ -159,15 +160,10 @@ def _train() -> Finding:
 
 
 def _platform() -> Finding:
-    if sys.platform == "win32":
-        return Finding(
-            "limits",
-            "no memory limits or signals on Windows",
-            True,
-            False,
-            "nothing, but hostile files are less contained",
-        )
-    return Finding("limits", "memory limits and signals available")
+    if not HAS_MEMORY_LIMIT:
+        found = f"no memory limit for workers on {platform.system()}"
+        return Finding("limits", found, fine=True, remedy="nothing, but hostile files are less contained")
+    return Finding("limits", "workers have a memory limit")
 
 
 def _version(distribution: str) -> str | None:

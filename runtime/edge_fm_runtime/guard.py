@@ -77,36 +77,79 @@ _FOREIGN = (
 )
 
 
+class OpenFile:
+    """A picture's file, opened ahead of its reading so that the system can fetch it meanwhile.
+
+    Attributes:
+        size: in bytes.
+        mtime_ns: modification time in nanoseconds.
+    """
+
+    def __init__(self, path: str | bytes | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> None:
+        """Open a file.
+
+        Raises:
+            InputError: it is missing, cannot be opened, is no regular file, or is over `limits.max_bytes`.
+        """
+        try:
+            # Non-blocking, because opening a named pipe without a writer would wait for ever.
+            self._descriptor = os.open(
+                path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                Status.MISSING, "the file does not exist: it may have been moved or deleted"
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(Status.UNREADABLE, f"the file cannot be opened: {reason}") from None
+        information = os.fstat(self._descriptor)
+        self.size, self.mtime_ns = information.st_size, information.st_mtime_ns
+        self._limits = limits
+        if not stat.S_ISREG(information.st_mode):
+            self.close()
+            raise InputError(Status.UNSUPPORTED, "not a regular file")
+        if self.size > limits.max_bytes:
+            self.close()
+            raise _too_many_bytes(self.size, limits)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+
+    def read(self) -> bytes:
+        """Return all bytes and close the file.
+
+        Raises:
+            InputError: it cannot be read, or has grown over the limit.
+        """
+        try:
+            # One more than there should be, so that the end is seen in the same call.
+            parts = [os.read(self._descriptor, self.size + 1)]
+            total = len(parts[0])
+            while parts[-1] and total != self.size:
+                parts.append(os.read(self._descriptor, self._limits.max_bytes + 1))
+                total += len(parts[-1])
+                if total > self._limits.max_bytes:
+                    raise _too_many_bytes(total, self._limits)
+        except OSError as error:
+            raise InputError(Status.UNREADABLE, f"the file cannot be read: {error.strerror}") from None
+        finally:
+            self.close()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file; twice does no harm."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
 def read_file(path: str | bytes | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        InputError: it is missing, unreadable, empty, no regular file, or over `limits.max_bytes`.
+        InputError: it is missing, unreadable, no regular file, or over `limits.max_bytes`.
     """
-    try:
-        # Non-blocking, because opening a named pipe without a writer would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            Status.MISSING, "the file does not exist: it may have been moved or deleted"
-        ) from None
-    except OSError as error:
-        raise InputError(Status.UNREADABLE, f"the file cannot be opened: {error.strerror}") from None
-    try:
-        information = os.fstat(descriptor)
-        if not stat.S_ISREG(information.st_mode):
-            raise InputError(Status.UNSUPPORTED, "not a regular file")
-        if information.st_size > limits.max_bytes:
-            raise _too_many_bytes(information.st_size, limits)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limits.max_bytes + 1)
-    except OSError as error:
-        raise InputError(Status.UNREADABLE, f"the file cannot be read: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-    if len(data) > limits.max_bytes:
-        raise _too_many_bytes(len(data), limits)
-    return data
+    return OpenFile(path, limits).read()
 
 
 def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:

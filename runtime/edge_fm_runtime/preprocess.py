@@ -59,6 +59,7 @@ def tensor_from_bytes(
 
     Raises:
         InputError: the bytes are no picture that can be decoded within the limits.
+        MemoryError: there is not enough for it.
     """
     header = guard.check(data, limits)
     reduction = 1 if full_scale else jpeg_reduction(header, spec)
@@ -111,7 +112,8 @@ def _decode(data: bytes, header: Header, channels: int, fill: int, reduction: in
     flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction]
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        _raise_for_memory(error)
         image = None
     if image is None:
         raise guard.refusal(data, header)
@@ -122,7 +124,8 @@ def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> 
     """Decode with alpha, lay over the fill, turn upright: OpenCV's unchanged mode leaves EXIF to us."""
     try:
         image, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    except cv2.error as error:
+        _raise_for_memory(error)
         image = None
     if image is None:
         raise guard.refusal(data, header)
@@ -140,6 +143,12 @@ def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> 
     if channels == 1:
         return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))
     return as_uint8(cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB))
+
+
+def _raise_for_memory(error: cv2.error) -> None:
+    """Tell a lack of memory from a damaged picture: it may be the machine's, so it is tried again."""
+    if error.code == cv2.Error.StsNoMem:
+        raise MemoryError(str(error)) from error
 
 
 def exif_orientation(block: bytes) -> int:

@@ -1,5 +1,6 @@
 """What the device side may import, and what happens when a system library is missing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,15 @@ import edge_fm_runtime
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "sklearn")
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a new interpreter."""
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -45,8 +51,14 @@ def test_the_command_line_starts_light() -> None:
 
 def test_labelling_loads_no_training_framework() -> None:
     """The commands of a device reach neither TensorFlow nor the exporters."""
-    loaded = loaded_by("import edge_fm.cli.run, edge_fm_runtime.batch.run, edge_fm_runtime.live.window")
+    loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.worker, edge_fm_runtime.live.window")
     assert loaded.isdisjoint({*HEAVY, "edge_fm_exporters"})
+
+
+def test_the_parent_of_a_labelling_run_stays_light() -> None:
+    """Numeric libraries are loaded by the workers only: the parent starts at once and stays small."""
+    loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.run")
+    assert loaded.isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime"})
 
 
 def test_tables_of_contents_are_true() -> None:
@@ -60,8 +72,14 @@ def test_tables_of_contents_are_true() -> None:
 def test_a_missing_system_library_is_a_remedy(tmp_path: Path) -> None:
     """OpenCV that fails to import for want of libGL is explained, on the command line too."""
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['edge-fm', 'label', '.']\n"
-    result = python(code + "from edge_fm.cli import main; main()")
+    run = "from edge_fm.cli import main; main()"
+    for command in (["label", __file__, "-o", f"{tmp_path}/x.csv"], ["verify", "fashion"]):
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['edge-fm', *{command}]\n"
+        result = python(code + run, PYTHONPATH=str(tmp_path))
+        _explains(result)
+
+
+def _explains(result: subprocess.CompletedProcess[str]) -> None:
     assert result.returncode == 2
     assert "libGL.so.1" in result.stderr
     assert "opencv-python-headless" in result.stderr

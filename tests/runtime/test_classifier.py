@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_runtime.classifier import BUNDLED, Classifier
+from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError, ModelError
+from edge_fm_runtime.modelfile import BUNDLED
 from edge_fm_runtime.passport import Decision
 from edge_fm_runtime.replay import replay
 from edge_fm_runtime.status import Status

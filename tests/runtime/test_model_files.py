@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fm_runtime import onnxfile
-from edge_fm_runtime.classifier import Classifier, read_model, read_passport
+from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.modelfile import read_model, read_passport
 from edge_fm_runtime.passport import KEY, InputSpec, Passport
 
 DATA = Path(__file__).resolve().parent.parent / "data"

@@ -11,7 +11,7 @@ the same size and modification time; anything else is done again. A torn last li
 import contextlib
 import json
 import os
-import socket
+import platform
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from edge_fm_runtime.batch.rows import Row, path_text
+from edge_fm_runtime.batch import locators
+from edge_fm_runtime.batch.rows import Row
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.posix import lock_file
 from edge_fm_runtime.status import Status
@@ -54,15 +55,6 @@ class Stamp:
     size: int
     mtime_ns: int
 
-    @classmethod
-    def of(cls, path: str) -> "Stamp":
-        """Return the stamp of a path as it is now."""
-        try:
-            information = os.stat(path)
-        except OSError:
-            return cls(-1, -1)
-        return cls(information.st_size, information.st_mtime_ns)
-
 
 def encode(row: Row, stamp: Stamp) -> bytes:
     """Return a row's line in the journal."""
@@ -78,27 +70,32 @@ def decode(line: bytes) -> tuple[Row, Stamp]:
     )
 
 
+def status_of(line: bytes) -> Status:
+    """Return the status of an `encode`d line."""
+    return Status(json.loads(line)[3])
+
+
 class Ledger:
     """The journal of one output, opened for reading and appending by one run at a time."""
 
-    def __init__(self, output: Path, terms: Terms, paths: Sequence[str], *, fresh: bool) -> None:
+    def __init__(self, output: Path, terms: Terms, inputs: Sequence[str], *, fresh: bool) -> None:
         """Take the lock and find out which of the inputs are done.
 
         Args:
             output: the file that the run will write.
             terms: what its rows depend on.
-            paths: the inputs, sorted by the bytes of their row's text.
+            inputs: their locators, sorted by the bytes of their row's text.
             fresh: whether to forget what was done.
 
         Raises:
             OutputError: the folder cannot be written, or another run holds the output.
         """
-        self.paths = paths
+        self.inputs = inputs
         self.restarted = ""
         self._terms = terms
         self._journal_path, self._lock_path = journal_path(output), lock_path(output)
         self._lock = self._acquire()
-        self._offsets = array("q", [-1]) * len(paths)
+        self._offsets = array("q", [-1]) * len(inputs)
         try:
             if fresh:
                 self._journal_path.unlink(missing_ok=True)
@@ -170,7 +167,7 @@ class Ledger:
                 break
             lock.close()  # its last holder removed the file between our opening and our locking it
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        lock.write(f"process {os.getpid()} on {platform.node()}\n".encode())
         lock.flush()
         return lock
 
@@ -194,16 +191,14 @@ class Ledger:
             except (ValueError, TypeError):
                 break
             key = row.path.encode()
-            index = bisect_left(self.paths, key, key=_sort_key)
-            if index < len(self.paths) and _sort_key(self.paths[index]) == key:
-                same = stamp == Stamp.of(self.paths[index])
-                self._offsets[index] = self._end if same else -1
+            index = bisect_left(self.inputs, key, key=locators.sort_key)
+            if index < len(self.inputs) and locators.sort_key(self.inputs[index]) == key:
+                same = (stamp.size, stamp.mtime_ns) == locators.stamp(self.inputs[index])
+                # A hang or a crash may have been the machine's: it is tried again.
+                final = row.status not in {Status.TIMEOUT, Status.CRASHED}
+                self._offsets[index] = self._end if same and final else -1
             self._end += len(line)
         self._writer.truncate(self._end)
-
-
-def _sort_key(path: str) -> bytes:
-    return path_text(path).encode()
 
 
 def journal_path(output: Path) -> Path:

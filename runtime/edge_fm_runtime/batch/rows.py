@@ -4,7 +4,7 @@ The text of a row depends on nothing but the input, the model and the options, s
 resumed writes the same bytes as one that was not.
 """
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_fm_runtime.errors import InputError
@@ -32,6 +32,19 @@ class Row:
         """Return the row of an input without an answer."""
         return cls(path, error.status, (), str(error))
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, str]) -> "Row":
+        """Return the row that was written with all its columns.
+
+        Raises:
+            KeyError: a column is missing.
+            ValueError: the status is unknown.
+        """
+        ranks = ["", *(f"_{rank}" for rank in range(2, len(record)) if f"label_{rank}" in record)]
+        pairs = ((record[f"label{rank}"], record[f"confidence{rank}"]) for rank in ranks)
+        ranking = tuple((label, confidence) for label, confidence in pairs if label)
+        return cls(record["path"], Status(record["status"]), ranking, record["error"])
+
     def cells(self, top: int) -> list[str]:
         """Return the row's values in the order of `columns(top)`."""
         cells = [self.path, str(self.status)]
@@ -48,8 +61,3 @@ def columns(top: int) -> list[str]:
     for rank in range(2, top + 1):
         names += (f"label_{rank}", f"confidence_{rank}")
     return [*names, "error"]
-
-
-def path_text(path: str) -> str:
-    r"""Return a path as it stands in a row: bytes that are no UTF-8 as `\xNN`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Label inputs: find them, skip what the journal has, classify the rest in batches, write every row."""
+"""Label inputs: find them, skip what the journal has, have the rest classified, write every row."""
 
 import hashlib
 from collections import Counter
@@ -6,36 +6,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_fm_runtime import guard
-from edge_fm_runtime.batch import ledger, sinks, sources
-from edge_fm_runtime.batch.ledger import Ledger, Stamp, Terms
-from edge_fm_runtime.batch.rows import Row, path_text
-from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.batch import ledger, locators, shards, sinks, sources
+from edge_fm_runtime.batch.ledger import Ledger, Terms
+from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.pool import Chunk, Pool
+from edge_fm_runtime.batch.protocol import Job
+from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch.shards import Part
 from edge_fm_runtime.passport import RECIPE_VERSION
 from edge_fm_runtime.status import Status
 
-BATCH = 32
-"""Pictures in each inference; the last batch is padded, so that a row never depends on its neighbours."""
+_CHUNK = 128
+"""Inputs in one message to a worker."""
+
+_SHARE = 4
+"""Messages that each worker gets at least, where there are inputs enough, so that all end together."""
+
+_WORTH_A_WORKER = 64
+"""Inputs below which another worker costs more than it brings."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to label.
+class Model:
+    """A model file's bytes, and labels if it has no passport."""
 
-    Attributes:
-        top: how many labels a row keeps, at least 1.
-        fresh: whether to forget what an earlier run has done.
-        limits: how large a picture may be.
-    """
-
-    top: int = 1
-    fresh: bool = False
-    limits: Limits = guard.DEFAULT_LIMITS
+    data: bytes
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Summary:
     resumed: int
     by_status: dict[Status, int]
     by_label: dict[str, int]
-    note: str
+    note: str = ""
 
     @property
     def bad(self) -> int:
@@ -62,88 +58,118 @@ class Summary:
         return sum(count for status, count in self.by_status.items() if status.bad)
 
 
-Listener = Callable[[int, int], None]
-"""Called with (rows done, rows in all)."""
+Listener = Callable[[int, int, Counter[Status]], None]
+"""Called with (rows done, rows in all, how many of each status this run has made)."""
 
 
 def label(
-    classifier: Classifier,
-    model: bytes,
+    model: Model,
     inputs: Sequence[str],
     output: Path,
     options: Options,
     listener: Listener,
+    *,
+    found: Sequence[str] | None = None,
 ) -> Summary:
     """Write one row for every input.
 
     Args:
-        classifier: the model.
-        model: its file's bytes, for the journal.
-        inputs: files and folders.
-        output: `.csv`; appears when every row is there.
+        model: what answers.
+        inputs: what `sources.find` understands.
+        output: `.csv`, `.jsonl` or `.parquet`; appears when every row is there.
         options: how.
         listener: told of progress.
+        found: the inputs, if they have been found already.
 
     Raises:
         SourceError: an input is not there, or there are none.
+        ModelError: the model cannot be used.
         OutputError: the output cannot be written; what was done is kept in the journal.
     """
-    sinks.check(output)
-    own = [str(path) for path in (output, ledger.journal_path(output), ledger.lock_path(output))]
-    paths = sources.find(inputs, outputs=own)
-    terms = Terms(
-        hashlib.sha256(model).hexdigest(),
-        RECIPE_VERSION,
-        options.top,
-        options.limits.max_bytes,
-        options.limits.max_pixels,
-    )
-    with Ledger(output, terms, paths, fresh=options.fresh) as journal:
+    sinks.check(output, options.row.top, options.fields)
+    every = sources.find(inputs, outputs=own_files(output)) if found is None else list(found)
+    chosen = every if options.shard is None else shards.belonging(every, options.shard)
+    terms = _terms(model, options)
+    with Ledger(output, terms, chosen, fresh=options.fresh) as journal:
         to_do = journal.open_indices
-        done = resumed = len(paths) - len(to_do)
-        listener(done, len(paths))
-        for start in range(0, len(to_do), BATCH):
-            indices = to_do[start : start + BATCH]
-            for index, line in zip(
-                indices, _classify(classifier, [paths[i] for i in indices], options), strict=True
-            ):
+        resumed = len(chosen) - len(to_do)
+        made: Counter[Status] = Counter()
+        listener(resumed, len(chosen), made)
+        for chunk, lines in _labelled(model, chosen, to_do, options):
+            for index, line in zip(chunk.indices, lines, strict=True):
                 journal.append(index, line)
-            done += len(indices)
-            listener(done, len(paths))
-        counter = _Counter(journal.rows())
-        sinks.write(output, counter, options.top)
-    return Summary(len(paths), resumed, dict(counter.by_status), dict(counter.by_label), journal.restarted)
+                made[ledger.status_of(line)] += 1
+            listener(resumed + made.total(), len(chosen), made)
+        counted = _Counted(journal.rows())
+        if options.shard is None:
+            sinks.write(output, counted, options.row.top, options.fields)
+        else:
+            paths = shards.paths_sha256(map(locators.text, every))
+            part = Part(terms, options.shard, len(chosen), len(every), paths)
+            sinks.write(output, counted, options.row.top, meta=part.to_json())
+            if output.suffix.lower() != ".parquet":
+                with sinks.atomic(shards.meta_path(output)) as meta:
+                    meta.write_text(part.to_json() + "\n", encoding="utf-8")
+    return Summary(len(chosen), resumed, dict(counted.by_status), dict(counted.by_label), journal.restarted)
 
 
-def _classify(classifier: Classifier, paths: Sequence[str], options: Options) -> list[bytes]:
-    """Return a journal line for each of at most `BATCH` paths."""
-    tensors = np.zeros((BATCH, *classifier.passport.input.shape), np.uint8)
-    stamps = [Stamp.of(path) for path in paths]
-    failures: dict[int, InputError] = {}
-    for position, path in enumerate(paths):
-        try:
-            tensors[position] = classifier.tensor(guard.read_file(path, options.limits), options.limits)
-        except InputError as error:
-            failures[position] = error
-    answers = _answers(classifier, tensors, options.top) if len(failures) < len(paths) else []
-    lines = []
-    for position, (path, stamp) in enumerate(zip(paths, stamps, strict=True)):
-        text = path_text(path)
-        failure = failures.get(position)
-        row = Row(text, *answers[position]) if failure is None else Row.failed(text, failure)
-        lines.append(ledger.encode(row, stamp))
-    return lines
+def stream(model: Model, inputs: Sequence[str], options: Options, write: Callable[[str], None]) -> Summary:
+    """Give each row as a JSON line as soon as it is done, in the order in which they are done; no journal is kept.
+
+    Raises:
+        SourceError: an input is not there, or there are none.
+        ModelError: the model cannot be used.
+    """
+    chosen = sources.find(inputs)
+    if options.shard is not None:
+        chosen = shards.belonging(chosen, options.shard)
+
+    def rows() -> Iterator[Row]:
+        for _, lines in _labelled(model, chosen, list(range(len(chosen))), options):
+            for line in lines:
+                yield ledger.decode(line)[0]
+
+    counted = _Counted(rows())
+    for row in counted:
+        write(sinks.json_line(row, options.row.top, options.fields))
+    return Summary(len(chosen), 0, dict(counted.by_status), dict(counted.by_label))
 
 
-def _answers(
-    classifier: Classifier, tensors: NDArray[np.uint8], top: int
-) -> list[tuple[Status, tuple[tuple[str, str], ...]]]:
-    predictions = classifier.decide(classifier.probabilities(tensors))
-    return [(p.status, tuple((name, f"{value:.4f}") for name, value in p.ranking[:top])) for p in predictions]
+def own_files(output: Path) -> list[str]:
+    """Return the files that a run writes."""
+    return [
+        str(path)
+        for path in (output, ledger.journal_path(output), ledger.lock_path(output), shards.meta_path(output))
+    ]
 
 
-class _Counter:
-    """Pass rows on and count them."""
+def _labelled(
+    model: Model, inputs: Sequence[str], to_do: Sequence[int], options: Options
+) -> Iterator[tuple[Chunk, list[bytes]]]:
+    """Yield the rows of the inputs at `to_do`, in any order, from worker processes."""
+    if not to_do:
+        return
+    workers = max(1, min(options.workers, -(-len(to_do) // _WORTH_A_WORKER)))
+    size = min(_CHUNK, max(1, -(-len(to_do) // (workers * _SHARE))))
+    size = -(-size // 32) * 32  # whole batches
+    chunks = []
+    for start in range(0, len(to_do), size):
+        indices = tuple(to_do[start : start + size])
+        chunks.append(Chunk(indices, tuple(inputs[index] for index in indices)))
+    job = Job(model.data, model.labels, options.row, options.memory_bytes)
+    with Pool(job, workers, options.timeout_s) as pool:
+        yield from pool.label(chunks)
+
+
+def _terms(model: Model, options: Options) -> Terms:
+    limits = options.row.limits
+    labels = "" if model.labels is None else "\0".join(model.labels)
+    digest = hashlib.sha256(model.data + labels.encode()).hexdigest()
+    return Terms(digest, RECIPE_VERSION, options.row.top, limits.max_bytes, limits.max_pixels)
+
+
+class _Counted:
+    """Rows, counted as they pass."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         self._rows = rows

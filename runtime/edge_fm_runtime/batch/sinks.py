@@ -1,38 +1,31 @@
-"""Where rows go: a file that appears under its name only when it is whole."""
+"""Where rows go: a file that appears under its name only when it is whole.
+
+`.csv` is RFC 4180; `.jsonl` has one JSON object a line; `.parquet` needs pyarrow. All three hold the same.
+"""
 
 import contextlib
 import csv
+import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from edge_fm_runtime.batch.rows import Row, columns
-from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.errors import OutputError, SourceError
+
+_CONFIDENCE = "confidence"
+_PARQUET_ROWS = 65_536
+_META_KEY = b"edge_fm.part"
 
 
-def write(path: Path, rows: Iterable[Row], top: int) -> None:
-    """Write rows in the form that the file's suffix names.
-
-    Args:
-        path: `.csv`.
-        rows: in their final order.
-        top: labels for each row.
-
-    Raises:
-        OutputError: it cannot be written, or the suffix is unknown.
-    """
-    check(path)
-    with _atomic(path) as file:
-        _write_csv(file, rows, top)
-
-
-def check(path: Path) -> None:
+def check(path: Path, top: int, fields: Sequence[str]) -> None:
     """Refuse an output that cannot work, before anything is done.
 
     Raises:
-        OutputError: the suffix is unknown, the folder is missing, or the path is a folder.
+        OutputError: the suffix or a field is unknown, the folder is missing, or the path is a folder.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
@@ -44,35 +37,78 @@ def check(path: Path) -> None:
         raise OutputError(
             f"the folder {path.parent} does not exist: make it first, or choose another output with -o"
         )
+    unknown = [name for name in fields if name not in columns(top)]
+    if unknown:
+        raise OutputError(
+            f"there is no field {', '.join(unknown)}: expected some of {', '.join(columns(top))}"
+        )
+    if path.suffix.lower() == ".parquet":
+        _pyarrow()
 
 
-SUFFIXES = (".csv",)
+def write(path: Path, rows: Iterable[Row], top: int, fields: Sequence[str] = (), meta: str = "") -> None:
+    """Write rows in the form that the file's suffix names.
+
+    Args:
+        path: `.csv`, `.jsonl` or `.parquet`.
+        rows: in their final order.
+        top: labels for each row.
+        fields: the columns to write, in order; empty for all.
+        meta: kept in a Parquet file's metadata.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic(path) as temporary:
+        _WRITERS[path.suffix.lower()](temporary, rows, top, list(fields) or columns(top), meta)
 
 
-def _write_csv(file: TextIO, rows: Iterable[Row], top: int) -> None:
-    """RFC 4180: CRLF ends a row; a cell with a comma, quote or line break is quoted."""
-    writer = csv.writer(file)
-    writer.writerow(columns(top))
-    for row in rows:
-        writer.writerow(row.cells(top))
+def read(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file that `write` has written with all fields.
+
+    Raises:
+        SourceError: it is missing, or no such file.
+    """
+    try:
+        yield from _READERS[path.suffix.lower()](path)
+    except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(
+            f"{path} is no whole file of labels ({error!r}): label again, with all fields"
+        ) from error
+
+
+def json_line(row: Row, top: int, fields: Sequence[str] = ()) -> str:
+    """Return a row as one JSON object."""
+    return json.dumps(_values(row, top, list(fields) or columns(top)), ensure_ascii=False)
+
+
+def parquet_meta(path: Path) -> str:
+    """Return what `write` kept in a Parquet file's metadata; empty if nothing."""
+    _, parquet = _pyarrow()
+    kept: bytes = (parquet.read_schema(path).metadata or {}).get(_META_KEY, b"")
+    return kept.decode()
 
 
 @contextlib.contextmanager
-def _atomic(path: Path) -> Iterator[TextIO]:
-    """Open a temporary file beside `path` that takes its place when the block ends well."""
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
-            yield file
-            file.flush()
+        os.close(handle)
+        yield Path(temporary)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror}. What was done so far is kept"
+            f"{path} cannot be written: {error.strerror or error}. What was done so far is kept"
         ) from error
     finally:
         if temporary is not None:
@@ -80,7 +116,97 @@ def _atomic(path: Path) -> Iterator[TextIO]:
                 os.unlink(temporary)
 
 
+def _write_csv(path: Path, rows: Iterable[Row], top: int, fields: list[str], _meta: str) -> None:
+    names = columns(top)
+    chosen = [names.index(name) for name in fields]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(fields)
+        whole = fields == names
+        for row in rows:
+            cells = row.cells(top)
+            writer.writerow(cells if whole else [cells[position] for position in chosen])
+
+
+def _write_jsonl(path: Path, rows: Iterable[Row], top: int, fields: list[str], _meta: str) -> None:
+    with path.open("w", newline="\n", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json_line(row, top, fields) + "\n")
+
+
+def _write_parquet(path: Path, rows: Iterable[Row], top: int, fields: list[str], meta: str) -> None:
+    arrow, parquet = _pyarrow()
+    kinds = [(name, arrow.float64() if name.startswith(_CONFIDENCE) else arrow.string()) for name in fields]
+    schema = arrow.schema(kinds, metadata={_META_KEY: meta.encode()} if meta else None)
+    remaining = iter(rows)
+    with parquet.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(remaining, _PARQUET_ROWS)):
+            values = [_values(row, top, fields) for row in batch]
+            writer.write_table(arrow.Table.from_pylist(values, schema=schema))
+
+
+def _values(row: Row, top: int, fields: list[str]) -> dict[str, str | float | None]:
+    cells = dict(zip(columns(top), row.cells(top), strict=True))
+    return {
+        name: (float(cells[name]) if cells[name] else None) if name.startswith(_CONFIDENCE) else cells[name]
+        for name in fields
+    }
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    with path.open(newline="", encoding="utf-8") as file:
+        for record in csv.DictReader(file, strict=True):
+            yield Row.from_record(record)
+
+
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield Row.from_record(_as_cells(json.loads(line)))
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    _, parquet = _pyarrow()
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            for record in batch.to_pylist():
+                yield Row.from_record(_as_cells(record))
+
+
+def _as_cells(record: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: "" if value is None else f"{value:.4f}" if isinstance(value, float | int) else value
+        for name, value in record.items()
+    }
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise OutputError(
+            "Parquet needs pyarrow: run pip install 'edge-fm[parquet]', or write .csv or .jsonl"
+        ) from None
+    return pa, pq
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_WRITERS: dict[str, Callable[[Path, Iterable[Row], int, list[str], str], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+SUFFIXES = tuple(_WRITERS)

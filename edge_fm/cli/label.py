@@ -1,0 +1,271 @@
+"""Commands about folders of pictures: label, merge, sort, gallery."""
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_fm.cli import terminal
+from edge_fm.cli.export import BAD_ANSWER, read_labels
+
+if TYPE_CHECKING:
+    from edge_fm_runtime.batch.options import Options
+    from edge_fm_runtime.batch.run import Model, Summary
+    from edge_fm_runtime.status import Status
+
+_INTERRUPTED = 130
+_STDOUT = "-"
+
+Table = Annotated[
+    Path,
+    typer.Argument(help="What 'edge-fm label' wrote, with all fields.", metavar="LABELS", show_default=False),
+]
+
+
+class WayName(StrEnum):
+    """How a file gets into its folder."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("label")(label)
+    app.command("merge")(merge)
+    app.command("sort")(sort)
+    app.command("gallery")(gallery)
+
+
+def label(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders (with all below them), .zip and .tar archives, 'patterns*', @list.txt, or - for names "
+            "on standard input.",
+            metavar="INPUT...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "-o", "--out", help="A .csv, .jsonl or .parquet file, or - for JSON lines as they are done."
+        ),
+    ] = "labels.csv",
+    model: Annotated[
+        str, typer.Option("--model", help="A bundled model's name or an .onnx file.")
+    ] = "fashion",
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many labels each row keeps.")] = 1,
+    fields: Annotated[
+        str | None, typer.Option("--fields", help="Columns to write, such as path,label.", show_default="all")
+    ] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Print counts by label and status.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run has done.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep labelling what arrives, once it is fully written.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="Do one part of the inputs, such as 3/16; 'edge-fm merge' joins them."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, max=256, help="Processes.", show_default="the cores this process may use"
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one file may take; it is tried twice.")
+    ] = 4.0,
+    memory: Annotated[int, typer.Option(min=64, help="MiB that a worker may take for pictures.")] = 1024,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Largest file that is read, in bytes.")] = 64 * 2**20,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Largest picture that is decoded, in pixels.")] = 2
+    ** 27,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="A,B,... or a file: for a model without a passport.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Label pictures: one row for each input, whatever it is.
+
+    Stopped at any point, the same command goes on where it was. Inputs are never changed.
+
+    Example: edge-fm label photos/ -o labels.csv
+    """
+    from edge_fm_runtime.batch.options import Options, RowOptions, Shard
+    from edge_fm_runtime.batch.run import Model
+    from edge_fm_runtime.errors import OutputError
+    from edge_fm_runtime.guard import Limits
+    from edge_fm_runtime.modelfile import read_model, read_passport
+    from edge_fm_runtime.posix import usable_cores
+
+    data = read_model(model)
+    passport = read_passport(data)
+    names = read_labels(labels) if labels is not None else None
+    classes = len(passport.labels) if passport is not None else len(names or ())
+    if shard is not None and (fields is not None or watch):
+        raise OutputError(
+            "--shard goes with neither --fields nor --watch: a part needs every column, and an end"
+        )
+    options = Options(
+        row=RowOptions(max(1, min(top, classes)), Limits(max_bytes, max_pixels)),
+        fresh=fresh,
+        workers=workers or usable_cores(),
+        timeout_s=timeout,
+        memory_bytes=memory * 2**20,
+        shard=Shard.parse(shard) if shard is not None else None,
+        fields=tuple(fields.split(",")) if fields is not None else (),
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        done = _run(Model(data, names), inputs, out, options, watching=watch)
+    except KeyboardInterrupt:
+        terminal.note("stopped; the same command goes on from here")
+        raise typer.Exit(_INTERRUPTED) from None
+    if done.note:
+        terminal.note(done.note)
+    if summary:
+        _say_summary(done, on_stderr=out == _STDOUT)
+    if done.bad:
+        terminal.note(f"{done.bad:,} inputs have no answer: see the columns status and error")
+        raise typer.Exit(BAD_ANSWER)
+
+
+def merge(
+    parts: Annotated[
+        list[Path],
+        typer.Argument(help="What 'edge-fm label --shard' wrote.", metavar="PART...", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
+) -> None:
+    """Join shards, and prove that no shard and no row is missing, doubled or from another run.
+
+    Example: edge-fm merge part-*.csv -o all.csv
+    """
+    from edge_fm_runtime.batch.shards import merge as join
+
+    rows = join(parts, out)
+    terminal.say(f"{out}: {rows:,} rows from {len(parts)} shards; none missing, none doubled, all of one run")
+
+
+def sort(
+    table: Annotated[
+        Path | None, typer.Argument(help="What 'edge-fm label' wrote.", metavar="LABELS", show_default=False)
+    ] = None,
+    into: Annotated[
+        Path, typer.Option("--into", help="Where the folders of labels go.", show_default=False)
+    ] = ...,  # type: ignore[assignment]
+    way: Annotated[
+        WayName, typer.Option("--by", help="Copy, link (symbolic) or move the files.")
+    ] = WayName.COPY,
+    review_below: Annotated[
+        float, typer.Option(min=0, max=1, help="Answers less sure than this go to _review.")
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take back all that was sorted into the folder.")
+    ] = False,
+) -> None:
+    """Sort labelled files into one folder for each label; unknown ones into _unknown.
+
+    Nothing is overwritten: a name that is taken gets a number. --undo takes everything back.
+
+    Example: edge-fm sort labels.csv --into sorted --by move
+    """
+    from edge_fm_runtime.batch import sort as sorting
+    from edge_fm_runtime.errors import SourceError
+
+    if undo:
+        terminal.say(f"{sorting.undo(into):,} files taken back from {into}")
+        return
+    if table is None:
+        raise SourceError("no labels were given: edge-fm sort labels.csv --into DIR")
+    placements, left_out = sorting.plan(table, into, review_below)
+    counts = Counter(placement.target.parent.name for placement in placements)
+    if dry_run:
+        for placement in placements:
+            terminal.say(f"{way} {placement.source} -> {placement.target}")
+    else:
+        with terminal.progress("sorting") as bar:
+            sorting.carry_out(placements, into, sorting.Way(way), bar)
+    terminal.table(["folder", "files "], [[name, f"{count:,}"] for name, count in sorted(counts.items())])
+    what = (
+        "would be placed"
+        if dry_run
+        else f"placed by {way}; 'edge-fm sort --undo --into {into}' takes it back"
+    )
+    terminal.say(f"{len(placements):,} files {what}; {left_out:,} rows without an answer or a file")
+
+
+def gallery(
+    table: Table,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .html file to write.")] = Path("gallery.html"),
+) -> None:
+    """Write one page with all labelled pictures, by label and confidence; it opens from disk, offline.
+
+    Example: edge-fm gallery labels.csv -o gallery.html
+    """
+    from edge_fm_runtime.batch.gallery import write
+
+    with terminal.progress("drawing") as bar:
+        pictures = write(table, out, bar)
+    terminal.say(f"{out}: {pictures:,} pictures; open it in a browser")
+
+
+def _run(model: "Model", inputs: Sequence[str], out: str, options: "Options", *, watching: bool) -> "Summary":
+    from edge_fm_runtime.batch import run
+    from edge_fm_runtime.errors import OutputError
+
+    if out == _STDOUT:
+        if watching:
+            raise OutputError("--watch needs a file to keep: give -o labels.csv")
+        return run.stream(model, inputs, options, terminal.say)
+    with terminal.progress("labelling") as bar:
+
+        def listen(done: int, total: int, made: "Counter[Status]") -> None:
+            bar(done, total, "  ".join(f"{count:,} {status}" for status, count in sorted(made.items())))
+
+        if watching:
+            from edge_fm_runtime.batch.watch import watch
+
+            terminal.note("watching; Ctrl-C ends")
+            watch(model, inputs, Path(out), options, listen, lambda done: _say_done(out, done))
+        done = run.label(model, inputs, Path(out), options, listen)
+    _say_done(out, done)
+    return done
+
+
+def _say_done(out: str, done: "Summary") -> None:
+    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(done.by_status.items()))
+    resumed = f" ({done.resumed:,} were done before)" if done.resumed else ""
+    terminal.say(f"{out}: {done.rows:,} rows: {counts}{resumed}")
+
+
+def _say_summary(done: "Summary", *, on_stderr: bool) -> None:
+    rows = [["status", status, f"{count:,}"] for status, count in sorted(done.by_status.items())]
+    rows += [
+        ["label", name, f"{count:,}"]
+        for name, count in sorted(done.by_label.items(), key=lambda item: -item[1])
+    ]
+    if on_stderr:
+        for row in rows:
+            terminal.note("  ".join(row))
+    else:
+        terminal.table(["column", "value", "rows "], rows)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """End on SIGTERM as on Ctrl-C: the journal is whole at any point."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.is_finalizing():
+        return
+    raise KeyboardInterrupt

@@ -1,0 +1,68 @@
+"""What a user can say about a labelling run. Light: the command line reads it before any numeric library."""
+
+from dataclasses import dataclass, field
+
+from edge_fm_runtime import guard
+from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.guard import Limits
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What a row depends on besides input and model.
+
+    Attributes:
+        top: how many labels a row keeps, at least 1.
+        limits: how large a picture may be.
+    """
+
+    top: int = 1
+    limits: Limits = guard.DEFAULT_LIMITS
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One part of the inputs.
+
+    Attributes:
+        index: which, from 1.
+        count: of how many.
+    """
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read "3/16".
+
+        Raises:
+            SourceError: it is no such thing.
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise SourceError(f"the shard {text!r} is no INDEX/COUNT such as 3/16, from 1/16 to 16/16")
+        return cls(int(index), int(count))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to label.
+
+    Attributes:
+        row: what a row depends on.
+        fresh: whether to forget what an earlier run has done.
+        workers: how many processes.
+        timeout_s: how long one input may take, in seconds; it is tried twice.
+        memory_bytes: how much a worker may take on top of what the loaded model takes.
+        shard: which part of the inputs, None for all.
+        fields: the columns to write, in order; empty for all.
+    """
+
+    row: RowOptions = field(default_factory=RowOptions)
+    fresh: bool = False
+    workers: int = 1
+    timeout_s: float = 4.0
+    memory_bytes: int = 1024 * 2**20
+    shard: Shard | None = None
+    fields: tuple[str, ...] = ()

@@ -1,0 +1,253 @@
+"""The parent's side of the workers: hand out chunks, watch, and give each file that breaks a worker its row.
+
+A worker that hangs on a file is killed; one that dies is noticed. The file in hand is tried once more, alone, in a
+new worker; if it does it again, its row says `timeout` or `crashed`. The rest of its chunk is done again: rows depend on
+nothing but their input, so nothing differs.
+"""
+
+import contextlib
+import mmap
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from edge_fm_runtime.batch import ledger, locators
+from edge_fm_runtime.batch.ledger import Stamp
+from edge_fm_runtime.batch.protocol import POSITION, Job, receive, send
+from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.errors import EdgeFmError, InputError
+from edge_fm_runtime.status import Status
+
+_POLL_S = 0.05
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Inputs for one message to a worker.
+
+    Attributes:
+        indices: their places in the run.
+        inputs: their locators.
+        retry: whether this is the second time, alone.
+    """
+
+    indices: tuple[int, ...]
+    inputs: tuple[str, ...]
+    retry: bool = False
+
+    def part(self, start: int, stop: int, *, retry: bool = False) -> "Chunk":
+        """Return the inputs from `start` up to `stop`."""
+        return Chunk(self.indices[start:stop], self.inputs[start:stop], retry)
+
+    def without(self, position: int) -> "Chunk":
+        """Return all inputs but one."""
+        return Chunk(
+            self.indices[:position] + self.indices[position + 1 :],
+            self.inputs[:position] + self.inputs[position + 1 :],
+        )
+
+
+class _WorkerLost(Exception):  # noqa: N818  # not the user's error: a file's row will say it
+    """A worker died or was killed for hanging, with this input in hand."""
+
+    def __init__(self, status: Status, position: int) -> None:
+        super().__init__(status)
+        self.status, self.position = status, position
+
+
+class _Worker:
+    """One worker process and the file that it writes its position to."""
+
+    def __init__(self, job: Job, timeout_s: float) -> None:
+        handle, self._progress_path = tempfile.mkstemp(prefix="edge-fm-")
+        os.write(handle, bytes(POSITION.size))
+        self._shared = mmap.mmap(handle, POSITION.size)
+        os.close(handle)
+        self._timeout_s = timeout_s
+        self._seen = 0
+        self._seen_s = time.monotonic()
+        self._busy = False
+        self.timed_out = False
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", "edge_fm_runtime.batch.worker", self._progress_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C is the parent's to handle.
+            start_new_session=True,
+        )
+        self._job = job
+        self._started = False
+
+    def label(self, chunk: Chunk) -> list[bytes]:
+        """Return the chunk's journal lines.
+
+        Raises:
+            _WorkerLost: it died or hung.
+            EdgeFmError: the model cannot be opened.
+        """
+        assert self._process.stdin is not None  # noqa: S101  # PIPE was asked for
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            if not self._started:
+                send(self._process.stdin, self._job)
+                refusal = receive(self._process.stdout)
+                if isinstance(refusal, EdgeFmError):
+                    raise refusal
+                self._started = True
+            self._seen, self._seen_s, self._busy = 0, time.monotonic(), True
+            POSITION.pack_into(self._shared, 0, 0, 0)
+            send(self._process.stdin, list(chunk.inputs))
+            lines: list[bytes] = receive(self._process.stdout)
+        except (EOFError, OSError):
+            if not self._started:
+                raise EdgeFmError(
+                    "a worker process could not start: run 'edge-fm doctor', or give it more --memory"
+                ) from None
+            position = POSITION.unpack_from(self._shared)[1]
+            raise _WorkerLost(Status.TIMEOUT if self.timed_out else Status.CRASHED, position) from None
+        finally:
+            self._busy = False
+        return lines
+
+    def watch(self) -> None:
+        """Kill the process if it has been at one input for too long; called now and then from another thread."""
+        if not self._busy:
+            return
+        begun = POSITION.unpack_from(self._shared)[0]
+        if begun != self._seen:
+            self._seen, self._seen_s = begun, time.monotonic()
+        elif time.monotonic() - self._seen_s > self._timeout_s:
+            self.timed_out = True
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._shared.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._progress_path)
+
+
+class Pool:
+    """Worker processes for one run, each served by a thread of its own."""
+
+    def __init__(self, job: Job, workers: int, timeout_s: float) -> None:
+        """Make a pool; the first workers start at once, so that they load while the inputs are listed.
+
+        Args:
+            job: what they are for.
+            workers: how many.
+            timeout_s: how long one input may take, twice.
+        """
+        self._job, self._timeout_s = job, timeout_s
+        self._spare = [_Worker(job, timeout_s) for _ in range(workers)]
+        self._workers: list[_Worker] = list(self._spare)
+        self._lock = threading.Lock()
+        self._results: queue.Queue[tuple[Chunk, list[bytes]] | BaseException] = queue.Queue()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        for worker in self._workers:
+            worker.close()
+        for thread in self._threads:
+            thread.join()
+        for worker in self._workers:  # one that a thread started meanwhile
+            worker.close()
+
+    def label(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[bytes]]]:
+        """Yield chunks with their journal lines, as they are done, in any order; every input comes exactly once.
+
+        Raises:
+            EdgeFmError: the model cannot be opened.
+        """
+        left = sum(len(chunk.indices) for chunk in chunks)
+        waiting = deque(chunks)
+        self._threads = [
+            threading.Thread(target=self._serve, args=(waiting, w), daemon=True) for w in self._spare
+        ]
+        for thread in self._threads:
+            thread.start()
+        while left:
+            try:
+                result = self._results.get(timeout=_POLL_S)
+            except queue.Empty:
+                pass
+            else:
+                if isinstance(result, BaseException):
+                    raise result
+                left -= len(result[0].indices)
+                yield result
+            for worker in list(self._workers):
+                worker.watch()
+
+    def _serve(self, waiting: "deque[Chunk]", worker: _Worker) -> None:
+        """Give one worker chunks until none is left; replace it when it is lost."""
+        try:
+            while not self._closed:
+                try:
+                    chunk = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    self._results.put((chunk, worker.label(chunk)))
+                except _WorkerLost as lost:
+                    if self._closed:
+                        return
+                    worker = self._replace(worker)
+                    self._divide(chunk, lost, waiting)
+        except BaseException as error:  # noqa: BLE001  # it is raised in the main thread
+            self._results.put(error)
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.close()
+        with self._lock:
+            self._workers.remove(worker)
+            fresh = _Worker(self._job, self._timeout_s)
+            self._workers.append(fresh)
+        return fresh
+
+    def _divide(self, chunk: Chunk, lost: _WorkerLost, waiting: "deque[Chunk]") -> None:
+        """Hand out again what a lost worker had; an input that was alone for the second time gets its row."""
+        count = len(chunk.indices)
+        if count == 1 and chunk.retry:
+            self._results.put(
+                (chunk, [_row(chunk.inputs[0], lost.status, self._timeout_s, self._job.memory_bytes)])
+            )
+        elif lost.position < count:
+            waiting.appendleft(chunk.part(lost.position, lost.position + 1, retry=True))
+            if count > 1:
+                waiting.appendleft(chunk.without(lost.position))
+        elif count == 1:  # lost during the inference, as below
+            waiting.appendleft(Chunk(chunk.indices, chunk.inputs, retry=True))
+        else:  # lost during an inference: any of them
+            waiting.appendleft(chunk.part(count // 2, count))
+            waiting.appendleft(chunk.part(0, count // 2))
+
+
+def _row(locator: str, status: Status, timeout_s: float, memory_bytes: int) -> bytes:
+    reasons = {
+        Status.TIMEOUT: f"twice took longer than {timeout_s:g} s; --timeout sets the limit",
+        Status.CRASHED: f"twice ended its worker process, or needed more than {memory_bytes >> 20} MiB; --memory sets the limit",
+    }
+    row = Row.failed(locators.text(locator), InputError(status, reasons[status]))
+    return ledger.encode(row, Stamp(*locators.stamp(locator)))

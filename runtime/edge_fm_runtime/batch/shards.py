@@ -1,0 +1,155 @@
+"""Parts of one labelling, done apart and put together with a proof that nothing is missing.
+
+An input belongs to the shard that the CRC-32 of its row's path says, so that a new file moves no other. Each part
+says which model, options and list of inputs it is of; merging holds all parts to the same.
+"""
+
+import hashlib
+import heapq
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_fm_runtime.batch import locators, sinks
+from edge_fm_runtime.batch.ledger import Terms
+from edge_fm_runtime.batch.options import Shard
+from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.errors import OutputError, SourceError
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part file says of itself.
+
+    Attributes:
+        terms: what its rows depend on.
+        shard: which part it is.
+        rows: how many it has.
+        all_inputs: how many inputs all shards have together.
+        all_paths_sha256: of all rows' paths in order, each followed by a NUL: the same in every part.
+    """
+
+    terms: Terms
+    shard: Shard
+    rows: int
+    all_inputs: int
+    all_paths_sha256: str
+
+    def to_json(self) -> str:
+        """Return the text that is kept beside or in the part."""
+        return json.dumps({"edge_fm_part": 1, **asdict(self)}, indent=2)
+
+    @classmethod
+    def of(cls, path: Path) -> "Part":
+        """Read what a part file says of itself.
+
+        Raises:
+            SourceError: it is missing, or no part.
+        """
+        if not path.is_file():
+            raise SourceError(f"there is no part {str(path)!r}: check the name")
+        try:
+            is_parquet = path.suffix.lower() == ".parquet"
+            text = sinks.parquet_meta(path) if is_parquet else meta_path(path).read_text(encoding="utf-8")
+            values = json.loads(text)
+            del values["edge_fm_part"]
+            values["terms"], values["shard"] = Terms(**values["terms"]), Shard(**values["shard"])
+            return cls(**values)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SourceError(
+                f"{path} does not say which part it is ({error!r}): it was not made with 'edge-fm label --shard', "
+                f"or {meta_path(path).name} is missing"
+            ) from error
+
+
+def meta_path(part: Path) -> Path:
+    """Return where a CSV or JSON-lines part keeps what it says of itself."""
+    return part.with_name(f"{part.name}.meta.json")
+
+
+def belonging(inputs: Sequence[str], shard: Shard) -> list[str]:
+    """Return the inputs of one shard, in order."""
+    return [locator for locator in inputs if _shard_of(locators.text(locator), shard.count) == shard.index]
+
+
+def paths_sha256(paths: Iterable[str]) -> str:
+    """Return the SHA-256 of rows' paths."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def merge(paths: Sequence[Path], output: Path) -> int:
+    """Put parts together into the bytes of an unsharded run; return how many rows there are.
+
+    Raises:
+        SourceError: a part or a row is missing, doubled, or from another run; nothing is written.
+        OutputError: the output cannot be written.
+    """
+    if not paths:
+        raise SourceError("no part was given: name the files that 'edge-fm label --shard' wrote")
+    parts = {path: Part.of(path) for path in paths}
+    first_path, first = next(iter(parts.items()))
+    seen: dict[int, Path] = {}
+    for path, part in parts.items():
+        if (part.terms, part.shard.count) != (first.terms, first.shard.count):
+            raise SourceError(
+                f"{path} was made with another model, other options or other shards than {first_path}"
+            )
+        if (part.all_inputs, part.all_paths_sha256) != (first.all_inputs, first.all_paths_sha256):
+            raise SourceError(
+                f"{path} was made of another list of inputs than {first_path}: files came or went between"
+            )
+        if part.shard.index in seen:
+            raise SourceError(
+                f"{path} and {seen[part.shard.index]} are both shard {part.shard.index}/{first.shard.count}"
+            )
+        seen[part.shard.index] = path
+    missing = [str(index) for index in range(1, first.shard.count + 1) if index not in seen]
+    if missing:
+        raise SourceError(f"of {first.shard.count} shards, {', '.join(missing)} are missing")
+    if output.resolve() in {path.resolve() for path in paths}:
+        raise OutputError(f"{output} is one of the parts: choose another output with -o")
+    top = first.terms.top
+    sinks.check(output, top, ())
+    streams = [_checked(path, part) for path, part in parts.items()]
+    merged = _proved(heapq.merge(*streams, key=lambda row: row.path.encode()), first)
+    sinks.write(output, merged, top)
+    return first.all_inputs
+
+
+def _checked(path: Path, part: Part) -> Iterator[Row]:
+    """Yield a part's rows, held to what it says of itself."""
+    rows = 0
+    last = b""
+    for row in sinks.read(path):
+        key = row.path.encode()
+        if _shard_of(row.path, part.shard.count) != part.shard.index:
+            raise SourceError(f"{path} has a row of another shard: {row.path!r}")
+        if rows and key <= last:
+            raise SourceError(f"{path} has a row twice or out of order: {row.path!r}")
+        rows, last = rows + 1, key
+        yield row
+    if rows != part.rows:
+        raise SourceError(
+            f"{path} has {rows:,} rows and should have {part.rows:,}: copy it again, or label again"
+        )
+
+
+def _proved(rows: Iterable[Row], part: Part) -> Iterator[Row]:
+    """Yield all rows; at the end, their paths must be those that every part was made of."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row.path.encode() + b"\0")
+        yield row
+    if digest.hexdigest() != part.all_paths_sha256:
+        raise SourceError(
+            "the rows of all parts together are not those of the inputs: label the shards again"
+        )
+
+
+def _shard_of(path: str, count: int) -> int:
+    return zlib.crc32(path.encode()) % count + 1

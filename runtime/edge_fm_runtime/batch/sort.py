@@ -1,0 +1,170 @@
+"""Sort labelled files into one folder for each label, and undo it.
+
+Nothing is overwritten: a name that is taken gets a number. Every change is in the undo journal before it is made.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from edge_fm_runtime.batch import locators, sinks
+from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.status import Status
+
+JOURNAL = ".edge-fm-sort.jsonl"
+UNKNOWN, REVIEW = "_unknown", "_review"
+
+
+class Way(StrEnum):
+    """How a file gets into its folder."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One file and where it goes."""
+
+    source: Path
+    target: Path
+
+
+def folder_name(label: str) -> str:
+    r"""Return a label as a folder's name: `/ \ :`, control characters and leading dots become `_`."""
+    name = "".join(
+        "_" if character in "/\\:" or not character.isprintable() else character for character in label
+    )
+    stripped = name.lstrip(".")
+    return "_" * (len(name) - len(stripped)) + stripped or "_"
+
+
+def plan(table: Path, into: Path, review_below: float) -> tuple[list[Placement], int]:
+    """Return where each answered file goes, and how many rows have no file to place.
+
+    Args:
+        table: what `edge-fm label` wrote.
+        into: the folder of folders.
+        review_below: answers with a lower confidence go to `_review`, in [0, 1].
+
+    Raises:
+        SourceError: the table cannot be read.
+    """
+    placements: list[Placement] = []
+    left_out = 0
+    taken: set[Path] = set()
+    for row in sinks.read(table):
+        source = Path(locators.from_text(row.path))
+        if not row.status.labelled or not source.is_file():
+            left_out += 1
+            continue
+        folder = into / _folder(row, review_below)
+        target = next(
+            path for path in _names(folder, source) if path not in taken and not os.path.lexists(path)
+        )
+        taken.add(target)
+        placements.append(Placement(source, target))
+    return placements, left_out
+
+
+def carry_out(
+    placements: list[Placement], into: Path, way: Way, listener: Callable[[int, int], None]
+) -> None:
+    """Copy, link or move every file; stopped at any point, what was done can be undone.
+
+    Raises:
+        OutputError: a file cannot be placed.
+    """
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        with (into / JOURNAL).open("a", encoding="utf-8") as journal:
+            for done, placement in enumerate(placements, 1):
+                source = os.path.abspath(placement.source)
+                record = {"way": way, "source": source, "target": os.path.abspath(placement.target)}
+                journal.write(json.dumps(record) + "\n")
+                journal.flush()
+                placement.target.parent.mkdir(exist_ok=True)
+                _ACTIONS[way](source, placement.target)
+                listener(done, len(placements))
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or into} cannot be placed: {error.strerror}. What was done so far can be undone "
+            f"with 'edge-fm sort --undo --into {into}'"
+        ) from error
+
+
+def undo(into: Path) -> int:
+    """Take back everything that the undo journal names, last first; return how many files.
+
+    Raises:
+        SourceError: there is no undo journal, or it is damaged.
+        OutputError: a file cannot be put back.
+    """
+    journal = into / JOURNAL
+    try:
+        records = [
+            json.loads(line)
+            for line in journal.read_text(encoding="utf-8").splitlines()
+            if line.endswith("}")
+        ]
+    except FileNotFoundError:
+        raise SourceError(
+            f"{into} has no {JOURNAL}: nothing was sorted into it, or it was undone already"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{journal} cannot be read ({error})") from error
+    undone = 0
+    try:
+        for record in reversed(records):
+            source, target = Path(record["source"]), Path(record["target"])
+            if not os.path.lexists(target):
+                continue
+            if record["way"] == Way.MOVE:
+                if os.path.lexists(source):
+                    raise OutputError(
+                        f"{source} exists again, so {target} is not moved back over it: rename one"
+                    )
+                source.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(target, source)
+            else:
+                target.unlink()
+            undone += 1
+        for folder in {Path(record["target"]).parent for record in records}:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        journal.unlink()
+    except OSError as error:
+        raise OutputError(f"{error.filename or into} cannot be put back: {error.strerror}") from error
+    return undone
+
+
+def _folder(row: Row, review_below: float) -> str:
+    label, confidence = row.ranking[0]
+    if row.status is Status.UNKNOWN:
+        return UNKNOWN
+    return REVIEW if float(confidence) < review_below else folder_name(label)
+
+
+def _names(folder: Path, source: Path) -> Iterator[Path]:
+    yield folder / source.name
+    number = 2
+    while True:
+        yield folder / f"{source.stem}-{number}{source.suffix}"
+        number += 1
+
+
+def _link(source: str, target: Path) -> None:
+    target.symlink_to(source)
+
+
+_ACTIONS: dict[Way, Callable[[str, Path], object]] = {
+    Way.COPY: shutil.copy2,
+    Way.LINK: _link,
+    Way.MOVE: shutil.move,
+}

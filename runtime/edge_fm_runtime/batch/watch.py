@@ -1,0 +1,76 @@
+"""Keep labelling what arrives: the same run again and again, over files that are fully written.
+
+A file counts as written when its size and modification time have stayed the same for `SETTLE_S` seconds. The journal
+makes each round cost only what is new; the output is put in place anew after each round that did something.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_fm_runtime.batch import locators, run, sources
+from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.run import Listener, Model, Summary
+
+SETTLE_S = 1.0
+_POLL_S = 0.5
+
+
+def watch(
+    model: Model,
+    inputs: Sequence[str],
+    output: Path,
+    options: Options,
+    listener: Listener,
+    report: Callable[[Summary], None],
+    *,
+    rounds: int | None = None,
+) -> None:
+    """Label what is there and what arrives, until interrupted.
+
+    Args:
+        model: what answers.
+        inputs: what `sources.find` understands; folders may be empty.
+        output: `.csv`, `.jsonl` or `.parquet`.
+        options: how.
+        listener: told of progress within a round.
+        report: told what a round did that changed something.
+        rounds: how many times to look, None for ever.
+
+    Raises:
+        SourceError: an input is not there.
+        OutputError: the output cannot be written.
+    """
+    settled = _Settled()
+    done: dict[str, tuple[int, int]] = {}
+    own = run.own_files(output)
+    while rounds is None or rounds > 0:
+        rounds = None if rounds is None else rounds - 1
+        found = sources.find(inputs, outputs=own, may_be_empty=True)
+        ready = settled.of(found)
+        if ready and ready != done:
+            report(run.label(model, inputs, output, options, listener, found=list(ready)))
+            done = ready
+        time.sleep(_POLL_S)
+
+
+class _Settled:
+    """Remembers since when each file has looked the same."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, tuple[tuple[int, int], float]] = {}
+
+    def of(self, found: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return those of the files that have not changed for a while, with their stamps."""
+        now_s = time.monotonic()
+        ready: dict[str, tuple[int, int]] = {}
+        seen: dict[str, tuple[tuple[int, int], float]] = {}
+        for locator in found:
+            stamp = locators.stamp(locator)
+            before = self._since_s.get(locator)
+            since_s = before[1] if before is not None and before[0] == stamp else now_s
+            seen[locator] = stamp, since_s
+            if now_s - since_s >= SETTLE_S:
+                ready[locator] = stamp
+        self._since_s = seen
+        return ready

@@ -1,0 +1,61 @@
+"""A worker process: python -m edge_fm_runtime.batch.worker PROGRESS_FILE.
+
+It reads a job and then chunks of locators from standard input, and writes lists of journal lines to standard
+output. Only its parent talks to it. What C libraries print goes nowhere. Before each input it writes the input's position into a shared file, so that the parent knows which one
+a hang or a crash belongs to.
+"""
+
+import mmap
+import os
+import sys
+
+from edge_fm_runtime.batch.protocol import POSITION, Job, receive, send
+from edge_fm_runtime.errors import EdgeFmError
+from edge_fm_runtime.posix import limit_memory
+
+_OUT_OF_MEMORY = 70
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    with open(sys.argv[1], "r+b") as file:
+        shared = mmap.mmap(file.fileno(), POSITION.size)
+    job: Job = receive(requests)
+    try:
+        # Here, so that the parent is told why OpenCV or the model cannot be loaded.
+        from edge_fm_runtime.batch.work import label_rows
+        from edge_fm_runtime.classifier import Classifier
+        from edge_fm_runtime.opencv import cv2
+
+        classifier = Classifier.from_bytes(job.model, job.labels)
+    except EdgeFmError as error:
+        send(answers, error)
+        return
+    cv2.setNumThreads(1)
+    limit_memory(job.memory_bytes)
+    send(answers, None)
+    begun = 0
+
+    def begin(position: int) -> None:
+        nonlocal begun
+        begun += 1
+        POSITION.pack_into(shared, 0, begun, position)
+
+    while True:
+        try:
+            inputs: list[str] = receive(requests)
+        except EOFError:
+            return
+        try:
+            lines = list(label_rows(classifier, inputs, job.options, begin))
+        except MemoryError:
+            os._exit(_OUT_OF_MEMORY)
+        send(answers, lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Files that hang, exhaust memory or kill a worker cost themselves their row, and nothing else."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+
+from edge_fm_runtime.batch import run
+from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.pool import Chunk
+from edge_fm_runtime.batch.run import Model, label
+from edge_fm_runtime.batch.sinks import read
+from edge_fm_runtime.errors import EdgeFmError
+from edge_fm_runtime.status import Status
+from tests.pictures import encoded, png_chunk
+
+PNG = encoded(np.full((28, 28), 250, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def model(tiny_path: Path) -> Model:
+    """Return the model that answers with the mean grey level."""
+    return Model(tiny_path.read_bytes())
+
+
+def large_png(side: int) -> bytes:
+    """Return a valid PNG of side x side black pixels: small to store, slow and large to decode."""
+    rows = zlib.compress(bytes((side + 1) * side), 9)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    )
+
+
+def folder_with(tmp_path: Path, name: str, data: bytes, others: int = 70) -> Path:
+    """Return a folder of good pictures and one other file."""
+    made = tmp_path / "in"
+    made.mkdir()
+    for index in range(others):
+        (made / f"{index:03}.png").write_bytes(PNG)
+    (made / name).write_bytes(data)
+    return made
+
+
+def statuses(path: Path) -> dict[str, Status]:
+    """Return the status of each row by file name."""
+    return {Path(row.path).name: row.status for row in read(path)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_slow_file_is_a_timeout(model: Model, tmp_path: Path, workers: int) -> None:
+    """A picture that takes longer than allowed gets `timeout`; all others are answered."""
+    made = folder_with(tmp_path, "035-slow.png", large_png(9000))
+    options = Options(workers=workers, timeout_s=0.05)
+    label(model, [str(made)], tmp_path / "out.csv", options, lambda *_: None)
+    found = statuses(tmp_path / "out.csv")
+    assert found.pop("035-slow.png") is Status.TIMEOUT
+    assert set(found.values()) == {Status.OK}
+    assert len(found) == 70
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits a worker's memory")
+def test_a_file_that_needs_too_much_memory(model: Model, tmp_path: Path) -> None:
+    """A picture that does not fit into the worker's memory gets `crashed`, and may be tried again with more."""
+    made = folder_with(tmp_path, "035-large.png", large_png(10_000))
+    label(model, [str(made)], tmp_path / "out.csv", Options(memory_bytes=64 * 2**20), lambda *_: None)
+    found = statuses(tmp_path / "out.csv")
+    assert found.pop("035-large.png") is Status.CRASHED
+    assert set(found.values()) == {Status.OK}
+    again = label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
+    assert (
+        again.resumed,
+        again.by_status[Status.UNKNOWN if Status.UNKNOWN in again.by_status else Status.OK],
+    ) == (70, 71)
+
+
+def children() -> list[int]:
+    """Return the worker processes of this process."""
+    task = Path(f"/proc/{os.getpid()}/task")
+    return [int(pid) for path in task.glob("*/children") for pid in path.read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to find the workers")
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_a_lost_worker_loses_nothing(model: Model, tmp_path: Path, kind: signal.Signals) -> None:
+    """Workers killed or stopped from outside in mid-run leave the same bytes as an undisturbed run."""
+    made = folder_with(tmp_path, "x.png", PNG, others=1500)
+    label(model, [str(made)], tmp_path / "whole.csv", Options(workers=2), lambda *_: None)
+    hurt = 0
+
+    def hurt_one(done: int, _total: int, _made: object) -> None:
+        nonlocal hurt
+        if hurt < 3 and done:
+            for pid in children()[:1]:
+                os.kill(pid, kind)
+                hurt += 1
+
+    summary = label(model, [str(made)], tmp_path / "out.csv", Options(workers=2, timeout_s=0.5), hurt_one)
+    assert hurt == 3
+    assert summary.by_status == {Status.OK: 1501}
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_no_worker_outlives_the_run(model: Model, tmp_path: Path) -> None:
+    """Workers are gone when a run ends, also when it ends badly."""
+    made = folder_with(tmp_path, "x.png", PNG)
+
+    def stop(_done: int, _total: int, _made: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        label(model, [str(made)], tmp_path / "out.csv", Options(), stop)
+    label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
+    assert children() == []
+
+
+def test_a_model_that_cannot_be_opened(tmp_path: Path, bare_path: Path) -> None:
+    """A worker's refusal reaches the user as the sentence that it is."""
+    made = folder_with(tmp_path, "x.png", PNG)
+    model = Model(bare_path.read_bytes(), ("a", "b", "c"))
+    with pytest.raises(EdgeFmError, match="3 labels"):
+        label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
+
+
+def test_killed_and_resumed_from_outside(tiny_path: Path, tmp_path: Path) -> None:
+    """The real command, killed with -9 at several moments, ends with the bytes of an undisturbed run."""
+    made = folder_with(tmp_path, "x.png", PNG, others=3000)
+    command = [
+        sys.executable,
+        "-m",
+        "edge_fm",
+        "label",
+        str(made),
+        "--model",
+        str(tiny_path),
+        "--workers",
+        "2",
+        "-o",
+    ]
+    subprocess.run([*command, tmp_path / "whole.csv"], check=True, capture_output=True, timeout=60)
+    kills = 0
+    for delay_s in (0.3, 0.4, 0.5, 0.6):
+        process = subprocess.Popen(
+            [*command, tmp_path / "out.csv"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(delay_s)
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
+    subprocess.run([*command, tmp_path / "out.csv"], check=True, capture_output=True, timeout=60)
+    assert kills > 0
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many inputs and workers there are, each input is handed out once, in whole batches."""
+
+    class Recorder:
+        def __init__(self, _job: object, workers: int, _timeout_s: float) -> None:
+            self.workers = workers
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def label(self, chunks: list[Chunk]) -> list[tuple[Chunk, list[bytes]]]:
+            return [(chunk, []) for chunk in chunks]
+
+    monkeypatch.setattr(run, "Pool", Recorder)
+    for count in (1, 31, 64, 65, 1000, 5003):
+        for workers in (1, 2, 16):
+            inputs = [str(index) for index in range(count)]
+            chunks = [c for c, _ in run._labelled(model, inputs, range(count), Options(workers=workers))]
+            assert [index for chunk in chunks for index in chunk.indices] == list(range(count))
+            assert all(len(chunk.indices) % 32 == 0 for chunk in chunks[:-1])
