@@ -45,10 +45,13 @@ def _options(
     """
 
 
-def main() -> None:
-    """Run the command line; the entry point of `edge-fm`."""
+def run() -> None:
+    """Run the command that the arguments name; an error of the family is a message and exit code 2."""
     try:
         app()
     except EdgeFmError as error:
         say_error(str(error))
         sys.exit(WRONG_USAGE)
+    finally:
+        if process := sys.modules.get("edge_fm_runtime.batch.process"):
+            process.discard()

@@ -2,7 +2,6 @@
 
 import functools
 import os
-from importlib import resources
 from pathlib import Path
 
 from edge_fm_runtime import onnxfile
@@ -11,6 +10,8 @@ from edge_fm_runtime.passport import KEY, Passport
 
 BUNDLED = ("fashion",)
 """Models that come with the package, by name."""
+
+_FOLDER = Path(__file__).parent / "models"
 
 
 def read_model(model: str | os.PathLike[str]) -> bytes:
@@ -53,4 +54,4 @@ def read_passport(data: bytes) -> Passport | None:
 
 @functools.cache
 def _read_bundled(name: str) -> bytes:
-    return (resources.files("edge_fm_runtime") / "models" / f"{name}.onnx").read_bytes()
+    return (_FOLDER / f"{name}.onnx").read_bytes()

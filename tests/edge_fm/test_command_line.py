@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_fm import __version__, samples
-from edge_fm.cli import app
+from edge_fm.cli.app import app
 from edge_fm_runtime.opencv import cv2
 from tests.conftest import ROOT, RunCli
 from tests.pictures import encoded

@@ -46,7 +46,7 @@ def test_the_runtime_loads_no_training_framework() -> None:
 
 def test_the_command_line_starts_light() -> None:
     """`edge-fm --help` needs no numeric library at all."""
-    assert loaded_by("import edge_fm.cli").isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime", "rich"})
+    assert loaded_by("import edge_fm.cli.app").isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime", "rich"})
 
 
 def test_labelling_loads_no_training_framework() -> None:

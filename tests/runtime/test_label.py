@@ -15,6 +15,7 @@ import pytest
 
 from edge_fm_runtime.batch import ledger, sources
 from edge_fm_runtime.batch.options import Options, RowOptions
+from edge_fm_runtime.batch.rows import decode
 from edge_fm_runtime.batch.run import Model, Summary, label
 from edge_fm_runtime.batch.work import BATCH, label_rows
 from edge_fm_runtime.classifier import Classifier
@@ -192,7 +193,7 @@ def test_an_unreadable_file_and_folder(tiny: Model, nobody: Path) -> None:
     (made / "closed").chmod(0)
     # In this process: the other user may not start the interpreter of a worker.
     lines = label_rows(Classifier.from_bytes(tiny.data), sources.find([str(made)]), RowOptions())
-    found = {Path(row.path).name: row.status for row, _ in map(ledger.decode, lines)}
+    found = {Path(row.path).name: row.status for row, _ in map(decode, lines)}
     assert found == {"a.png": Status.OK, "secret.png": Status.UNREADABLE, "closed": Status.UNREADABLE}
 
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from edge_fm_runtime.batch import locators
-from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch.rows import Row, decode
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.posix import lock_file
 from edge_fm_runtime.status import Status
@@ -46,33 +46,6 @@ class Terms:
     top: int
     max_bytes: int
     max_pixels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A file's size in bytes and modification time in nanoseconds; -1 for what is not there."""
-
-    size: int
-    mtime_ns: int
-
-
-def encode(row: Row, stamp: Stamp) -> bytes:
-    """Return a row's line in the journal."""
-    record = (row.path, stamp.size, stamp.mtime_ns, row.status, row.ranking, row.error)
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def decode(line: bytes) -> tuple[Row, Stamp]:
-    """Return what `encode` was given; a ValueError if the line is no such thing."""
-    path, size, mtime_ns, status, ranking, error = json.loads(line)
-    return Row(path, Status(status), tuple((label, value) for label, value in ranking), error), Stamp(
-        size, mtime_ns
-    )
-
-
-def status_of(line: bytes) -> Status:
-    """Return the status of an `encode`d line."""
-    return Status(json.loads(line)[3])
 
 
 class Ledger:

@@ -5,14 +5,16 @@ are: a path, or an archive's path, a NUL and the member's name.
 """
 
 import os
-import tarfile
-import zipfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from edge_fm_runtime.errors import InputError, SourceError
 from edge_fm_runtime.guard import Limits, OpenFile
 from edge_fm_runtime.status import Status
+
+if TYPE_CHECKING:
+    import tarfile
+    import zipfile
 
 _SEPARATOR = "\0"
 ARCHIVE_SUFFIXES = (".zip", ".tar")
@@ -68,6 +70,9 @@ def members(path: str) -> Iterator[str]:
     Raises:
         SourceError: the archive cannot be read.
     """
+    import tarfile
+    import zipfile
+
     try:
         if path.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
@@ -124,6 +129,9 @@ class Opener:
         return data
 
     def _find(self, path: str, name: str) -> IO[bytes]:
+        import tarfile
+        import zipfile
+
         if path != self._path or self._archive is None:
             if self._archive is not None:
                 self._archive.close()

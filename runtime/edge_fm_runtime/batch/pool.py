@@ -5,13 +5,7 @@ new worker; if it does it again, its row says `timeout` or `crashed`. The rest o
 nothing but their input, so nothing differs.
 """
 
-import contextlib
-import mmap
-import os
 import queue
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -19,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from edge_fm_runtime.batch import ledger, locators
-from edge_fm_runtime.batch.ledger import Stamp
-from edge_fm_runtime.batch.protocol import POSITION, Job, receive, send
-from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch import locators, process
+from edge_fm_runtime.batch.protocol import Job, receive, send
+from edge_fm_runtime.batch.rows import Row, Stamp, encode
 from edge_fm_runtime.errors import EdgeFmError, InputError
 from edge_fm_runtime.status import Status
 
@@ -65,89 +58,70 @@ class _WorkerLost(Exception):  # noqa: N818  # not the user's error: a file's ro
 
 
 class _Worker:
-    """One worker process and the file that it writes its position to."""
+    """One worker process, and since when it has been at one input."""
 
-    def __init__(self, job: Job, timeout_s: float) -> None:
-        handle, self._progress_path = tempfile.mkstemp(prefix="edge-fm-")
-        os.write(handle, bytes(POSITION.size))
-        self._shared = mmap.mmap(handle, POSITION.size)
-        os.close(handle)
-        self._timeout_s = timeout_s
+    def __init__(self) -> None:
+        self._process = process.take()
         self._seen = 0
         self._seen_s = time.monotonic()
         self._busy = False
         self.timed_out = False
-        self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", "edge_fm_runtime.batch.worker", self._progress_path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C is the parent's to handle.
-            start_new_session=True,
-        )
-        self._job = job
         self._started = False
 
-    def label(self, chunk: Chunk) -> list[bytes]:
+    def label(self, job: Job, chunk: Chunk) -> list[bytes]:
         """Return the chunk's journal lines.
+
+        Args:
+            job: what the worker is for; told it once.
+            chunk: the inputs.
 
         Raises:
             _WorkerLost: it died or hung.
             EdgeFmError: the model cannot be opened.
         """
-        assert self._process.stdin is not None  # noqa: S101  # PIPE was asked for
-        assert self._process.stdout is not None  # noqa: S101
         try:
             if not self._started:
-                send(self._process.stdin, self._job)
-                refusal = receive(self._process.stdout)
+                send(self._process.requests, job)
+                refusal = receive(self._process.answers)
                 if isinstance(refusal, EdgeFmError):
                     raise refusal
                 self._started = True
             self._seen, self._seen_s, self._busy = 0, time.monotonic(), True
-            POSITION.pack_into(self._shared, 0, 0, 0)
-            send(self._process.stdin, list(chunk.inputs))
-            lines: list[bytes] = receive(self._process.stdout)
+            self._process.reset()
+            send(self._process.requests, list(chunk.inputs))
+            lines: list[bytes] = receive(self._process.answers)
         except (EOFError, OSError):
             if not self._started:
                 raise EdgeFmError(
                     "a worker process could not start: run 'edge-fm doctor', or give it more --memory"
                 ) from None
-            position = POSITION.unpack_from(self._shared)[1]
+            position = self._process.progress()[1]
             raise _WorkerLost(Status.TIMEOUT if self.timed_out else Status.CRASHED, position) from None
         finally:
             self._busy = False
         return lines
 
-    def watch(self) -> None:
-        """Kill the process if it has been at one input for too long; called now and then from another thread."""
+    def watch(self, timeout_s: float) -> None:
+        """Kill the process if it has been at one input for longer; called now and then from another thread."""
         if not self._busy:
             return
-        begun = POSITION.unpack_from(self._shared)[0]
+        begun = self._process.progress()[0]
         if begun != self._seen:
             self._seen, self._seen_s = begun, time.monotonic()
-        elif time.monotonic() - self._seen_s > self._timeout_s:
+        elif time.monotonic() - self._seen_s > timeout_s:
             self.timed_out = True
             self._process.kill()
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        self._shared.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._progress_path)
+        self._process.close()
 
 
 class Pool:
     """Worker processes for one run, each served by a thread of its own."""
 
     def __init__(self, job: Job, workers: int, timeout_s: float) -> None:
-        """Make a pool; the first workers start at once, so that they load while the inputs are listed.
+        """Make a pool and start its workers.
 
         Args:
             job: what they are for.
@@ -155,7 +129,7 @@ class Pool:
             timeout_s: how long one input may take, twice.
         """
         self._job, self._timeout_s = job, timeout_s
-        self._spare = [_Worker(job, timeout_s) for _ in range(workers)]
+        self._spare = [_Worker() for _ in range(workers)]
         self._workers: list[_Worker] = list(self._spare)
         self._lock = threading.Lock()
         self._results: queue.Queue[tuple[Chunk, list[bytes]] | BaseException] = queue.Queue()
@@ -198,7 +172,7 @@ class Pool:
                 left -= len(result[0].indices)
                 yield result
             for worker in list(self._workers):
-                worker.watch()
+                worker.watch(self._timeout_s)
 
     def _serve(self, waiting: "deque[Chunk]", worker: _Worker) -> None:
         """Give one worker chunks until none is left; replace it when it is lost."""
@@ -209,7 +183,7 @@ class Pool:
                 except IndexError:
                     return
                 try:
-                    self._results.put((chunk, worker.label(chunk)))
+                    self._results.put((chunk, worker.label(self._job, chunk)))
                 except _WorkerLost as lost:
                     if self._closed:
                         return
@@ -222,7 +196,7 @@ class Pool:
         worker.close()
         with self._lock:
             self._workers.remove(worker)
-            fresh = _Worker(self._job, self._timeout_s)
+            fresh = _Worker()
             self._workers.append(fresh)
         return fresh
 
@@ -250,4 +224,4 @@ def _row(locator: str, status: Status, timeout_s: float, memory_bytes: int) -> b
         Status.CRASHED: f"twice ended its worker process, or needed more than {memory_bytes >> 20} MiB; --memory sets the limit",
     }
     row = Row.failed(locators.text(locator), InputError(status, reasons[status]))
-    return ledger.encode(row, Stamp(*locators.stamp(locator)))
+    return encode(row, Stamp(*locators.stamp(locator)))

@@ -7,9 +7,6 @@ from typing import IO, Any
 
 from edge_fm_runtime.batch.options import RowOptions
 
-POSITION = struct.Struct("<QQ")
-"""A counter of inputs begun, and the position of the one in hand: the shared file that a worker writes."""
-
 _LENGTH = struct.Struct("<I")
 
 

@@ -4,6 +4,7 @@ The text of a row depends on nothing but the input, the model and the options, s
 resumed writes the same bytes as one that was not.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,33 @@ class Row:
         cells += [""] * (2 + 2 * top - len(cells))
         cells.append(self.error)
         return cells
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file's size in bytes and modification time in nanoseconds; -1 for what is not there."""
+
+    size: int
+    mtime_ns: int
+
+
+def encode(row: Row, stamp: Stamp) -> bytes:
+    """Return a row's line in the journal."""
+    record = (row.path, stamp.size, stamp.mtime_ns, row.status, row.ranking, row.error)
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> tuple[Row, Stamp]:
+    """Return what `encode` was given; a ValueError if the line is no such thing."""
+    path, size, mtime_ns, status, ranking, error = json.loads(line)
+    return Row(path, Status(status), tuple((label, value) for label, value in ranking), error), Stamp(
+        size, mtime_ns
+    )
+
+
+def status_of(line: bytes) -> Status:
+    """Return the status of an `encode`d line."""
+    return Status(json.loads(line)[3])
 
 
 def columns(top: int) -> list[str]:

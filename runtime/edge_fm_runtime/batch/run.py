@@ -11,7 +11,7 @@ from edge_fm_runtime.batch.ledger import Ledger, Terms
 from edge_fm_runtime.batch.options import Options
 from edge_fm_runtime.batch.pool import Chunk, Pool
 from edge_fm_runtime.batch.protocol import Job
-from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch.rows import Row, decode, status_of
 from edge_fm_runtime.batch.shards import Part
 from edge_fm_runtime.passport import RECIPE_VERSION
 from edge_fm_runtime.status import Status
@@ -98,7 +98,7 @@ def label(
         for chunk, lines in _labelled(model, chosen, to_do, options):
             for index, line in zip(chunk.indices, lines, strict=True):
                 journal.append(index, line)
-                made[ledger.status_of(line)] += 1
+                made[status_of(line)] += 1
             listener(resumed + made.total(), len(chosen), made)
         counted = _Counted(journal.rows())
         if options.shard is None:
@@ -127,7 +127,7 @@ def stream(model: Model, inputs: Sequence[str], options: Options, write: Callabl
     def rows() -> Iterator[Row]:
         for _, lines in _labelled(model, chosen, list(range(len(chosen))), options):
             for line in lines:
-                yield ledger.decode(line)[0]
+                yield decode(line)[0]
 
     counted = _Counted(rows())
     for row in counted:

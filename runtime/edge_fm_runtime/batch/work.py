@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from edge_fm_runtime.batch import ledger, locators
-from edge_fm_runtime.batch.ledger import Stamp
+from edge_fm_runtime.batch import locators
 from edge_fm_runtime.batch.locators import Member, Opener
 from edge_fm_runtime.batch.options import RowOptions
-from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch.rows import Row, Stamp, encode
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.guard import Limits, OpenFile
@@ -99,6 +98,6 @@ def _answers(
     for (row, locator, stamp), prediction in zip(waiting, predictions, strict=True):
         if row is None and prediction is not None:
             ranking = tuple((name, f"{value:.4f}") for name, value in prediction.ranking[:top])
-            yield ledger.encode(Row(locators.text(locator), prediction.status, ranking), stamp)
+            yield encode(Row(locators.text(locator), prediction.status, ranking), stamp)
         elif row is not None:
-            yield ledger.encode(row, stamp)
+            yield encode(row, stamp)

@@ -5,15 +5,39 @@ output. Only its parent talks to it. What C libraries print goes nowhere. Before
 a hang or a crash belongs to.
 """
 
+import contextlib
 import mmap
 import os
 import sys
+from typing import IO, TYPE_CHECKING
 
-from edge_fm_runtime.batch.protocol import POSITION, Job, receive, send
+from edge_fm_runtime.batch.process import POSITION
+from edge_fm_runtime.batch.protocol import Job, receive, send
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.posix import limit_memory
 
+if TYPE_CHECKING:
+    from edge_fm_runtime.classifier import Classifier
+
 _OUT_OF_MEMORY = 70
+
+
+def _prepare(requests: IO[bytes]) -> "tuple[Classifier, Job]":
+    """Load the libraries, then read the job and open its model.
+
+    Raises:
+        EOFError: the parent is gone.
+        EdgeFmError: OpenCV or the model cannot be loaded; the job was read.
+    """
+    try:
+        import onnxruntime  # noqa: F401  # early: the parent is still finding the inputs
+
+        from edge_fm_runtime.classifier import Classifier
+    except EdgeFmError:
+        receive(requests)
+        raise
+    job: Job = receive(requests)
+    return Classifier.from_bytes(job.model, job.labels), job
 
 
 def main() -> None:
@@ -24,17 +48,20 @@ def main() -> None:
     os.dup2(nowhere, 2)
     with open(sys.argv[1], "r+b") as file:
         shared = mmap.mmap(file.fileno(), POSITION.size)
-    job: Job = receive(requests)
+    with contextlib.suppress(OSError):
+        os.unlink(
+            sys.argv[1]
+        )  # so that nothing is left, however both processes end; Windows leaves it to the parent
     try:
-        # Here, so that the parent is told why OpenCV or the model cannot be loaded.
-        from edge_fm_runtime.batch.work import label_rows
-        from edge_fm_runtime.classifier import Classifier
-        from edge_fm_runtime.opencv import cv2
-
-        classifier = Classifier.from_bytes(job.model, job.labels)
+        classifier, job = _prepare(requests)
+    except EOFError:
+        return
     except EdgeFmError as error:
         send(answers, error)
         return
+    from edge_fm_runtime.batch.work import label_rows
+    from edge_fm_runtime.opencv import cv2
+
     cv2.setNumThreads(1)
     limit_memory(job.memory_bytes)
     send(answers, None)
