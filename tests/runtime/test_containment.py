@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from edge_fm_runtime.batch import run
+from edge_fm_runtime.batch import pool, run
 from edge_fm_runtime.batch.options import Options
 from edge_fm_runtime.batch.pool import Chunk
 from edge_fm_runtime.batch.run import Model, label
@@ -90,8 +90,11 @@ def children() -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to find the workers")
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
-def test_a_lost_worker_loses_nothing(model: Model, tmp_path: Path, kind: signal.Signals) -> None:
+def test_a_lost_worker_loses_nothing(
+    model: Model, tmp_path: Path, kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Workers killed or stopped from outside in mid-run leave the same bytes as an undisturbed run."""
+    monkeypatch.setattr(pool, "START_S", 5.0)
     made = folder_with(tmp_path, "x.png", PNG, others=1500)
     label(model, [str(made)], tmp_path / "whole.csv", Options(workers=2), lambda *_: None)
     hurt = 0
@@ -159,6 +162,14 @@ def test_killed_and_resumed_from_outside(tiny_path: Path, tmp_path: Path) -> Non
     assert kills > 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_workers_that_never_start(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that end before they begin stop the run with a sentence, not a wait."""
+    made = folder_with(tmp_path, "x.png", PNG)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(EdgeFmError, match="before they could begin"):
+        label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
 
 
 def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

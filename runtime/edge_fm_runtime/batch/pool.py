@@ -20,7 +20,10 @@ from edge_fm_runtime.errors import EdgeFmError, InputError
 from edge_fm_runtime.status import Status
 
 _POLL_S = 0.05
-_START_S = 60.0
+_STARTS = 3
+
+START_S = 20.0
+"""How long a worker may take to load its libraries and the model, at least."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class _WorkerLost(Exception):  # noqa: N818  # not the user's error: a file's ro
         self.status, self.position = status, position
 
 
+class _NotStarted(Exception):  # noqa: N818  # tried again, and only then the user's error
+    """A worker ended, or was killed for hanging, before it had opened the model."""
+
+
 class _Worker:
     """One worker process, and since when it has been at one input."""
 
@@ -81,25 +88,27 @@ class _Worker:
         """
         try:
             if not self._started:
+                self._begin()
                 send(self._process.requests, job)
                 refusal = receive(self._process.answers)
                 if isinstance(refusal, EdgeFmError):
                     raise refusal
                 self._started = True
-            self._seen, self._seen_s, self._busy = 0, time.monotonic(), True
-            self._process.reset()
+            self._begin()
             send(self._process.requests, list(chunk.inputs))
             lines: list[bytes] = receive(self._process.answers)
         except (EOFError, OSError):
             if not self._started:
-                raise EdgeFmError(
-                    "a worker process could not start: run 'edge-fm doctor', or give it more --memory"
-                ) from None
+                raise _NotStarted from None
             position = self._process.progress()[1]
             raise _WorkerLost(Status.TIMEOUT if self.timed_out else Status.CRASHED, position) from None
         finally:
             self._busy = False
         return lines
+
+    def _begin(self) -> None:
+        self._process.reset()
+        self._seen, self._seen_s, self._busy = 0, time.monotonic(), True
 
     def watch(self, timeout_s: float) -> None:
         """Kill the process if it has been at one input for longer; called now and then from another thread."""
@@ -108,7 +117,7 @@ class _Worker:
         begun = self._process.progress()[0]
         if begun != self._seen:
             self._seen, self._seen_s = begun, time.monotonic()
-        elif time.monotonic() - self._seen_s > timeout_s:
+        elif time.monotonic() - self._seen_s > (timeout_s if self._started else max(timeout_s, START_S)):
             self.timed_out = True
             self._process.kill()
 
@@ -176,6 +185,7 @@ class Pool:
 
     def _serve(self, waiting: "deque[Chunk]", worker: _Worker) -> None:
         """Give one worker chunks until none is left; replace it when it is lost."""
+        failed_starts = 0
         try:
             while not self._closed:
                 try:
@@ -184,6 +194,18 @@ class Pool:
                     return
                 try:
                     self._results.put((chunk, worker.label(self._job, chunk)))
+                    failed_starts = 0
+                except _NotStarted:
+                    waiting.appendleft(chunk)
+                    failed_starts += 1
+                    if self._closed:
+                        return
+                    if failed_starts == _STARTS:
+                        raise EdgeFmError(
+                            f"worker processes ended {_STARTS} times before they could begin: "
+                            "run 'edge-fm doctor', or give them more --memory"
+                        ) from None
+                    worker = self._replace(worker)
                 except _WorkerLost as lost:
                     if self._closed:
                         return
