@@ -1,0 +1,143 @@
+"""Label thousands of hostile files: one row each, nothing crashes, nothing takes long, nothing takes all memory.
+
+    python benchmarks/hostile.py [--files 10000] [--corpus DIR ...]
+
+The files are made here: mutations and truncations of every format, claims of huge sizes, bombs, wrong suffixes, empty files, valid
+oddities. `--corpus` adds files of one's own; of PngSuite, names starting with x are broken and must not be answered, all others must.
+"""
+
+import argparse
+import csv
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from edge_fm import wardrobe
+from edge_fm_runtime.opencv import cv2
+
+
+def chunk(kind: bytes, body: bytes, length: int | None = None) -> bytes:
+    """Return a PNG chunk."""
+    size = len(body) if length is None else length
+    return struct.pack(">I", size) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, depth: int = 8, colour: int = 0, data: bytes = b"") -> bytes:
+    """Return a PNG that claims a size."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def bombs() -> list[bytes]:
+    """Return files that claim, or really hold, far more than their size."""
+    jpeg = bytearray(cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1].tobytes())
+    frame = jpeg.index(b"\xff\xc0")
+    made = []
+    for height, width in ((65535, 65535), (20000, 20000), (11000, 11000), (65535, 1), (0, 64)):
+        jpeg[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+        made.append(bytes(jpeg))
+    made += [
+        png(side, side, data=zlib.compress(bytes(min(side + 1, 60_000) * 1000), 9))
+        for side in (2**31 - 1, 60_000, 11_500)
+    ]
+    made.append(png(11_000, 11_000, data=zlib.compress(bytes(11_001 * 11_000), 9)))  # valid, 121 megapixels
+    made.append(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\0" * 13) + chunk(b"tEXt", b"", 2**31 - 1))
+    made.append(
+        png(4, 4)[:-12] + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000), 9)) + chunk(b"IEND", b"")
+    )
+    made.append(b"RIFF" + struct.pack("<I", 2**31) + b"WEBPVP8X" + b"\xff" * 20)
+    made.append(b"BM" + struct.pack("<IIIIii", 60, 0, 54, 40, 2**31 - 1, -(2**31)) + b"\0" * 40)
+    return made
+
+
+def mutated(seeds: list[bytes], dice: random.Random) -> bytes:
+    """Return a seed with bytes changed, removed, doubled or cut."""
+    data = bytearray(dice.choice(seeds))
+    for _ in range(dice.randint(1, 8)):
+        kind, at = dice.randrange(5), dice.randrange(len(data) or 1)
+        if kind == 0 and data:
+            data[at] = dice.randrange(256)
+        elif kind == 1:
+            data = data[: at + 1]
+        elif kind == 2:
+            data[at:at] = dice.randbytes(dice.randint(1, 40))
+        elif kind == 3:
+            del data[at : at + dice.randint(1, 40)]
+        else:
+            data[at : at + 4] = struct.pack(">I", dice.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFF]))
+    return bytes(data)
+
+
+def make(folder: Path, count: int) -> None:
+    """Write the files."""
+    rng, dice = np.random.default_rng(0), random.Random(0)  # noqa: S311  # not secrets
+    grey, colour = wardrobe.draw(9, rng, 96), rng.integers(0, 256, (70, 90, 3), np.uint8)
+    alpha = rng.integers(0, 256, (40, 50, 4), np.uint8)
+    seeds = [
+        cv2.imencode(s, i)[1].tobytes() for s in (".jpg", ".png", ".webp", ".bmp") for i in (grey, colour)
+    ]
+    seeds += [cv2.imencode(s, alpha)[1].tobytes() for s in (".png", ".webp")]
+    seeds += [cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()]
+    seeds += [cv2.imencode(".png", rng.integers(0, 65536, (30, 30), np.uint16))[1].tobytes()]
+    special = [*bombs(), b"", b"\0" * 100, b"\xff\xd8\xff", b"GIF89a", b"%PDF-1.4", b"text", b"\xff" * 5000]
+    suffixes = (".jpg", ".png", ".webp", ".bmp", ".txt", "", ".JPG", ".heic")
+    for index in range(count):
+        data = (
+            special[index]
+            if index < len(special)
+            else mutated(seeds, dice)
+            if index % 10
+            else dice.choice(seeds)
+        )
+        (folder / f"{index:05}{dice.choice(suffixes)}").write_bytes(data)
+
+
+def main() -> None:
+    """Run and print the counts; exit code 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--corpus", type=Path, nargs="*", default=[])
+    options = parser.parse_args()
+    wrong = []
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        folder = work / "files"
+        folder.mkdir()
+        make(folder, options.files)
+        inputs = [folder, *options.corpus]
+        expected = sum(p.is_file() and not p.name.startswith(".") for i in inputs for p in i.rglob("*"))
+        command = [sys.executable, "-m", "edge_fm", "label", *map(str, inputs), "-o", str(work / "out.csv")]
+        started = time.perf_counter()
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        seconds = time.perf_counter() - started
+        if done.returncode not in {0, 1}:
+            wrong.append(f"the parent ended with {done.returncode}: {done.stderr}")
+        with (work / "out.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    if len({row["path"] for row in rows}) != expected or len(rows) != expected:
+        wrong.append(f"{len(rows)} rows for {expected} files")
+    for row in rows:
+        path = Path(row["path"])
+        if (
+            "pngsuite" in path.parts
+            and path.suffix == ".png"
+            and (row["status"] in {"ok", "unknown"}) == path.name.startswith("x")
+        ):
+            wrong.append(f"{path.name} is {row['status']}")
+    print(f"{len(rows):,} files in {seconds:.1f} s: {dict(Counter(row['status'] for row in rows))}")
+    print("\n".join(wrong) or "one row each, the parent lived, all of PngSuite as it should be")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

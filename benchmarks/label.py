@@ -1,0 +1,288 @@
+"""How fast folders are labelled, against what else people use, and whether reduced decoding changes labels.
+
+    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images 6000] [--photos DIR] [--rounds 5]
+    python benchmarks/label.py agreement --photos DIR
+    python benchmarks/label.py memory
+
+`speed` makes a folder (or takes one), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
+Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edge_fm import wardrobe
+from edge_fm_runtime import guard, preprocess
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.opencv import cv2
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED_CNN = ROOT / "samples" / "cnn.keras"
+FASHION = ROOT / "runtime" / "edge_fm_runtime" / "models" / "fashion.onnx"
+
+PEERS = {
+    "floor": """
+import os, sys, cv2, numpy as np
+from concurrent.futures import ThreadPoolExecutor
+cv2.setNumThreads(1)
+files = sorted(e.path for e in os.scandir(sys.argv[1]))
+flag = {"jpeg": cv2.IMREAD_REDUCED_GRAYSCALE_4, "large": cv2.IMREAD_REDUCED_GRAYSCALE_8}.get(sys.argv[2], cv2.IMREAD_GRAYSCALE)
+def decode(part):
+    for name in part:
+        cv2.imdecode(np.fromfile(name, np.uint8), flag)
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(decode, [files[::2], files[1::2]]))
+""",
+    "cv2 loop": """
+import csv, os, sys, cv2, numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[3])
+with open(sys.argv[4], "w", newline="") as file:
+    out = csv.writer(file)
+    for entry in sorted(os.scandir(sys.argv[1]), key=lambda e: e.path):
+        image = cv2.resize(cv2.imread(entry.path, cv2.IMREAD_GRAYSCALE), (28, 28), interpolation=cv2.INTER_AREA)
+        row = session.run(None, {"image": image[None, :, :, None]})[0][0]
+        out.writerow([entry.path, int(row.argmax()), float(row.max())])
+""",
+    "keras": """
+import csv, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, numpy as np
+data = keras.utils.image_dataset_from_directory(sys.argv[1], labels=None, color_mode="grayscale", image_size=(28, 28),
+                                                shuffle=False, batch_size=64, verbose=False)
+model = keras.saving.load_model(sys.argv[5], compile=False)
+rows = model.predict(data.map(lambda x: x / 255.0), verbose=0)
+with open(sys.argv[4], "w", newline="") as file:
+    csv.writer(file).writerows([name, int(r.argmax()), float(r.max())] for name, r in zip(data.file_paths, rows))
+""",
+    "litert": """
+import csv, os, sys, cv2, numpy as np
+from ai_edge_litert.interpreter import Interpreter
+model = Interpreter(model_path=sys.argv[6], num_threads=1)
+model.allocate_tensors()
+given, answered = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
+with open(sys.argv[4], "w", newline="") as file:
+    out = csv.writer(file)
+    for entry in sorted(os.scandir(sys.argv[1]), key=lambda e: e.path):
+        image = cv2.resize(cv2.imread(entry.path, cv2.IMREAD_GRAYSCALE), (28, 28), interpolation=cv2.INTER_AREA)
+        model.set_tensor(given, image[None, :, :, None].astype(np.float32) / 255)
+        model.invoke()
+        row = model.get_tensor(answered)[0]
+        out.writerow([entry.path, int(row.argmax()), float(row.max())])
+""",
+    "openvino": """
+import csv, os, sys, cv2, numpy as np, openvino
+model = openvino.Core().compile_model(sys.argv[7], "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+with open(sys.argv[4], "w", newline="") as file:
+    out = csv.writer(file)
+    for entry in sorted(os.scandir(sys.argv[1]), key=lambda e: e.path):
+        image = cv2.resize(cv2.imread(entry.path, cv2.IMREAD_GRAYSCALE), (28, 28), interpolation=cv2.INTER_AREA)
+        row = model(image[None, :, :, None])[0][0]
+        out.writerow([entry.path, int(row.argmax()), float(row.max())])
+""",
+}
+NEEDS = {"keras": "keras", "litert": "ai_edge_litert", "openvino": "openvino"}
+
+
+def make_images(folder: Path, kind: str, count: int) -> None:
+    """Draw garments on cluttered ground as files: 400x533 JPEG of about 27 kB, 12 MP JPEG, or 28x28 PNG."""
+    rng = np.random.default_rng(0)
+    distinct = []
+    for index in range(24 if kind == "large" else 200):
+        if kind == "png" or (kind == "mix" and index % 4 == 3):
+            distinct.append((cv2.imencode(".png", wardrobe.draw(index % 10, rng))[1].tobytes(), ".png"))
+            continue
+        height, width = (4000, 3000) if kind == "large" or (kind == "mix" and index % 50 == 0) else (533, 400)
+        small = cv2.resize(
+            wardrobe.draw(index % 10, rng, 224), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        noise = cv2.resize(rng.normal(0, 40, (height // 3, width // 3)).astype(np.float32), (width, height))
+        picture = np.clip(small[..., None] * [0.8, 0.9, 1.0] + noise[..., None] + 40, 0, 255).astype(np.uint8)
+        quality = next(
+            q for q in (85, 75, 65, 55, 45, 35, 25) if q == 25 or _size(picture, q) < 0.14 * width * height
+        )
+        distinct.append(
+            (cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes(), ".jpg")
+        )
+    for index in range(count):
+        data, suffix = distinct[index % len(distinct)]
+        (folder / f"{index:06}{suffix}").write_bytes(data)
+
+
+def _size(picture: "np.typing.NDArray[np.uint8]", quality: int) -> int:
+    return len(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+
+def make_models(folder: Path) -> tuple[Path, Path]:
+    """Convert the seed CNN for the peers: a LiteRT file, and a float32 ONNX file for OpenVINO."""
+    from edge_fm.datasets import GARMENTS
+    from edge_fm_exporters import ExportRequest, export
+    from edge_fm_exporters.framework import import_keras
+    from edge_fm_exporters.source import Scale
+
+    fp32 = folder / "fp32.onnx"
+    export(ExportRequest(SEED_CNN, fp32, GARMENTS, Scale.UNIT), None)
+    import_keras()
+    import tensorflow as tf
+
+    model = import_keras().saving.load_model(SEED_CNN, compile=False)
+    lite = folder / "cnn.tflite"
+    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(
+        tf.TensorSpec((1, 28, 28, 1), tf.float32)
+    )
+    lite.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
+    return lite, fp32
+
+
+def speed(kind: str, images: int, photos: Path | None, rounds: int) -> None:
+    """Time every contestant, in turn, and print medians and ratios."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        folder = work / "images"
+        folder.mkdir()
+        if photos is None:
+            make_images(folder, kind, images)
+        else:
+            for index, path in enumerate(sorted(photos.rglob("*.jpg")) * (1 + images // 3000)):
+                if index < images:
+                    shutil.copy(path, folder / f"{index:06}.jpg")
+        files = list(folder.iterdir())
+        total = sum(path.stat().st_size for path in files)
+        print(
+            f"{len(files):,} files, {total / len(files) / 1000:.1f} kB each ({kind}), {os.cpu_count()} cores"
+        )
+        lite, fp32 = make_models(work)
+        script = str(Path(sys.executable).with_name("edge-fm"))
+        contestants = {"ours": [script, "label", str(folder), "-o", f"{work}/ours.csv", "--fresh"]}
+        for peer, code in PEERS.items():
+            if peer in NEEDS and importlib.util.find_spec(NEEDS[peer]) is None:
+                print(f"{peer} is not installed: left out")
+                continue
+            arguments = [
+                str(folder),
+                kind,
+                str(FASHION),
+                f"{work}/{peer}.csv",
+                str(SEED_CNN),
+                str(lite),
+                str(fp32),
+            ]
+            contestants[peer] = [sys.executable, "-c", code, *arguments]
+        times: dict[str, list[float]] = {peer: [] for peer in contestants}
+        for round_ in range(rounds + 1):
+            for peer, command in contestants.items():
+                started = time.perf_counter()
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                if round_:  # the first round warms the disk cache
+                    times[peer].append(time.perf_counter() - started)
+        medians = {peer: statistics.median(values) for peer, values in times.items()}
+        for peer, median in sorted(medians.items(), key=lambda item: item[1]):
+            print(
+                f"{peer:10s} median {median:7.3f} s  min {min(times[peer]):7.3f}  max {max(times[peer]):7.3f}  "
+                f"{len(files) / median:8,.0f} images/s"
+            )
+        best = min((m, p) for p, m in medians.items() if p not in {"ours", "floor"})
+        pairs = [f / o for f, o in zip(times["floor"], times["ours"], strict=True)]
+        print(f"ours is {best[0] / medians['ours']:.2f} times the fastest of the others ({best[1]})")
+        print(f"ours is {medians['cv2 loop'] / medians['ours']:.2f} times the cv2 loop")
+        print(f"ours is at {statistics.median(pairs):.3f} of the bare decode floor (median of pairs)")
+
+
+def agreement(photos: Path) -> None:
+    """Count photographs whose label changes when every pixel is decoded."""
+    classifier = Classifier.load("fashion")
+    spec, recipe = classifier.passport.input, classifier.passport.preprocess
+    tensors: list[list[np.typing.NDArray[np.uint8]]] = [[], []]
+    for path in sorted(photos.rglob("*.jpg")):
+        data = guard.read_file(path)
+        for full_scale in (False, True):
+            tensors[full_scale].append(
+                preprocess.tensor_from_bytes(data, spec, recipe, full_scale=full_scale)
+            )
+    reduced, full = (classifier.probabilities(np.stack(some)).argmax(axis=1) for some in tensors)
+    same = int((reduced == full).sum())
+    difference = np.abs(np.stack(tensors[0]).astype(int) - np.stack(tensors[1]))
+    print(f"{same:,} of {len(full):,} labels are those of full-scale decoding: {same / len(full):.4%}")
+    print(f"grey levels differ by {difference.mean():.2f} on average, {difference.max()} at most")
+
+
+def memory() -> None:
+    """Print the peak memory of a worker at 1,000 and at 1,000,000 inputs (hard links of one picture)."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        picture = folder / "picture.png"
+        picture.write_bytes(cv2.imencode(".png", wardrobe.draw(0, np.random.default_rng(0)))[1].tobytes())
+        for count in (1_000, 1_000_000):
+            inputs = folder / str(count)
+            for index in range(count):
+                below = inputs / f"{index // 10_000:03}"
+                if index % 10_000 == 0:
+                    below.mkdir(parents=True)
+                os.link(picture, below / f"{index:07}.png")
+            command = [sys.executable, "-m", "edge_fm", "label", str(inputs), "-o", f"{folder}/{count}.csv"]
+            started = time.perf_counter()
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            peaks: dict[str, int] = {}
+            while process.poll() is None:
+                time.sleep(0.05)
+                for pid, who in [
+                    (process.pid, "parent"),
+                    *((p, f"worker {p}") for p in _children(process.pid)),
+                ]:
+                    peaks[who] = max(peaks.get(who, 0), _peak_kb(pid))
+            seconds = time.perf_counter() - started
+            worker = max(kb for who, kb in peaks.items() if who != "parent")
+            print(json.dumps({"inputs": count, "seconds": round(seconds, 1), "worker_mb": worker // 1000,
+                              "parent_mb": peaks["parent"] // 1000}))  # fmt: skip
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [
+            int(child)
+            for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for child in path.read_text().split()
+        ]
+    except OSError:
+        return []
+
+
+def _peak_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["speed", "agreement", "memory"])
+    parser.add_argument("--kind", choices=["jpeg", "large", "png", "mix"], default="jpeg")
+    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.what == "speed":
+        speed(options.kind, options.images, options.photos, options.rounds)
+    elif options.what == "memory":
+        memory()
+    else:
+        agreement(options.photos)
+
+
+if __name__ == "__main__":
+    main()
