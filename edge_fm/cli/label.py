@@ -97,7 +97,8 @@ def label(
 ) -> None:
     """Label pictures: one row for each input, whatever it is.
 
-    Stopped at any point, the same command goes on where it was. Inputs are never changed.
+    Stopped at any point, the same command goes on where it was. Inputs are never changed. A folder gives every file
+    below it whose name does not start with a dot; a link to a file counts, a link to a folder is not followed.
 
     Example: edge-fm label photos/ -o labels.csv
     """

@@ -1,6 +1,7 @@
 """What the commands print with: tables on standard output, progress and errors on standard error."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -79,14 +80,22 @@ def progress(label: str) -> Iterator[Bar]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[text]}"),
         console=Console(stderr=True),
         redirect_stdout=sys.stdout.isatty(),
         transient=True,
     ) as bars:
-        task = bars.add_task(label, total=None, text="")
+        task = bars.add_task(label, total=None, text="", rate="")
+        first: list[float] = []
+        started_s = time.monotonic()
 
         def advance(done: float, total: float, text: str = "") -> None:
-            bars.update(task, completed=done, total=total, text=text)
+            if not first:
+                first.append(done)  # what an earlier run has done is no part of the rate
+            rate = (done - first[0]) / max(1e-3, time.monotonic() - started_s)
+            bars.update(
+                task, completed=done, total=total, text=text, rate=f"{rate:,.0f}/s" if rate >= 1 else ""
+            )
 
         yield advance

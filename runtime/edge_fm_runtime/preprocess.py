@@ -63,7 +63,8 @@ def tensor_from_bytes(
     """
     header = guard.check(data, limits)
     reduction = 1 if full_scale else jpeg_reduction(header, spec)
-    return tensor_from_image(_decode(data, header, spec.channels, recipe.fill, reduction), spec, recipe)
+    image = _decode(data, header, spec.channels, recipe.fill, reduction)
+    return _fitted(image, _full_size(image, header), spec, recipe)
 
 
 def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> Image:
@@ -92,10 +93,27 @@ def tensor_from_image(image: Image, spec: InputSpec, recipe: Preprocess) -> Imag
     Returns:
         (height, width, channels) uint8 in [0, 255].
     """
-    fitted = _FIT[recipe.fit](image, spec, recipe.fill)
+    return _fitted(image, (image.shape[0], image.shape[1]), spec, recipe)
+
+
+def _fitted(image: Image, full_size: tuple[int, int], spec: InputSpec, recipe: Preprocess) -> Image:
+    """Fit a picture whose height and width before any reduced decoding were `full_size`.
+
+    Where the picture comes to lie depends on its true proportions: a reduced size is rounded, and half a pixel of it
+    would move the letterbox by a whole one.
+    """
+    fitted = _FIT[recipe.fit](image, full_size, spec, recipe.fill)
     if recipe.polarity is Polarity.INVERT:
         fitted = as_uint8(255 - fitted)
     return fitted.reshape(spec.shape)
+
+
+def _full_size(image: Image, header: Header) -> tuple[int, int]:
+    """Return height and width of the whole picture, turned as the decoded one is."""
+    lies = (image.shape[0] < image.shape[1]) != (header.height < header.width)
+    if lies and image.shape[0] != image.shape[1]:
+        return header.width, header.height
+    return header.height, header.width
 
 
 def jpeg_reduction(header: Header, spec: InputSpec) -> int:
@@ -174,10 +192,10 @@ def _upright(image: Image, orientation: int) -> Image:
     return image if flip is None else as_uint8(cv2.flip(image, flip))
 
 
-def _letterbox(image: Image, spec: InputSpec, fill: int) -> Image:
-    height, width = image.shape[:2]
-    if (height, width) == (spec.height, spec.width):
+def _letterbox(image: Image, full_size: tuple[int, int], spec: InputSpec, fill: int) -> Image:
+    if image.shape[:2] == (spec.height, spec.width):
         return image
+    height, width = full_size
     scale = min(spec.height / height, spec.width / width)
     inner_height = min(spec.height, max(1, round(height * scale)))
     inner_width = min(spec.width, max(1, round(width * scale)))
@@ -187,11 +205,11 @@ def _letterbox(image: Image, spec: InputSpec, fill: int) -> Image:
     return canvas
 
 
-def _stretch(image: Image, spec: InputSpec, _fill: int) -> Image:
+def _stretch(image: Image, _full_size: tuple[int, int], spec: InputSpec, _fill: int) -> Image:
     return _resize(image, spec.height, spec.width)
 
 
-def _crop(image: Image, spec: InputSpec, _fill: int) -> Image:
+def _crop(image: Image, _full_size: tuple[int, int], spec: InputSpec, _fill: int) -> Image:
     height, width = image.shape[:2]
     scale = max(spec.height / height, spec.width / width)
     inner_height = min(height, max(1, round(spec.height / scale)))

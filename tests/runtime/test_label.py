@@ -325,6 +325,19 @@ def test_a_disk_that_fills_up_is_a_sentence(tiny: Model, many: Path, tmp_path: P
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+def test_an_output_folder_that_disappears(tiny: Model, many: Path, tmp_path: Path) -> None:
+    """A folder removed in mid-run is a sentence at the end, not a traceback."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    def remove(done: int, _total: int, _made: object) -> None:
+        if done and gone.exists():
+            shutil.rmtree(gone)
+
+    with pytest.raises(OutputError, match="No such file or directory"):
+        label(tiny, [str(many)], gone / "out.csv", Options(), remove)
+
+
 def test_a_deleted_file_is_missing(tiny: Model, many: Path, tmp_path: Path) -> None:
     """A file that goes away between the listing and the reading is a row, not the end."""
     found = sources.find([str(many)])

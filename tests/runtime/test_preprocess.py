@@ -219,3 +219,12 @@ def test_opencv_is_told_the_pixel_limit() -> None:
     png = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b"x") + png_chunk(b"IEND", b"")
     with pytest.raises(cv2.error):
         cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+@pytest.mark.parametrize("width", range(395, 412))
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_reduced_decoding_keeps_the_letterbox(width: int, orientation: int) -> None:
+    """The letterbox lies where it lies at full scale, whatever the size rounds to when it is reduced."""
+    white = with_exif(encoded(np.full((533, width), 255, np.uint8), ".jpg"), orientation)
+    full = preprocess.tensor_from_bytes(white, GREY_28, RECIPE, full_scale=True)
+    np.testing.assert_array_equal(preprocess.tensor_from_bytes(white, GREY_28, RECIPE), full)
