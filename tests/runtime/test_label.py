@@ -310,7 +310,7 @@ def test_an_output_that_cannot_be_written(tiny: Model, many: Path, tmp_path: Pat
 def test_a_disk_that_fills_up_is_a_sentence(tiny: Model, many: Path, tmp_path: Path) -> None:
     """A journal that cannot grow stops the run with the reason; with room again, it goes on."""
     run(tiny, tmp_path / "whole.csv", many)
-    room = 4096
+    room = 6000
     kept = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, kept[1]))

@@ -96,14 +96,17 @@ class Ledger:
         """Indices of the inputs that still need a row."""
         return [index for index, offset in enumerate(self._offsets) if offset < 0]
 
-    def append(self, index: int, line: bytes) -> None:
-        """Record an input's row, an `encode`d line; it survives this process from here on.
+    def append(self, indices: Sequence[int], lines: Sequence[bytes]) -> None:
+        """Record inputs' rows, `encode`d lines; they survive this process from here on.
 
         Raises:
             OutputError: the disk is full, or gone.
         """
-        self._write(line)
-        self._offsets[index] = self._end - len(line)
+        start = self._end
+        self._write(b"".join(lines))
+        for index, line in zip(indices, lines, strict=True):
+            self._offsets[index] = start
+            start += len(line)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in the order of the inputs, read back one at a time."""

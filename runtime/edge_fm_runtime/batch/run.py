@@ -96,9 +96,8 @@ def label(
         made: Counter[Status] = Counter()
         listener(resumed, len(chosen), made)
         for chunk, lines in _labelled(model, chosen, to_do, options):
-            for index, line in zip(chunk.indices, lines, strict=True):
-                journal.append(index, line)
-                made[status_of(line)] += 1
+            journal.append(chunk.indices, lines)
+            made.update(map(status_of, lines))
             listener(resumed + made.total(), len(chosen), made)
         counted = _Counted(journal.rows())
         if options.shard is None:
