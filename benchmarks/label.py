@@ -222,13 +222,17 @@ def memory() -> None:
         folder = Path(name)
         picture = folder / "picture.png"
         picture.write_bytes(cv2.imencode(".png", wardrobe.draw(0, np.random.default_rng(0)))[1].tobytes())
+        first = picture
         for count in (1_000, 1_000_000):
             inputs = folder / str(count)
             for index in range(count):
                 below = inputs / f"{index // 10_000:03}"
-                if index % 10_000 == 0:
+                if index % 10_000 == 0:  # file systems limit the links of one file
                     below.mkdir(parents=True)
-                os.link(picture, below / f"{index:07}.png")
+                    shutil.copy(picture, below / f"{index:07}.png")
+                    first = below / f"{index:07}.png"
+                else:
+                    os.link(first, below / f"{index:07}.png")
             command = [sys.executable, "-m", "edge_fm", "label", str(inputs), "-o", f"{folder}/{count}.csv"]
             started = time.perf_counter()
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

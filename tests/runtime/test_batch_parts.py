@@ -236,6 +236,7 @@ def test_shards_that_are_none(text: str) -> None:
         Shard.parse(text)
 
 
+@pytest.mark.slow
 def test_watching_waits_until_a_file_is_written(model: Model, tmp_path: Path) -> None:
     """A file that is still growing is not labelled; when it has settled it is, and an empty folder is waited for."""
     folder, out = tmp_path / "in", tmp_path / "out.csv"

@@ -22,6 +22,7 @@ from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded, png_chunk
 
+pytestmark = pytest.mark.slow
 PNG = encoded(np.full((28, 28), 250, np.uint8))
 
 
@@ -32,8 +33,8 @@ def model(tiny_path: Path) -> Model:
 
 
 def large_png(side: int) -> bytes:
-    """Return a valid PNG of side x side black pixels: small to store, slow and large to decode."""
-    rows = zlib.compress(bytes((side + 1) * side), 9)
+    """Return a valid PNG of side x side black pixels, Paeth-filtered: small to store, slow and large to decode."""
+    rows = zlib.compress((b"\x04" + bytes(side)) * side, 9)
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
@@ -58,8 +59,8 @@ def statuses(path: Path) -> dict[str, Status]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_slow_file_is_a_timeout(model: Model, tmp_path: Path, workers: int) -> None:
     """A picture that takes longer than allowed gets `timeout`; all others are answered."""
-    made = folder_with(tmp_path, "035-slow.png", large_png(9000))
-    options = Options(workers=workers, timeout_s=0.05)
+    made = folder_with(tmp_path, "035-slow.png", large_png(11_500))
+    options = Options(workers=workers, timeout_s=0.5)
     label(model, [str(made)], tmp_path / "out.csv", options, lambda *_: None)
     found = statuses(tmp_path / "out.csv")
     assert found.pop("035-slow.png") is Status.TIMEOUT
