@@ -127,11 +127,12 @@ def test_no_worker_outlives_the_run(model: Model, tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_be_opened(tmp_path: Path, bare_path: Path) -> None:
-    """A worker's refusal reaches the user as the sentence that it is."""
+    """A worker's refusal reaches the user as the sentence that it is, and nothing is left behind."""
     made = folder_with(tmp_path, "x.png", PNG)
     model = Model(bare_path.read_bytes(), ("a", "b", "c"))
     with pytest.raises(EdgeFmError, match="3 labels"):
         label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_killed_and_resumed_from_outside(tiny_path: Path, tmp_path: Path) -> None:

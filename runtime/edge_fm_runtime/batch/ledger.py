@@ -87,6 +87,9 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+        if error is not None and all(offset < 0 for offset in self._offsets):
+            with contextlib.suppress(OSError):
+                self._journal_path.unlink()  # it failed before its first row: nothing is left of it
         with contextlib.suppress(OSError):  # Windows keeps an open file; its lock ends all the same
             self._lock_path.unlink()
         self._lock.close()

@@ -131,7 +131,7 @@ def open_camera(source: str, *, fast: bool = False) -> Camera:
         SourceError: it is not there or cannot be opened; the message says what to try.
     """
     if source.isdecimal():
-        return _live(cv2.VideoCapture(int(source)), f"camera {source}", "is it plugged in? Try another index")
+        return _live(cv2.VideoCapture(int(source)), f"camera {source}", "is it plugged in? Try another index.")
     if source.startswith(_URL_SCHEMES):
         return _live(cv2.VideoCapture(source), source, "is the address right and the stream running?")
     if source.startswith("/dev/"):
@@ -153,6 +153,6 @@ def open_camera(source: str, *, fast: bool = False) -> Camera:
 
 def _live(capture: cv2.VideoCapture, name: str, remedy: str) -> LiveCamera:
     if not capture.isOpened():
-        raise SourceError(f"{name} cannot be opened: {remedy}. 'edge-fm doctor' lists the cameras")
+        raise SourceError(f"{name} cannot be opened: {remedy} 'edge-fm doctor' lists the cameras")
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return LiveCamera(capture, name)
