@@ -131,7 +131,9 @@ def open_camera(source: str, *, fast: bool = False) -> Camera:
         SourceError: it is not there or cannot be opened; the message says what to try.
     """
     if source.isdecimal():
-        return _live(cv2.VideoCapture(int(source)), f"camera {source}", "is it plugged in? Try another index.")
+        return _live(
+            cv2.VideoCapture(int(source)), f"camera {source}", "is it plugged in? Try another index."
+        )
     if source.startswith(_URL_SCHEMES):
         return _live(cv2.VideoCapture(source), source, "is the address right and the stream running?")
     if source.startswith("/dev/"):
