@@ -310,7 +310,7 @@ def test_an_output_that_cannot_be_written(tiny: Model, many: Path, tmp_path: Pat
 def test_a_disk_that_fills_up_is_a_sentence(tiny: Model, many: Path, tmp_path: Path) -> None:
     """A journal that cannot grow stops the run with the reason; with room again, it goes on."""
     run(tiny, tmp_path / "whole.csv", many)
-    room = 6000
+    room = 4096
     kept = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, kept[1]))
@@ -323,6 +323,20 @@ def test_a_disk_that_fills_up_is_a_sentence(tiny: Model, many: Path, tmp_path: P
     assert not (tmp_path / "out.csv").exists()
     assert run(tiny, tmp_path / "out.csv", many).resumed > 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_journal_that_cannot_begin_frees_the_output(tiny: Model, many: Path, tmp_path: Path) -> None:
+    """Without room for the journal's first line the run stops with the reason, and leaves no lock and no file."""
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, kept[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            run(tiny, tmp_path / "out.csv", many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir()] == ["many"]
 
 
 def test_an_output_folder_that_disappears(tiny: Model, many: Path, tmp_path: Path) -> None:

@@ -74,11 +74,17 @@ class Ledger:
                 self._journal_path.unlink(missing_ok=True)
             # Unbuffered: a line is in the file, or it is an error, when append returns.
             self._writer = self._journal_path.open("ab", buffering=0)
+        except OSError as error:
+            self._release()
+            raise _cannot_write(self._journal_path, error) from error
+        try:
             with self._journal_path.open("rb") as journal:
                 self._load(journal)
-        except OSError as error:
-            self._lock.close()
-            raise _cannot_write(self._journal_path, error) from error
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            if isinstance(error, OSError):
+                raise _cannot_write(self._journal_path, error) from error
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -90,9 +96,7 @@ class Ledger:
         if error is not None and all(offset < 0 for offset in self._offsets):
             with contextlib.suppress(OSError):
                 self._journal_path.unlink()  # it failed before its first row: nothing is left of it
-        with contextlib.suppress(OSError):  # Windows keeps an open file; its lock ends all the same
-            self._lock_path.unlink()
-        self._lock.close()
+        self._release()
 
     @property
     def open_indices(self) -> list[int]:
@@ -106,10 +110,14 @@ class Ledger:
             OutputError: the disk is full, or gone.
         """
         start = self._end
-        self._write(b"".join(lines))
-        for index, line in zip(indices, lines, strict=True):
-            self._offsets[index] = start
-            start += len(line)
+        try:
+            self._write(b"".join(lines))
+        finally:  # where the disk fills up, the lines that had room still count
+            for index, line in zip(indices, lines, strict=True):
+                if start + len(line) > self._end:
+                    break
+                self._offsets[index] = start
+                start += len(line)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in the order of the inputs, read back one at a time."""
@@ -118,16 +126,23 @@ class Ledger:
                 journal.seek(offset)
                 yield decode(journal.readline())[0]
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes) -> None:
+        """Append whole lines; on an error those that had room stay."""
+        written = 0
         try:
-            view = memoryview(line)
-            while view:
-                view = view[self._writer.write(view) :]
+            while written < len(lines):
+                written += self._writer.write(memoryview(lines)[written:])
         except OSError as error:
+            self._end += lines.rfind(b"\n", 0, written) + 1
             with contextlib.suppress(OSError):
                 self._writer.truncate(self._end)
             raise _cannot_write(self._journal_path, error) from error
-        self._end += len(line)
+        self._end += written
+
+    def _release(self) -> None:
+        with contextlib.suppress(OSError):  # Windows keeps an open file; its lock ends all the same
+            self._lock_path.unlink()
+        self._lock.close()
 
     def _acquire(self) -> BinaryIO:
         while True:

@@ -1,8 +1,8 @@
 """A worker process: python -m edge_fm_runtime.batch.worker PROGRESS_FILE.
 
 It reads a job and then chunks of locators from standard input, and writes lists of journal lines to standard
-output. Only its parent talks to it. What C libraries print goes nowhere. Before each input it writes the input's position into a shared file, so that the parent knows which one
-a hang or a crash belongs to.
+output. Only its parent talks to it. What C libraries print goes nowhere. Before each input it writes the input's
+position into a shared file, so that the parent knows which one a hang or a crash belongs to.
 """
 
 import contextlib
@@ -48,10 +48,8 @@ def main() -> None:
     os.dup2(nowhere, 2)
     with open(sys.argv[1], "r+b") as file:
         shared = mmap.mmap(file.fileno(), POSITION.size)
-    with contextlib.suppress(OSError):
-        os.unlink(
-            sys.argv[1]
-        )  # so that nothing is left, however both processes end; Windows leaves it to the parent
+    with contextlib.suppress(OSError):  # Windows leaves it to the parent
+        os.unlink(sys.argv[1])  # nothing is left, however both processes end
     try:
         classifier, job = _prepare(requests)
     except EOFError:
