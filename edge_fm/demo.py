@@ -13,7 +13,7 @@ from edge_fm_runtime.batch.run import Model, label
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.live import loop
-from edge_fm_runtime.live.cameras import open_camera
+from edge_fm_runtime.live.cameras import CameraSettings, open_camera
 from edge_fm_runtime.live.text import TextView
 from edge_fm_runtime.modelfile import read_model
 from edge_fm_runtime.opencv import as_uint8, cv2
@@ -70,7 +70,9 @@ def run(out: Path, say: Callable[[str], None]) -> DemoResult:
     right = _contact_sheet(table, out / "contact-sheet.png")
     say(f"webcam    {video.name}, one line for each change of label:")
     frames = loop.run(
-        classifier, open_camera(str(video), fast=True), TextView(lambda line: say(f"          {line}"))
+        classifier,
+        open_camera(str(video), CameraSettings(fast=True)),
+        [TextView(lambda line: say(f"          {line}"))],
     )
     say(f"          {frames} frames")
     return DemoResult(summary.rows, right, different)

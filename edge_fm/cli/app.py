@@ -48,7 +48,7 @@ def _options(
 def run() -> None:
     """Run the command that the arguments name; an error of the family is a message and exit code 2."""
     try:
-        app()
+        app(live.spelled_out(sys.argv[1:]))
     except EdgeFmError as error:
         say_error(str(error))
         sys.exit(WRONG_USAGE)

@@ -1,5 +1,7 @@
-"""The live feed: cameras, the loop, and what is shown."""
+"""The live feed: the loop, the region, steady answers, and the sources."""
 
+import io
+import os
 import threading
 import time
 from pathlib import Path
@@ -10,75 +12,157 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live import cameras, loop
-from edge_fm_runtime.live.cameras import LiveCamera, Shot, open_camera
+from edge_fm_runtime.live import grabber, loop, overlay
+from edge_fm_runtime.live.camera import Shot
+from edge_fm_runtime.live.cameras import CameraSettings, open_camera
+from edge_fm_runtime.live.grabber import LiveCamera
 from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.mjpeg import MjpegPipe
+from edge_fm_runtime.live.region import Box, Region
+from edge_fm_runtime.live.steady import Steady
 from edge_fm_runtime.live.text import TextView
-from edge_fm_runtime.live.window import draw
 from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.status import Status
+from tests.runtime.live_fakes import Frames, Recorder, frame, reading
 
-
-def frame(level: int, height: int = 120, width: int = 160) -> NDArray[np.uint8]:
-    """Return an even grey frame."""
-    return np.full((height, width, 3), level, np.uint8)
-
-
-class Frames:
-    """A camera that gives what it was given."""
-
-    def __init__(self, *levels: int) -> None:
-        self.left = list(levels)
-        self.closed = False
-
-    def read(self) -> Shot | None:
-        return Shot(frame(self.left.pop(0)), time.monotonic()) if self.left else None
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Recorder:
-    """A view that keeps readings and may end the loop."""
-
-    def __init__(self, ends_after: int = 1000) -> None:
-        self.readings: list[Reading] = []
-        self.ends_after = ends_after
-        self.closed = False
-
-    def show(self, reading: Reading) -> bool:
-        self.readings.append(reading)
-        return len(self.readings) < self.ends_after
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def square(tiny: Classifier, level: int) -> NDArray[np.uint8]:
-    """Return the tensor of an even frame."""
-    return tiny.frame_tensor(frame(level, 100, 100))
+FAST = CameraSettings(fast=True)
 
 
 def test_every_frame_is_shown_with_its_answer(tiny: Classifier) -> None:
-    """Each frame reaches the view with what the model saw and said, and both ends are closed."""
-    camera, view = Frames(0, 255), Recorder()
-    assert loop.run(tiny, camera, view) == 2
-    assert [r.prediction.label for r in view.readings] == ["dark", "light"]
-    assert view.readings[1].tensor.max() == 255
-    assert view.readings[1].latency_ms > 0
+    """Each frame reaches every view with what the model saw and said, and all are closed."""
+    camera, views = Frames(0, 255), [Recorder(), Recorder()]
+    assert loop.run(tiny, camera, views) == 2
+    for view in views:
+        assert view.labels == ["dark", "light"]
+        assert view.readings[1].tensor.max() == 255
+        assert view.readings[1].latency_ms > 0
+        assert view.closed
     assert camera.closed
-    assert view.closed
 
 
-def test_the_view_can_end_the_loop(tiny: Classifier) -> None:
-    """A closed window stops the feed."""
-    assert loop.run(tiny, Frames(0, 0, 0), Recorder(ends_after=2)) == 2
+def test_any_view_can_end_the_loop(tiny: Classifier) -> None:
+    """A closed window stops the feed, and the views after it still get that frame."""
+    log = Recorder()
+    assert loop.run(tiny, Frames(0, 0, 0), [Recorder(ends_after=2), log]) == 2
+    assert len(log.readings) == 2
+
+
+def test_a_signal_can_end_the_loop(tiny: Classifier) -> None:
+    """An event set from outside stops the feed and closes everything."""
+    stop, camera = threading.Event(), Frames(*[0] * 100)
+
+    class Stopping(Recorder):
+        def show(self, reading: Reading) -> bool:
+            stop.set()
+            return True
+
+    assert loop.run(tiny, camera, [Stopping()], stop=stop) == 1
+    assert camera.closed
+
+
+def test_a_view_that_cannot_close_leaves_nothing_open(tiny: Classifier) -> None:
+    """The camera and the other views are closed also when one view fails at it."""
+
+    class Failing(Recorder):
+        def close(self) -> None:
+            raise OSError("no room")
+
+    camera, last = Frames(0), Recorder()
+    with pytest.raises(OSError, match="no room"):
+        loop.run(tiny, camera, [Failing(), last])
+    assert camera.closed
+    assert last.closed
+
+
+def test_views_are_told_while_no_frame_comes(tiny: Classifier) -> None:
+    """A feed that waits keeps its views alive and says why."""
+    view = Recorder()
+    assert loop.run(tiny, Frames(0, None, None, 255, notice="camera 0 is lost"), [view]) == 2
+    assert view.notices == ["camera 0 is lost"] * 2
 
 
 def test_text_says_each_change_once(tiny: Classifier) -> None:
-    """One line for each change of label, with unknown said as unknown."""
+    """One line for each change of label, with unknown said as unknown, and one for what is new of the source."""
     lines: list[str] = []
-    loop.run(tiny, Frames(0, 0, 255, 255, 180, 0), TextView(lines.append))
+    notes: list[str] = []
+    camera = Frames(0, 0, None, None, 255, 255, 180, 0, notice="lost")
+    loop.run(tiny, camera, [TextView(lines.append, notes.append)])
     assert [line.split()[2] for line in lines] == ["dark", "light", "unknown", "dark"]
+    assert notes == ["lost", "frames again"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "box"),
+    [
+        ("full", (640, 480), Box(0, 0, 640, 480)),
+        ("centre", (640, 480), Box(80, 0, 480, 480)),
+        ("centre", (480, 640), Box(0, 80, 480, 480)),
+        ("10,20,30,40", (640, 480), Box(10, 20, 30, 40)),
+        ("600,400,100,100", (640, 480), Box(540, 380, 100, 100)),
+        ("0,0,900,900", (640, 480), Box(0, 0, 640, 480)),
+        ("5,5,1,1", (640, 480), Box(5, 5, 8, 8)),
+        ("0,0,50,50", (4, 3), Box(0, 0, 4, 3)),
+    ],
+)
+def test_a_region_lies_within_any_frame(text: str, size: tuple[int, int], box: Box) -> None:
+    """A region is cut or moved to fit, so that a camera that changes its size never ends the feed."""
+    assert Region.parse(text).box(*size) == box
+
+
+@pytest.mark.parametrize("text", ["middle", "1,2,3", "1,2,0,4", "1,2,3,-4", "", "1,2,3,4,5"])
+def test_a_region_that_is_none(text: str) -> None:
+    """A wrong region is a sentence with an example."""
+    with pytest.raises(SourceError, match="80,0,480,480"):
+        Region.parse(text)
+
+
+def test_only_the_region_is_classified(tiny: Classifier) -> None:
+    """What lies outside the region does not reach the model, and the reading says which part did."""
+    picture = frame(255, 100, 200)
+    picture[:, 150:] = 0
+    view = Recorder()
+
+    class Halves(Frames):
+        def read(self, wait_s: float) -> Shot | None:
+            return super().read(wait_s) and Shot(picture, time.monotonic(), 0.0)
+
+    loop.run(tiny, Halves(0), [view], Region.parse("150,0,50,100"))
+    assert view.labels == ["dark"]
+    assert view.readings[0].box == Box(150, 0, 50, 100)
+
+
+def test_a_label_must_hold_before_it_is_shown(tiny: Classifier) -> None:
+    """A flicker shorter than the hold is never shown; a change that stays is, once it has held."""
+    view = Recorder()
+    levels = [0, 0, 255, 0, 0, 255, 255, 255, 255, 255]
+    loop.run(tiny, Frames(*levels), [view], steady=Steady(tiny, hold_s=0.25))
+    assert view.labels == ["dark"] * 8 + ["light"] * 2
+    assert view.readings[6].prediction.confidence < 0.5
+
+
+def test_smoothing_goes_by_time_not_by_frames(tiny: Classifier) -> None:
+    """After one time constant about 63 % of a change is seen, at any frame rate."""
+    for rate in (10, 100):
+        steady = Steady(tiny, smoothing_s=0.5)
+        dark, light = (
+            tiny.probabilities(tiny.frame_tensor(frame(level))[np.newaxis])[0] for level in (0, 255)
+        )
+        steady.answer(dark, 0.0)
+        for step in range(1, rate // 2 + 1):
+            said = steady.answer(light, step / rate)
+        seen = (dict(said.ranking)["light"] - dark[1]) / (light[1] - dark[1])
+        assert seen == pytest.approx(1 - np.exp(-1), abs=0.01)
+
+
+@pytest.mark.parametrize("size", [(480, 480), (480, 640), (720, 1280), (1080, 1920), (333, 517), (224, 224)])
+def test_a_frame_is_the_picture_within_two_grey_levels(tiny: Classifier, size: tuple[int, int]) -> None:
+    """Halving a large frame first changes no grey by more than two levels against one area resize."""
+    rng = np.random.default_rng(size[1])
+    picture = cv2.GaussianBlur(rng.integers(0, 256, (*size, 3), dtype=np.uint8), (0, 0), 1.5)
+    done, encoded = cv2.imencode(".png", picture)
+    assert done
+    exact = tiny.tensor(encoded.tobytes()).astype(int)
+    assert np.abs(tiny.frame_tensor(picture) - exact).max() <= 2
 
 
 @pytest.fixture
@@ -93,31 +177,62 @@ def video(tmp_path: Path) -> Path:
 
 
 def test_a_video_file_plays_to_its_end(tiny: Classifier, video: Path) -> None:
-    """Every frame of a file is classified, in order."""
+    """Every frame of a file is classified, in order, at its own time."""
     view = Recorder()
-    assert loop.run(tiny, open_camera(str(video), fast=True), view) == 10
-    assert [r.prediction.label for r in view.readings] == ["dark"] * 5 + ["light"] * 5
+    assert loop.run(tiny, open_camera(str(video), FAST), [view]) == 10
+    assert view.labels == ["dark"] * 5 + ["light"] * 5
+    assert [r.at_s for r in view.readings] == pytest.approx([n / 20 for n in range(10)])
 
 
-def test_a_file_keeps_its_own_rate(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without --fast the loop waits until each frame is due."""
-    waits: list[float] = []
-    monkeypatch.setattr("edge_fm_runtime.live.cameras.time.sleep", waits.append)
+def test_a_truncated_video_gives_what_it_has(tiny: Classifier, tmp_path: Path) -> None:
+    """Half a video is half a feed, not an error."""
+    path = tmp_path / "x.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (160, 160))
+    for _ in range(40):
+        writer.write(frame(0, 160, 160))
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 0 < loop.run(tiny, open_camera(str(path), FAST), [Recorder()]) < 40
+
+
+def test_a_file_keeps_its_own_rate(video: Path) -> None:
+    """A frame comes when it is due, not before, and a reader that was held up is not rushed after it."""
     camera = open_camera(str(video))
-    while camera.read() is not None:
-        pass
-    assert len(waits) == 10
-    assert sum(waits[-1:]) == pytest.approx(9 / 20, abs=0.2)
+    assert camera.read(1.0) is not None
+    assert camera.read(0.0) is None
+    time.sleep(0.2)
+    assert camera.read(0.0) is not None
+    assert camera.read(0.0) is None
+    camera.close()
+
+
+def test_a_folder_is_a_slide_show(tiny: Classifier, tmp_path: Path) -> None:
+    """The pictures of a folder come in order of their names; one that is broken is passed over and said."""
+    for name, level in (("b.png", 255), ("a.png", 0)):
+        cv2.imwrite(str(tmp_path / name), frame(level))
+    (tmp_path / "aa.jpg").write_bytes(b"\xff\xd8\xff broken")
+    camera, view = open_camera(str(tmp_path), FAST), Recorder()
+    loop.run(tiny, camera, [view])
+    assert view.labels == ["dark", "light"]
+    assert "aa.jpg" in camera.notice
+
+
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    """A folder with nothing to show is refused, whether empty or full of something else."""
+    with pytest.raises(SourceError, match="no file"):
+        open_camera(str(tmp_path))
+    (tmp_path / "x.txt").write_text("no picture")
+    with pytest.raises(SourceError, match="no picture"):
+        open_camera(str(tmp_path), FAST).read(1)
 
 
 class FakeCapture:
     """Stands for cv2.VideoCapture: no camera exists where tests run."""
 
-    def __init__(self, frames: int, opened: bool = True, period_s: float = 0.002) -> None:
-        self.frames, self.opened, self.period_s = frames, opened, period_s
+    def __init__(self, *reads: int | None, opened: bool = True, period_s: float = 0.002) -> None:
+        self.reads, self.opened, self.period_s = list(reads), opened, period_s
         self.settings: dict[int, float] = {}
         self.released = threading.Event()
-        self.given = 0
 
     def isOpened(self) -> bool:  # noqa: N802
         return self.opened
@@ -128,45 +243,92 @@ class FakeCapture:
 
     def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
         time.sleep(self.period_s)
-        if self.given >= self.frames:
-            return False, None
-        self.given += 1
-        return True, frame(self.given)
+        level = self.reads.pop(0) if self.reads else None
+        return (False, None) if level is None else (True, frame(level))
 
     def release(self) -> None:
         self.released.set()
 
 
+def live(*captures: FakeCapture) -> LiveCamera:
+    """Return a live camera that opens these one after the other, the last one again and again."""
+    left = list(captures)
+    return LiveCamera(lambda: left.pop(0) if len(left) > 1 else left[0], "camera 0", "plug it in")
+
+
+def next_level(camera: LiveCamera, wait_s: float = 5.0) -> int:
+    """Return the grey of the next frame."""
+    shot = camera.read(wait_s)
+    assert shot is not None
+    return int(shot.frame_bgr[0, 0, 0])
+
+
 def test_a_slow_reader_sees_the_newest_frame() -> None:
     """Frames that nobody read are dropped and counted, never queued."""
-    capture = FakeCapture(50)
-    camera = LiveCamera(capture, "camera 0")
-    while capture.given < 50:
+    capture = FakeCapture(*range(1, 51))
+    camera = live(capture)
+    while capture.reads:
         time.sleep(0.01)
     time.sleep(0.05)
-    shot = camera.read()
+    assert next_level(camera) == 50
     camera.close()
-    assert shot is not None
-    assert shot.frame_bgr[0, 0, 0] == 50
     assert camera.dropped == 49
     assert capture.released.is_set()
 
 
 def test_a_silent_camera_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera that stops giving frames is reported, not waited for."""
-    monkeypatch.setattr(cameras, "_FIRST_FRAME_S", 0.05)
-    camera = LiveCamera(FakeCapture(0), "camera 0")
-    with pytest.raises(SourceError, match="camera 0 has given no frame"):
-        camera.read()
+    """A camera that was opened but never gives a frame is reported, not waited for."""
+    monkeypatch.setattr(grabber, "FIRST_FRAME_S", 0.05)
+    camera = live(FakeCapture())
+    time.sleep(0.1)
+    with pytest.raises(SourceError, match="camera 0 gave no frame"):
+        camera.read(0.01)
     camera.close()
 
 
-def test_live_sources_keep_one_frame_in_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver is asked to buffer one frame."""
+def test_a_damaged_frame_is_no_unplug() -> None:
+    """A frame that cannot be decoded is passed over on the same connection."""
+    capture = FakeCapture(1, None, None, 2, period_s=0.03)
+    camera = live(capture)
+    assert [next_level(camera), next_level(camera)] == [1, 2]
+    assert camera.reconnects == 0
+    camera.close()
+
+
+def test_a_lost_camera_is_picked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After silence the source is let go and opened anew until it answers; meanwhile the loss is said."""
+    monkeypatch.setattr(grabber, "_LOST_S", 0.05)
+    monkeypatch.setattr(grabber, "_FIRST_WAIT_S", 0.05)
+    lost, away, back = FakeCapture(1), FakeCapture(opened=False), FakeCapture(2)
+    camera = live(lost, away, away, back)
+    assert next_level(camera) == 1
+    assert camera.read(0.1) is None
+    assert "camera 0 is lost" in camera.notice
+    assert next_level(camera) == 2
+    assert camera.notice == ""
+    assert camera.reconnects == 3
+    assert lost.released.is_set()
+    camera.close()
+
+
+def test_waits_grow_to_half_a_minute() -> None:
+    """A source that stays away is asked for less and less often, but always again."""
+    waits = grabber._growing_waits()
+    assert [next(waits) for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_cameras_are_asked_for_what_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Size, rate, compressed frames and one buffer reach the driver."""
     capture = FakeCapture(1)
-    monkeypatch.setattr("edge_fm_runtime.live.cameras.cv2.VideoCapture", lambda _source: capture)
-    open_camera("0").close()
-    assert capture.settings[cv2.CAP_PROP_BUFFERSIZE] == 1
+    monkeypatch.setattr("edge_fm_runtime.live.cameras.cv2.VideoCapture", lambda *_: capture)
+    open_camera("0", CameraSettings(size=(800, 600), rate=15)).close()
+    assert capture.settings == {
+        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
+        cv2.CAP_PROP_FRAME_WIDTH: 800,
+        cv2.CAP_PROP_FRAME_HEIGHT: 600,
+        cv2.CAP_PROP_FPS: 15,
+        cv2.CAP_PROP_BUFFERSIZE: 1,
+    }
 
 
 @pytest.mark.parametrize("source", ["7", "/dev/video77", "no such file.mp4", "rtsp://127.0.0.1:9/none"])
@@ -174,6 +336,13 @@ def test_a_source_that_is_not_there(source: str) -> None:
     """Each kind of source that cannot be opened is a sentence with a remedy."""
     with pytest.raises(SourceError):
         open_camera(source)
+
+
+def test_a_password_stays_out_of_messages() -> None:
+    """A stream's user and password are not printed."""
+    with pytest.raises(SourceError) as caught:
+        open_camera("rtsp://me:secret@127.0.0.1:9/feed?key=secret")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_that_is_no_video(tmp_path: Path) -> None:
@@ -184,14 +353,65 @@ def test_a_file_that_is_no_video(tmp_path: Path) -> None:
         open_camera(str(path))
 
 
-def test_the_picture_shows_frame_input_and_answer(tiny: Classifier) -> None:
-    """The drawn picture holds the frame, the enlarged input beside it, and text below."""
-    view = Recorder()
-    loop.run(tiny, Frames(255), view)
-    picture = draw(view.readings[0])
-    assert (picture[:, :400] == 255).all()
-    panel = picture[:, 480:]
-    inset = panel[12:152, 12:152]
-    assert (inset[70, 70] == 255).all()
-    assert (inset[5, 70] == 0).all()  # the letterbox that the model sees
+def jpeg(level: int) -> bytes:
+    """Return an even frame as a JPEG."""
+    done, encoded = cv2.imencode(".jpg", frame(level))
+    assert done
+    return encoded.tobytes()
+
+
+def test_jpegs_on_a_pipe_are_frames() -> None:
+    """Pictures are cut out of the stream whatever the chunks and the rubbish between; a damaged one is passed over."""
+    broken = bytearray(jpeg(9))
+    del broken[300:400]
+    stream = b"rubbish" + jpeg(10) + bytes(broken) + b"\xff" + jpeg(200) + jpeg(30)[:-2]
+    reading_end, writing_end = os.pipe()
+    writer = threading.Thread(target=_dribble, args=(writing_end, stream))
+    writer.start()
+    pipe = MjpegPipe(reading_end)
+    levels = []
+    while pipe.isOpened():
+        read, picture = pipe.read()
+        if read and picture is not None:
+            levels.append(int(picture[60, 80, 0]))
+    writer.join()
+    os.close(reading_end)
+    assert levels[0] == pytest.approx(10, abs=2)
+    assert levels[-1] == pytest.approx(200, abs=2)
+
+
+def _dribble(descriptor: int, data: bytes) -> None:
+    stream = io.BytesIO(data)
+    while chunk := stream.read(97):
+        os.write(descriptor, chunk)
+    os.close(descriptor)
+
+
+def test_the_picture_shows_frame_region_input_and_answer() -> None:
+    """The drawn picture holds the frame with its region, the enlarged input, the label and the bars."""
+    told = reading(200)
+    picture = overlay.draw(told)
+    assert picture.shape == (480, 640 + 210, 3)
+    assert (picture[240, 4 * 20 : 4 * 20 + 2] == overlay._KNOWN).all()
+    panel = picture[:, 640:]
+    assert (panel[80, 80] == 200).all()
     assert len(np.unique(panel[160:])) > 10  # antialiased text
+    bar = panel[284, 14:196]
+    assert np.mean((bar == overlay._KNOWN).all(axis=1)) == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_mirror_turns_the_frame_only() -> None:
+    """Mirrored, the frame is turned and the panel can still be read."""
+    told = reading(200, status=Status.UNKNOWN, height=480)
+    plain, mirrored = overlay.draw(told), overlay.draw(told, mirror=True)
+    assert (plain[:, :160] == mirrored[:, :160][:, ::-1]).all()
+    assert (plain[:, 160:] == mirrored[:, 160:]).all()
+
+
+def test_the_feed_has_one_camera_thread_less_when_closed() -> None:
+    """A closed camera leaves no thread behind."""
+    before = threading.active_count()
+    camera = live(FakeCapture(*range(50)))
+    assert threading.active_count() == before + 1
+    camera.close()
+    assert threading.active_count() == before

@@ -1,11 +1,15 @@
-"""A real window, on a virtual display."""
+"""A real window, on a virtual display, with real keys and a real mouse."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +44,48 @@ def display() -> Iterator[str]:
     server.wait(10)
 
 
+@pytest.fixture
+def hand(display: str) -> Callable[..., str]:
+    """Return a function that presses keys and moves the mouse."""
+    tool = shutil.which("xdotool")
+    if tool is None:
+        pytest.skip("xdotool is not installed: apt-get install xdotool")
+
+    def do(*arguments: object) -> str:
+        command = [tool, *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "DISPLAY": display},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        time.sleep(0.1)
+        return done.stdout
+
+    return do
+
+
+@contextmanager
+def running(command: list[Any], environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command, and end it whatever happens."""
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds; fail if it never does."""
+    for _ in range(200):
+        if holds():
+            return
+        time.sleep(0.05)
+    pytest.fail("it never came")
+
+
 def test_a_video_plays_in_a_window(display: str) -> None:
     """Every frame is shown in a real window, which closes by itself at the end."""
     done = webcam({**os.environ, "DISPLAY": display})
@@ -47,8 +93,74 @@ def test_a_video_plays_in_a_window(display: str) -> None:
     assert "240 frames" in done.stderr
 
 
+@pytest.mark.slow
+def test_keys_and_mouse(display: str, hand: Callable[..., str], tmp_path: Path) -> None:
+    """Pause holds the picture, s keeps it, a drag moves the region, r and m change it, q ends with code 0."""
+    command = [EDGE_FM, "webcam", ROOT / "samples" / "wardrobe", "--every", "0.5", "--snapshots", tmp_path]
+    command += ["--region", "0,0,40,40"]
+    environment = {**os.environ, "DISPLAY": display}
+
+    def kept() -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
+
+    with running(command, environment) as process:
+        until(lambda: hand("search", "--name", "edge-fm"))
+        hand("mousemove", 60, 60)
+        hand("key", "space")
+        hand("key", "s")
+        until(lambda: len(kept()) == 1)
+        time.sleep(1.2)  # longer than a picture is shown
+        hand("key", "s")
+        until(lambda: len(kept()) == 2)
+        first, second = kept()
+        assert first["ranking"] == second["ranking"]
+        assert first["region"] == [0, 0, 40, 40]
+        hand("key", "space")
+        hand("mousedown", 1, "mousemove", 100, 80, "mousemove", 180, 120, "mouseup", 1)
+        time.sleep(1.0)  # the next picture is classified with it
+        hand("key", "s")
+        until(lambda: len(kept()) == 3)
+        left, top, width, height = kept()[2]["region"]
+        assert (width, height) == (40, 40)
+        assert (left, top) == (56, 28)  # the window shows 224 pixels as 480
+        for key in "rmh":
+            hand("key", key)
+            time.sleep(0.3)
+        time.sleep(1.0)
+        hand("key", "s")
+        until(lambda: len(kept()) == 4)
+        assert kept()[3]["region"] == [0, 0, 224, 224]
+        hand("key", "q")
+        assert process.wait(20) == 0
+
+
+@pytest.mark.slow
+def test_a_closed_window_ends_cleanly(display: str, hand: Callable[..., str], tmp_path: Path) -> None:
+    """Closing the window as a person does finishes the recording and ends with code 0."""
+    manager = shutil.which("openbox")
+    if manager is None:
+        pytest.skip("openbox is not installed: apt-get install openbox")
+    environment = {**os.environ, "DISPLAY": display}
+    command = [
+        EDGE_FM,
+        "webcam",
+        ROOT / "samples" / "wardrobe",
+        "--every",
+        "2",
+        "--record",
+        tmp_path / "o.mp4",
+    ]
+    with running([manager], environment), running(command, environment) as process:
+        until(lambda: hand("search", "--name", "edge-fm"))
+        time.sleep(1.5)
+        hand("search", "--name", "edge-fm", "windowactivate")
+        hand("key", "alt+F4")
+        assert process.wait(20) == 0
+    assert (tmp_path / "o.mp4").stat().st_size > 1000
+
+
 def test_without_a_display_there_is_a_way_out() -> None:
-    """No display is a message that names the other view, not an abort from within a library."""
+    """No display is a message that names the other views, not an abort from within a library."""
     environment = {
         name: value for name, value in os.environ.items() if name not in {"DISPLAY", "WAYLAND_DISPLAY"}
     }

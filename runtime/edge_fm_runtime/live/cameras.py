@@ -1,160 +1,136 @@
-"""Where frames come from: a camera index, a device, a video file or a stream's URL.
-
-A camera or stream is live: only its newest frame counts. A file plays at its own rate, every frame in turn.
-"""
+"""Where frames come from: a camera, a pipe, a video file, a folder, a stream's URL, or somebody's browser."""
 
 import os
-import threading
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.opencv import as_uint8, cv2
+from edge_fm_runtime.live.camera import Camera, Shot
+from edge_fm_runtime.live.files import SlideShow, VideoFile
+from edge_fm_runtime.live.grabber import LiveCamera
+from edge_fm_runtime.live.mjpeg import MjpegPipe
+from edge_fm_runtime.opencv import cv2
 
-Frame = NDArray[np.uint8]
-"""(height, width, 3) uint8 in blue, green, red order."""
+BROWSER = "browser"
+"""The source whose frames come from the browsers that look at the page."""
 
-_SILENCE_S = 5.0
-_FIRST_FRAME_S = 10.0
 _URL_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
+_TIMEOUT_MS = 5000
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A frame and when it was taken, in seconds of `time.monotonic`."""
+class CameraSettings:
+    """What is asked of a source; a camera may give something near instead.
 
-    frame_bgr: Frame
-    taken_s: float
+    Attributes:
+        size: (width, height) in pixels for cameras, None for their own choice.
+        rate: frames a second for cameras, None for their own choice.
+        fast: play files without waiting for their rate.
+        slide_s: how long each picture of a folder is shown.
+    """
 
-
-class Camera(Protocol):
-    """Anything that gives frames."""
-
-    def read(self) -> Shot | None:
-        """Return the next frame, None at the end."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the device or file."""
-        ...
+    size: tuple[int, int] | None = None
+    rate: float | None = None
+    fast: bool = False
+    slide_s: float = 2.0
 
 
-class VideoFile:
-    """A video file's frames in turn, at its own rate or flat out."""
+class BrowserCamera:
+    """Stands in where only browsers have cameras: never a frame of its own, never an end."""
 
-    def __init__(self, capture: cv2.VideoCapture, name: str, *, fast: bool) -> None:
-        self._capture, self._name = capture, name
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        self._period_s = 0.0 if fast or not 0 < rate < 1000 else 1 / rate  # noqa: PLR2004
-        self._next_s = time.monotonic()
-        self._frames = 0
+    dropped = 0
+    ended = False
+    notice = "this machine's camera is not used: switch to your browser's camera on the page"
 
-    def read(self) -> Shot | None:
-        """Return the next frame when it is due, None at the end."""
-        read, frame = self._capture.read()
-        if not read or not frame.size:
-            if self._frames == 0:
-                raise SourceError(f"{self._name} has no frame that can be decoded: is it a whole video file?")
-            return None
-        self._frames += 1
-        if self._period_s:
-            time.sleep(max(0.0, self._next_s - time.monotonic()))
-            self._next_s += self._period_s
-        return Shot(as_uint8(frame), time.monotonic())
+    def read(self, wait_s: float) -> Shot | None:
+        """Wait."""
+        time.sleep(wait_s)
+        return None
 
     def close(self) -> None:
-        """Close the file."""
-        self._capture.release()
+        """Nothing is held open."""
 
 
-class LiveCamera:
-    """A camera or stream; a thread grabs, only the newest frame is kept, and the others are counted."""
-
-    def __init__(self, capture: cv2.VideoCapture, name: str) -> None:
-        self._capture, self._name = capture, name
-        self._condition = threading.Condition()
-        self._newest: Shot | None = None
-        self._closed = False
-        self._frames = 0
-        self.dropped = 0
-        self._thread = threading.Thread(target=self._grab, name="edge-fm camera", daemon=True)
-        self._thread.start()
-
-    def read(self) -> Shot | None:
-        """Wait for a frame newer than the last one.
-
-        Raises:
-            SourceError: the camera has gone silent.
-        """
-        with self._condition:
-            wait_s = _SILENCE_S if self._frames else _FIRST_FRAME_S
-            if not self._condition.wait_for(lambda: self._newest is not None or self._closed, wait_s):
-                raise SourceError(
-                    f"{self._name} has given no frame for {wait_s:.0f} s: is it still connected?"
-                )
-            shot, self._newest = self._newest, None
-            return shot
-
-    def close(self) -> None:
-        """Stop grabbing and let go of the camera."""
-        with self._condition:
-            self._closed = True
-        self._thread.join(timeout=_SILENCE_S)
-        self._capture.release()
-
-    def _grab(self) -> None:
-        while not self._closed:
-            read, frame = self._capture.read()
-            if not read:
-                time.sleep(0.01)  # a damaged frame is not an unplug; silence is noticed by the reader
-                continue
-            with self._condition:
-                self.dropped += self._newest is not None
-                self._frames += 1
-                self._newest = Shot(as_uint8(frame), time.monotonic())
-                self._condition.notify()
-
-
-def open_camera(source: str, *, fast: bool = False) -> Camera:
+def open_camera(source: str, settings: CameraSettings = CameraSettings()) -> Camera:
     """Open a source.
 
     Args:
-        source: a camera index ("0"), a device ("/dev/video0"), a video file, or an rtsp or http URL.
-        fast: play a file without waiting for its rate.
+        source: a camera index ("0"), a device ("/dev/video0"), "-" for an MJPEG stream on standard input, a video file,
+            a folder of pictures, an rtsp or http URL, or "browser".
+        settings: what is asked of it.
 
     Raises:
         SourceError: it is not there or cannot be opened; the message says what to try.
     """
+    if source == BROWSER:
+        return BrowserCamera()
+    live = _live(source, settings)
+    return _file(Path(source), settings) if live is None else live
+
+
+def _live(source: str, settings: CameraSettings) -> LiveCamera | None:
+    """Return a source whose frames do not wait; None if this is none."""
+    if source == "-":
+        remedy = "pipe a stream of JPEGs into it"
+        return LiveCamera(lambda: MjpegPipe(sys.stdin.fileno()), "standard input", remedy, reopens=False)
     if source.isdecimal():
-        return _live(
-            cv2.VideoCapture(int(source)), f"camera {source}", "is it plugged in? Try another index."
-        )
+        remedy = "is it plugged in, and free? Try another index; 'edge-fm doctor' lists the cameras"
+        return LiveCamera(lambda: _device(int(source), settings), f"camera {source}", remedy)
     if source.startswith(_URL_SCHEMES):
-        return _live(cv2.VideoCapture(source), source, "is the address right and the stream running?")
+        remedy = "is the address right and the stream running?"
+        return LiveCamera(lambda: _stream(source), _without_password(source), remedy)
     if source.startswith("/dev/"):
-        return _live(
-            cv2.VideoCapture(source),
-            source,
-            "is it plugged in, free, and may this user read it (group 'video')?",
-        )
-    path = Path(source)
+        remedy = "is it plugged in, free, and may this user read it (group 'video')? 'edge-fm doctor' lists the cameras"
+        return LiveCamera(lambda: _device(source, settings), source, remedy)
+    return None
+
+
+def _file(path: Path, settings: CameraSettings) -> VideoFile | SlideShow:
+    if path.is_dir():
+        return _slides(path, settings)
     if not path.is_file():
         raise SourceError(
-            f"there is no video {source!r}: give a camera index such as 0, a video file or a URL"
+            f"there is no video {str(path)!r}: give a camera index such as 0, a video file, a folder of pictures, a URL, "
+            "or - for an MJPEG stream on standard input"
         )
     capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
-        raise SourceError(f"{source} cannot be opened as a video: it is damaged, or OpenCV lacks its codec")
-    return VideoFile(capture, source, fast=fast)
+        raise SourceError(f"{path} cannot be opened as a video: it is damaged, or OpenCV lacks its codec")
+    return VideoFile(capture, str(path), fast=settings.fast)
 
 
-def _live(capture: cv2.VideoCapture, name: str, remedy: str) -> LiveCamera:
-    if not capture.isOpened():
-        raise SourceError(f"{name} cannot be opened: {remedy} 'edge-fm doctor' lists the cameras")
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return LiveCamera(capture, name)
+def _device(source: int | str, settings: CameraSettings) -> cv2.VideoCapture:
+    """Open a camera: compressed frames, which USB has room for at any rate, and one buffer, so that none is old."""
+    capture = cv2.VideoCapture(source, cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY)
+    if capture.isOpened():
+        wanted: list[tuple[int, float]] = [(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))]
+        if settings.size:
+            wanted += [
+                (cv2.CAP_PROP_FRAME_WIDTH, settings.size[0]),
+                (cv2.CAP_PROP_FRAME_HEIGHT, settings.size[1]),
+            ]
+        if settings.rate:
+            wanted.append((cv2.CAP_PROP_FPS, settings.rate))
+        for key, value in [*wanted, (cv2.CAP_PROP_BUFFERSIZE, 1)]:
+            capture.set(key, value)
+    return capture
+
+
+def _stream(url: str) -> cv2.VideoCapture:
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+def _slides(folder: Path, settings: CameraSettings) -> SlideShow:
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    if not paths:
+        raise SourceError(f"{folder} holds no file: give a folder with pictures")
+    return SlideShow(paths, settings.slide_s, fast=settings.fast)

@@ -1,7 +1,9 @@
-"""The loop of a feed: a frame in, a decision, a view told."""
+"""The loop of a feed: a frame in, the region classified, the answer steadied, every view told."""
 
+import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier, Prediction
-from edge_fm_runtime.live.cameras import Camera, Frame
+from edge_fm_runtime.live.camera import Camera, Frame
+from edge_fm_runtime.live.region import Box, Region
+from edge_fm_runtime.live.steady import Steady
+from edge_fm_runtime.opencv import cv2
 
 _RATE_WINDOW = 30
+_WAIT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -19,49 +25,118 @@ class Reading:
     """One frame and what was made of it.
 
     Attributes:
+        number: of the frame, from 1.
         frame_bgr: as the camera gave it.
-        tensor: (height, width, channels) uint8, what the model saw.
-        prediction: the answer.
-        latency_ms: from decoded frame to decision.
+        box: the part that was classified.
+        tensor: (height, width, channels) uint8, what the model saw of it.
+        prediction: the answer to show.
+        at_s: the frame's place in the feed, in seconds.
+        age_ms: how old the frame was when its answer was there.
+        latency_ms: from decoded frame to answer.
         frames_per_second: over the last frames.
+        dropped: frames passed over so far because a newer one was there.
     """
 
+    number: int
     frame_bgr: Frame
+    box: Box
     tensor: NDArray[np.uint8]
     prediction: Prediction
+    at_s: float
+    age_ms: float
     latency_ms: float
     frames_per_second: float
+    dropped: int
 
 
 class View(Protocol):
-    """Where readings are shown."""
+    """Whoever is told of readings: a window, a page, a log, a recording."""
 
     def show(self, reading: Reading) -> bool:
-        """Show a reading; False ends the loop."""
+        """Take a reading; False ends the loop."""
+        ...
+
+    def wait(self, notice: str) -> bool:
+        """Take note that no frame came for a tenth of a second, and why if that is known; False ends the loop."""
         ...
 
     def close(self) -> None:
-        """Let go of the screen."""
+        """Finish what was begun."""
         ...
 
 
-def run(classifier: Classifier, camera: Camera, view: View) -> int:
-    """Classify frames until the source ends or the view does; return how many."""
+def run(
+    classifier: Classifier,
+    camera: Camera,
+    views: Sequence[View],
+    region: Region | None = None,
+    steady: Steady | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Classify frames until the source ends, a view does, or `stop` is set; return how many.
+
+    Args:
+        classifier: the model.
+        camera: closed at the end.
+        views: told in turn of every frame; closed at the end, each whatever another's closing raises.
+        region: what is classified of each frame; all of it if not given.
+        steady: what is made of the answers; each frame by itself if not given.
+        stop: set from outside, by a signal's handler.
+
+    Raises:
+        SourceError: the source never gave a frame.
+    """
+    region, steady = region or Region(), steady or Steady(classifier)
+    stop = stop or threading.Event()
     times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
     frames = 0
+    cv2.setNumThreads(
+        1
+    )  # a frame is done before a second thread has woken, and the decoder needs the other cores
     try:
-        while (shot := camera.read()) is not None:
+        while not stop.is_set():
+            shot = camera.read(_WAIT_S)
+            if shot is None:
+                if camera.ended or False in [view.wait(camera.notice) for view in views]:
+                    break
+                continue
             started_s = time.perf_counter()
-            tensor = classifier.frame_tensor(shot.frame_bgr)
-            prediction = classifier.decide(classifier.probabilities(tensor[np.newaxis]))[0]
+            height, width = shot.frame_bgr.shape[:2]
+            box = region.box(width, height)
+            tensor = classifier.frame_tensor(
+                shot.frame_bgr[box.y : box.y + box.height, box.x : box.x + box.width]
+            )
+            prediction = steady.answer(classifier.probabilities(tensor[np.newaxis])[0], shot.at_s)
             ended_s = time.perf_counter()
             frames += 1
             times_s.append(ended_s)
             rate = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
-            reading = Reading(shot.frame_bgr, tensor, prediction, (ended_s - started_s) * 1000, rate)
-            if not view.show(reading):
+            reading = Reading(
+                frames,
+                shot.frame_bgr,
+                box,
+                tensor,
+                prediction,
+                shot.at_s,
+                (time.monotonic() - shot.taken_s) * 1000,
+                (ended_s - started_s) * 1000,
+                rate,
+                camera.dropped,
+            )
+            if False in [
+                view.show(reading) for view in views
+            ]:  # each is told, also after one that ends the loop
                 break
     finally:
-        view.close()
-        camera.close()
+        _close_all([*views, camera])
     return frames
+
+
+def _close_all(open_ones: "Sequence[View | Camera]") -> None:
+    """Close each one, also when the one before it fails at that."""
+    for position, one in enumerate(open_ones):
+        try:
+            one.close()
+        except BaseException:
+            _close_all(open_ones[position + 1 :])
+            raise

@@ -3,25 +3,48 @@
 import time
 from collections.abc import Callable
 
+from edge_fm_runtime.classifier import Prediction
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.status import Status
+
+
+def spoken(prediction: Prediction) -> str:
+    """Return the label as it is said: an unknown one is a question."""
+    return prediction.label if prediction.status is Status.OK else f"unknown ({prediction.label}?)"
 
 
 class TextView:
     """Say the label when it changes; with standard output a pipe, each line is there at once."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._last: str | None = None
+    def __init__(self, say: Callable[[str], None], note: Callable[[str], None] = lambda _text: None) -> None:
+        """Make one.
+
+        Args:
+            say: takes a line for each change of label.
+            note: takes what is said of the source, such as that it is lost.
+        """
+        self._say, self._note = say, note
+        self._last = self._last_notice = ""
         self._started_s = time.monotonic()
 
     def show(self, reading: Reading) -> bool:
         """Print seconds since the start, label and confidence if the label is another one."""
-        prediction = reading.prediction
-        label = prediction.label if prediction.status is Status.OK else f"unknown ({prediction.label}?)"
+        if self._last_notice:
+            self._last_notice = ""
+            self._note("frames again")
+        label = spoken(reading.prediction)
         if label != self._last:
             self._last = label
-            self._say(f"{time.monotonic() - self._started_s:8.2f} s  {label}  {prediction.confidence:.1%}")
+            self._say(
+                f"{time.monotonic() - self._started_s:8.2f} s  {label}  {reading.prediction.confidence:.1%}"
+            )
+        return True
+
+    def wait(self, notice: str) -> bool:
+        """Print what is new about the source."""
+        if notice and notice != self._last_notice:
+            self._last_notice = notice
+            self._note(notice)
         return True
 
     def close(self) -> None:

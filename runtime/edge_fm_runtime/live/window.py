@@ -1,31 +1,40 @@
-"""The feed in a window: the picture, what the model sees of it, and what it says."""
+"""The feed in a window, with keys and the mouse."""
 
 import os
 import sys
-
-import numpy as np
-from numpy.typing import NDArray
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.live import overlay, snapshot
 from edge_fm_runtime.live.loop import Reading
-from edge_fm_runtime.opencv import as_uint8, cv2
-from edge_fm_runtime.status import Status
+from edge_fm_runtime.live.region import CENTRE, FULL, Box, Region
+from edge_fm_runtime.opencv import cv2
 
 _TITLE = "edge-fm"
-_NO_WINDOW = "no window can be opened: there is no display, or this OpenCV is headless. Use --view none to print labels"
-_INSET = 140
-_MARGIN = 12
-_MIN_HEIGHT = 360
-_WHITE, _GREY, _PANEL = (255, 255, 255), (170, 170, 170), (32, 32, 32)
-_KNOWN, _UNKNOWN = (96, 200, 96), (80, 170, 240)
+_NO_WINDOW = (
+    "no window can be opened: there is no display, or this OpenCV is headless. Use --view web to look from a browser, or "
+    "--view none to print labels"
+)
+_NO_KEY = 255
 _QUIT = {ord("q"), 27}
+_SMALLEST_DRAG = 8
+_SAID_S = 2.0
+_IDLE_MS = 20
 
 
 class WindowView:
     """A window that ends the loop when it is closed, or on q or Escape."""
 
-    def __init__(self) -> None:
+    def __init__(self, region: Region, model: str, snapshots: Path, note: Callable[[str], None]) -> None:
         """Open the window.
+
+        Args:
+            region: changed with the mouse and with r.
+            model: its name, for snapshots.
+            snapshots: the folder where they go.
+            note: takes a sentence, such as where a snapshot is.
 
         Raises:
             SourceError: there is no display, or this OpenCV has no windows.
@@ -41,56 +50,115 @@ class WindowView:
             cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error:
             raise SourceError(_NO_WINDOW) from None
-        self._sized = False
+        cv2.setMouseCallback(_TITLE, self._mouse)
+        self._region, self._model, self._snapshots, self._note = region, model, snapshots, note
+        self._reading: Reading | None = None
+        self._shape = (0, 0)
+        self._mirror = self._keys = self._paused = False
+        self._notice = self._said = ""
+        self._said_until_s = 0.0
+        self._drag: Callable[[int, int], Box] | None = None
 
     def show(self, reading: Reading) -> bool:
-        """Draw a reading; False when the window was closed or q was pressed."""
-        picture = draw(reading)
-        if not self._sized:
-            cv2.resizeWindow(_TITLE, picture.shape[1], picture.shape[0])
-            self._sized = True
-        cv2.imshow(_TITLE, picture)
-        if cv2.waitKey(1) & 0xFF in _QUIT:
-            return False
-        return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        """Draw a reading and serve the keys; while paused, stay. False when the window was closed or q was pressed."""
+        self._reading, self._notice = reading, ""
+        return self._held(self._turn(1))
+
+    def wait(self, notice: str) -> bool:
+        """Keep the window alive while no frame comes, and say why."""
+        self._notice = notice
+        return self._held(self._turn(_IDLE_MS) if self._reading else self._pressed(cv2.waitKey(_IDLE_MS)))
 
     def close(self) -> None:
         """Close the window."""
         cv2.destroyAllWindows()
 
+    def _held(self, goes_on: bool) -> bool:
+        """Stay with what is shown for as long as it is paused."""
+        while self._paused and goes_on:
+            goes_on = self._turn(_IDLE_MS)
+        return goes_on
 
-def draw(reading: Reading) -> NDArray[np.uint8]:
-    """Return the picture of a reading, (height, width, 3) uint8 in blue, green, red order."""
-    frame = reading.frame_bgr
-    if frame.shape[0] < _MIN_HEIGHT:
-        scale = _MIN_HEIGHT / frame.shape[0]
-        frame = as_uint8(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST))
-    panel = np.full((frame.shape[0], _INSET + 2 * _MARGIN, 3), _PANEL, np.uint8)
-    panel[_MARGIN : _MARGIN + _INSET, _MARGIN : _MARGIN + _INSET] = _inset(reading.tensor)
-    prediction = reading.prediction
-    known = prediction.status is Status.OK
-    top = _MARGIN + _INSET + 22
-    _write(panel, "what the model sees", top, _GREY, 14)
-    _write(panel, prediction.label if known else "unknown", top + 40, _KNOWN if known else _UNKNOWN, 20)
-    _write(
-        panel,
-        f"{prediction.confidence:.0%}" + ("" if known else f"  {prediction.label}?"),
-        top + 66,
-        _WHITE,
-        18,
-    )
-    _write(panel, f"{reading.frames_per_second:.0f} frames/s", top + 106, _GREY, 14)
-    _write(panel, f"{reading.latency_ms:.1f} ms", top + 126, _GREY, 14)
-    return np.concatenate([frame, panel], axis=1)
+    def _turn(self, wait_ms: int) -> bool:
+        """Draw what there is and take one key."""
+        if self._reading is None:  # pragma: no cover - both callers have one
+            return True
+        said = self._said if time.monotonic() < self._said_until_s else ""
+        if not self._is_visible():  # drawing would open it again
+            return False
+        notice = said or self._notice or ("paused" if self._paused else "")
+        picture = overlay.draw(self._reading, mirror=self._mirror, keys=self._keys, notice=notice)
+        if picture.shape[:2] != self._shape:
+            self._shape = picture.shape[0], picture.shape[1]
+            cv2.resizeWindow(_TITLE, picture.shape[1], picture.shape[0])
+        cv2.imshow(_TITLE, picture)
+        return self._pressed(cv2.waitKey(wait_ms))
 
+    def _is_visible(self) -> bool:
+        try:
+            return cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # Qt ends with its last window
+            return False
 
-def _inset(tensor: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    code = cv2.COLOR_GRAY2BGR if tensor.shape[2] == 1 else cv2.COLOR_RGB2BGR
-    image = cv2.cvtColor(tensor, code)
-    return as_uint8(cv2.resize(image, (_INSET, _INSET), interpolation=cv2.INTER_NEAREST))
+    def _pressed(self, pressed: int) -> bool:
+        """Do what a key asks; False when it asks to quit, or the window was closed."""
+        key = pressed & _NO_KEY
+        if key in _QUIT:
+            return False
+        if key == ord(" "):
+            self._paused = not self._paused
+        elif key == ord("m"):
+            self._mirror = not self._mirror
+        elif key in {ord("h"), ord("?")}:
+            self._keys = not self._keys
+        elif key == ord("r"):
+            self._region.wanted = FULL if self._region.wanted == CENTRE else CENTRE
+        elif key == ord("s") and self._reading is not None:
+            self._keep(self._reading)
+        return self._is_visible()
 
+    def _keep(self, reading: Reading) -> None:
+        try:
+            path = snapshot.save(reading, self._model, self._snapshots, "snapshot")
+        except OSError as error:
+            self._said = f"no snapshot: {error.strerror or error}"
+        else:
+            self._said = f"kept {path.name}"
+            self._note(f"snapshot: {path}")
+        self._said_until_s = time.monotonic() + _SAID_S
 
-def _write(
-    panel: NDArray[np.uint8], text: str, baseline: int, colour: tuple[int, int, int], size: int
-) -> None:
-    cv2.putText(panel, text, (_MARGIN, baseline), colour, cv2.FontFace("sans"), size)
+    def _mouse(self, event: int, x: int, y: int, _flags: int, _parameter: object) -> None:
+        """Move the region that is under the mouse, or draw a new one beside it."""
+        if self._reading is None:
+            return
+        x, y = self._in_frame(x, y, self._reading)
+        height, width = self._reading.frame_bgr.shape[:2]
+        if event == cv2.EVENT_LBUTTONDOWN and 0 <= x < width and 0 <= y < height:
+            self._drag = self._begun(self._region.box(width, height), x, y, width, height)
+        elif event == cv2.EVENT_MOUSEMOVE and self._drag is not None:
+            self._region.wanted = self._drag(x, y)
+        elif event == cv2.EVENT_LBUTTONUP:
+            self._drag = None
+
+    def _begun(self, box: Box, x: int, y: int, width: int, height: int) -> Callable[[int, int], Box]:
+        """Return what a drag from (x, y) makes of the region."""
+        covers_all = (box.width, box.height) == (width, height)
+        if box.holds(x, y) and not covers_all:
+            return lambda to_x, to_y: Box(box.x + to_x - x, box.y + to_y - y, box.width, box.height).inside(
+                width, height
+            )
+
+        def drawn(to_x: int, to_y: int) -> Box:
+            wide, tall = abs(to_x - x), abs(to_y - y)
+            if min(wide, tall) < _SMALLEST_DRAG:
+                return box
+            return Box(min(x, to_x), min(y, to_y), wide, tall).inside(width, height)
+
+        return drawn
+
+    def _in_frame(self, x: int, y: int, reading: Reading) -> tuple[int, int]:
+        """Return the frame's pixel under a pixel of the window's picture."""
+        height, width = reading.frame_bgr.shape[:2]
+        scale = height / max(1, self._shape[0])
+        x, y = int(x * scale), int(y * scale)
+        return (width - 1 - x if self._mirror else x), y

@@ -1,0 +1,386 @@
+"""What is claimed of live feeds, measured.
+
+    python benchmarks/live.py latency            from a decoded 640x480 frame to its label, on one core
+    python benchmarks/live.py rate               a file with --fast against a bare VideoCapture.read loop, whole processes
+    python benchmarks/live.py age                120 frames a second into a classifier slowed to 20
+    python benchmarks/live.py start              whole process, until the first label is printed
+    python benchmarks/live.py memory --minutes 10   a pipe of JPEGs at full rate
+    python benchmarks/live.py streams            RTSP and MJPEG servers on loopback, killed and restarted in mid-view
+
+`streams` needs Debian's ffmpeg, python3-gi, gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-good.
+"""
+
+import argparse
+import os
+import queue
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.live import loop
+from edge_fm_runtime.live.grabber import LiveCamera
+from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.mjpeg import MjpegPipe
+from edge_fm_runtime.live.region import Region
+from edge_fm_runtime.live.steady import Steady
+from edge_fm_runtime.opencv import cv2
+
+ROOT = Path(__file__).resolve().parent.parent
+WEBCAM = [sys.executable, "-m", "edge_fm", "webcam"]
+BARE = """
+import sys, cv2
+capture, frames = cv2.VideoCapture(sys.argv[1]), 0
+while capture.read()[0]:
+    frames += 1
+print(frames)
+"""
+RTSP = """
+import sys, gi
+gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer, GLib
+Gst.init(None)
+server = GstRtspServer.RTSPServer(service=sys.argv[1])
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_launch("( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=480,framerate=25/1 "
+                   "! jpegenc ! rtpjpegpay name=pay0 )")
+factory.set_shared(True)
+server.get_mount_points().add_factory("/feed", factory)
+server.attach(None)
+GLib.MainLoop().run()
+"""
+
+
+def frames_of_garments(count: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield 640x480 frames: drawn garments wandering over a textured ground."""
+    rng = np.random.default_rng(0)
+    ground = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8), (0, 0), 2)
+    garments = [
+        cv2.resize(np.asarray(cv2.imread(str(p))), (360, 360))
+        for p in sorted((ROOT / "samples/wardrobe").glob("*.png"))
+    ]
+    for number in range(count):
+        picture = ground.copy()
+        left, top = 140 + int(100 * np.sin(number / 17)), 60 + int(40 * np.cos(number / 11))
+        picture[top : top + 360, left : left + 360] = garments[number // 25 % len(garments)]
+        yield np.asarray(picture, np.uint8)
+
+
+def latency() -> None:
+    """Print the median and the 99th percentile from decoded frame to decided label."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cv2.setNumThreads(1)
+    classifier = Classifier.load("fashion")
+    frames = list(frames_of_garments(50))
+    for name in ("centre", "full"):
+        region, steady, taken_ms = Region.parse(name), Steady(classifier, 0.3, 0.3), []
+        for number in range(4000):
+            frame = frames[number % len(frames)]
+            started_s = time.perf_counter()
+            box = region.box(640, 480)
+            tensor = classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
+            steady.answer(classifier.probabilities(tensor[np.newaxis])[0], number / 30)
+            taken_ms.append((time.perf_counter() - started_s) * 1000)
+        middle, late = np.percentile(taken_ms[100:], [50, 99])
+        print(
+            f"region {name}: median {middle:.3f} ms, 99th percentile {late:.3f} ms, {len(taken_ms) - 100} frames"
+        )
+
+
+def rate(runs: int) -> None:
+    """Print frames a second of both, interleaved, and the median of the ratios, for each codec at hand."""
+    count = 12_000
+    rng = np.random.default_rng(1)
+    noise = [rng.normal(0, 3, (480, 640, 3)).astype(np.float32) for _ in range(16)]  # a sensor's
+    with tempfile.TemporaryDirectory() as folder:
+        videos = {"MPEG-4": Path(folder) / "mpeg4.mp4"}
+        writer = cv2.VideoWriter(str(videos["MPEG-4"]), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
+        for number, frame in enumerate(frames_of_garments(count)):
+            writer.write(np.clip(frame + noise[number * 7 % 16], 0, 255).astype(np.uint8))
+        writer.release()
+        if encoder := shutil.which("ffmpeg"):
+            videos["H.264"] = Path(folder) / "h264.mp4"
+            encode: list[str | Path] = [
+                encoder,
+                "-v",
+                "error",
+                "-i",
+                videos["MPEG-4"],
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-crf",
+                "20",
+            ]
+            subprocess.run([*encode, videos["H.264"]], check=True)
+        for codec, video in videos.items():
+            _compare(codec, str(video), count, runs)
+
+
+def _compare(codec: str, video: str, count: int, runs: int) -> None:
+    commands = {
+        "bare": [sys.executable, "-c", BARE, video],
+        "ours": [*WEBCAM, video, "--fast", "--view", "none"],
+    }
+    taken_s: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            started_s = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            taken_s[name].append(time.perf_counter() - started_s)
+    for name, times_s in taken_s.items():
+        print(f"{codec}, {name}: {count / statistics.median(times_s):,.0f} frames/s, start-up included")
+    ratios = [bare / ours for bare, ours in zip(taken_s["bare"], taken_s["ours"], strict=True)]
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"{codec}, ours / bare: {statistics.median(ratios):.2f} (median of {runs}: {each})")
+
+
+NUMBERED = """
+import sys, time, numpy as np, cv2
+rate, seconds = float(sys.argv[1]), float(sys.argv[2])
+ready = []
+for number in range(int(rate * seconds)):
+    picture = np.full((480, 640, 3), 128, np.uint8)
+    for bit in range(16):
+        picture[:30, 40 * bit : 40 * bit + 40] = 255 * (number >> bit & 1)
+    ready.append(cv2.imencode(".jpg", picture)[1].tobytes())
+start = time.monotonic() + 0.5
+for number, data in enumerate(ready):
+    time.sleep(max(0, start + number / rate - time.monotonic()))
+    sys.stdout.buffer.write(data); sys.stdout.buffer.flush()
+    print(number, time.monotonic(), file=sys.stderr)
+"""
+
+
+def age(seconds: float) -> None:
+    """Print the greatest age of a frame when its answer is shown, in classifier periods."""
+    classifier = Classifier.load("fashion")
+    period_s = 1 / 20
+    real = classifier.raw_probabilities
+
+    def slowed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(period_s)
+        return real(images)
+
+    classifier.raw_probabilities = slowed  # type: ignore[method-assign]
+    command = [sys.executable, "-c", NUMBERED, "120", str(seconds)]
+    shown: list[tuple[int, float]] = []
+
+    class Seen:
+        def show(self, reading: Reading) -> bool:
+            bits = reading.frame_bgr[15, 20::40, 0] > 127
+            shown.append((int(sum(1 << n for n, bit in enumerate(bits) if bit)), time.monotonic()))
+            return True
+
+        def wait(self, notice: str) -> bool:  # noqa: ARG002
+            return True
+
+        def close(self) -> None:
+            pass
+
+    with (
+        tempfile.TemporaryFile() as times,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=times) as source,
+    ):
+        if source.stdout is None:
+            raise TypeError
+        descriptor = source.stdout.fileno()
+        camera = LiveCamera(lambda: MjpegPipe(descriptor), "pipe", "", reopens=False)
+        loop.run(classifier, camera, [Seen()])
+        source.wait()
+        times.seek(0)
+        sent_s = {
+            int(number): float(at)
+            for number, at in (line.split() for line in times.read().decode().splitlines())
+        }
+    ages_s = [at - sent_s[number] for number, at in shown]
+    print(
+        f"{len(sent_s):,} frames at 120/s, {len(shown)} shown, {camera.dropped:,} dropped; age when shown: median "
+        f"{statistics.median(ages_s) * 1000:.0f} ms, greatest {max(ages_s) * 1000:.0f} ms = "
+        f"{max(ages_s) / period_s:.2f} classifier periods"
+    )
+
+
+def start(runs: int) -> None:
+    """Print how long the whole process takes until its first label is there."""
+    taken_s = []
+    for _ in range(runs):
+        started_s = time.perf_counter()
+        with subprocess.Popen(
+            [*WEBCAM, str(ROOT / "samples/wardrobe.mp4"), "--view", "none"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            if process.stdout is None:
+                raise TypeError
+            process.stdout.readline()
+            taken_s.append(time.perf_counter() - started_s)
+            process.kill()
+    print(
+        f"first label after {statistics.median(taken_s):.2f} s (median of {runs}, slowest {max(taken_s):.2f} s)"
+    )
+
+
+def memory(minutes: float) -> None:
+    """Print the resident memory once a minute while JPEGs are piped in as fast as they are taken."""
+    jpegs = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames_of_garments(500)]
+    with tempfile.TemporaryDirectory() as folder:
+        log = str(Path(folder) / "events.jsonl")
+        with subprocess.Popen(
+            [*WEBCAM, "-", "--view", "none", "--log", log],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=False,
+        ) as process:
+            sizes_mb: list[float] = []
+            started_s = time.monotonic()
+            next_s = started_s + 30
+            while time.monotonic() - started_s < minutes * 60:
+                for data in jpegs:
+                    _pipe(process).write(data)
+                if time.monotonic() >= next_s:
+                    next_s += 30
+                    sizes_mb.append(_resident_mb(process.pid))
+                    print(f"{time.monotonic() - started_s:6.0f} s  {sizes_mb[-1]:.1f} MB", flush=True)
+            _pipe(process).close()
+            said = process.stderr.read().decode().strip() if process.stderr else ""
+    print(
+        f"{said}; from {sizes_mb[0]:.1f} to {sizes_mb[-1]:.1f} MB, between {min(sizes_mb):.1f} and {max(sizes_mb):.1f}"
+    )
+
+
+def _pipe(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    if process.stdin is None:
+        raise TypeError
+    return process.stdin
+
+
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def streams() -> None:
+    """Kill and restart real servers in mid-view; print what the command said and how soon frames came again."""
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "garments.mp4"
+        writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
+        for frame in frames_of_garments(1000):
+            writer.write(frame)
+        writer.release()
+        mjpeg = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-re",
+            "-stream_loop",
+            "-1",
+            "-i",
+            str(video),
+            "-f",
+            "mpjpeg",
+            "-q:v",
+            "4",
+        ]
+        rtsp = ["/usr/bin/python3", "-c", RTSP, "8554"]
+        _outlived(
+            "MJPEG over HTTP, ffmpeg",
+            [*mjpeg, "-listen", "1", "http://127.0.0.1:8553/feed"],
+            "http://127.0.0.1:8553/feed",
+        )
+        _outlived("RTSP, GStreamer", rtsp, "rtsp://127.0.0.1:8554/feed")
+
+
+def _outlived(name: str, server: list[str], url: str) -> None:
+    serving = subprocess.Popen(server, stderr=subprocess.DEVNULL)
+    time.sleep(2)
+    with _watched([*WEBCAM, url, "--view", "none", "--raw"]) as (process, heard):
+        try:
+            first = _heard(heard, "%", 30)
+            for kill in (1, 2):
+                serving.send_signal(signal.SIGKILL)
+                serving.wait()
+                lost = _heard(heard, "is lost", 30)
+                time.sleep(3)
+                serving = subprocess.Popen(server, stderr=subprocess.DEVNULL)
+                started_s = time.monotonic()
+                _heard(heard, "frames again", 60)
+                print(
+                    f"{name}: killed {kill}: {lost!r}; frames again {time.monotonic() - started_s:.1f} s after its restart"
+                )
+            process.send_signal(signal.SIGTERM)
+            ended = process.wait(20)
+            print(f"{name}: first {first!r}; SIGTERM: exit code {ended}")
+        finally:
+            serving.kill()
+            serving.wait()
+
+
+@contextmanager
+def _watched(command: list[str]) -> "Iterator[tuple[subprocess.Popen[str], queue.Queue[str]]]":
+    """Run a command and collect the lines of both its outputs."""
+    heard: queue.Queue[str] = queue.Queue()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+
+        def listen() -> None:
+            for line in process.stdout or ():
+                heard.put(line.strip())
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            yield process, heard
+        finally:
+            process.kill()
+            listener.join()
+
+
+def _heard(heard: "queue.Queue[str]", wanted: str, wait_s: float) -> str:
+    ends_s = time.monotonic() + wait_s
+    while True:
+        line = heard.get(timeout=max(0.1, ends_s - time.monotonic()))
+        if wanted in line:
+            return line
+
+
+def main() -> None:
+    """Run one of the measurements."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["latency", "rate", "age", "start", "memory", "streams"])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--minutes", type=float, default=10)
+    wanted = parser.parse_args()
+    if wanted.what == "latency":
+        latency()
+    elif wanted.what == "rate":
+        rate(wanted.runs)
+    elif wanted.what == "age":
+        age(wanted.seconds)
+    elif wanted.what == "start":
+        start(wanted.runs)
+    elif wanted.what == "memory":
+        memory(wanted.minutes)
+    else:
+        streams()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The `edge` family: small residual networks shaped for int8 kernels on small processors.
+
+One 3x3 convolution and a pooling bring 28x28 down to 14x14 before any residual block: a convolution with one
+input channel over the full picture is the dearest node of an int8 network, so there is just one, and it is narrow.
+All else is 3x3 convolutions of 32 channels and more, which int8 kernels run at their best. Every convolution is followed by
+batch normalisation, which the export folds away.
+
+He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.03385.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.passport import InputSpec
+
+KerasModel = Any
+
+
+@dataclass(frozen=True)
+class Width:
+    """How wide a member of the family is.
+
+    Attributes:
+        stem: channels of the first convolution, at full size.
+        middle: channels of the residual blocks at half size.
+        top: channels of the residual blocks at a quarter of the size.
+        middle_blocks: how many at half size.
+        top_blocks: how many at a quarter.
+    """
+
+    stem: int
+    middle: int
+    top: int
+    middle_blocks: int = 1
+    top_blocks: int = 1
+
+
+WIDTHS = {
+    "edge-nano": Width(12, 20, 36),
+    "edge": Width(24, 32, 64),
+    "edge-plus": Width(32, 64, 96),
+}
+
+
+def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
+    """Return an uncompiled network, pixels in [0, 1] in, probabilities out.
+
+    Args:
+        width: of its parts.
+        spec: of its input.
+        classes: how many it tells apart.
+        name: of the Keras model.
+    """
+    layers = import_keras().layers
+
+    def convolution(x: Any, channels: int, kernel: int = 3, strides: int = 1) -> Any:  # noqa: ANN401  # Keras ships no types
+        x = layers.Conv2D(channels, kernel, strides=strides, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    def block(x: Any, channels: int, strides: int) -> Any:  # noqa: ANN401
+        y = layers.ReLU()(convolution(x, channels, strides=strides))
+        y = convolution(y, channels)
+        if strides > 1 or x.shape[-1] != channels:
+            x = convolution(x, channels, kernel=1, strides=strides)
+        return layers.ReLU()(layers.Add()([x, y]))
+
+    image = import_keras().Input(spec.shape, name="image")
+    x = layers.MaxPooling2D()(layers.ReLU()(convolution(image, width.stem)))
+    for _ in range(width.middle_blocks):
+        x = block(x, width.middle, 1)
+    for index in range(width.top_blocks):
+        x = block(x, width.top, 2 if index == 0 else 1)
+    x = layers.GlobalAveragePooling2D()(x)
+    probabilities = layers.Dense(classes, activation="softmax", name="probabilities")(x)
+    return import_keras().Model(image, probabilities, name=name)

@@ -1,0 +1,154 @@
+"""Several data sets as one: a data set in the model's own classes, and photographs that are mapped to them.
+
+A map says which classes each folder of photographs may be: one, several (a photograph of shoes may be any of
+Sandal, Sneaker, Ankle boot), or none, which teaches the model to be unsure:
+
+    [photos]
+    dress = ["Dress"]
+    shoes = ["Sandal", "Sneaker", "Ankle boot"]
+    hat = []
+
+Every picture then has a set of allowed classes, and a photograph's folder and person are known to the split.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime import guard, preprocess
+from edge_fm_runtime.errors import DataError, InputError
+from edge_fm_runtime.opencv import as_uint8, cv2
+from edge_fm_runtime.passport import InputSpec, Preprocess
+
+_FINE = 4
+"""Photographs are kept at this many times the model's size, so that they can be turned and zoomed."""
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Photographs with the classes that each may be.
+
+    Attributes:
+        contents: each (height, width) uint8 grey without bars, four times the model's size on its longer side.
+        tensors: (N, size, size, 1) uint8, the same as the runtime makes them.
+        allowed: (N, classes) bool; a row without any is of no class that the model knows.
+        folders: each one's class folder.
+        unreadable: files that were left out, with the reason.
+    """
+
+    contents: tuple[NDArray[np.uint8], ...]
+    tensors: NDArray[np.uint8]
+    allowed: NDArray[np.bool_]
+    folders: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+def read_map(path: Path, name: str, class_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return, for each folder of the data set `name`, the classes that it may be.
+
+    Args:
+        path: a TOML file.
+        name: the table to read.
+        class_names: the model's.
+
+    Raises:
+        DataError: the file cannot be read, lacks the table, or names a class that the model lacks.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"the map {path} cannot be read: {error}") from error
+    table = tables.get(name)
+    if not isinstance(table, dict) or not table:
+        raise DataError(
+            f'{path} has no table [{name}]: write one line for each folder, such as hat = ["Hat"]'
+        )
+    for folder, classes in table.items():
+        if not isinstance(classes, list) or any(not isinstance(entry, str) for entry in classes):
+            raise DataError(f'{path}: {folder} = {classes!r} is no list of class names, such as ["Dress"]')
+        strangers = sorted(set(classes) - set(class_names))
+        if strangers:
+            raise DataError(
+                f"{path}: {folder} names {', '.join(strangers)}, which the model lacks: "
+                f"it has {', '.join(class_names)}"
+            )
+    return {folder: tuple(classes) for folder, classes in table.items()}
+
+
+def read_held_out(path: Path) -> frozenset[str]:
+    """Return the paths, relative to the photographs' folder, that are held out for validation.
+
+    Raises:
+        DataError: the file cannot be read or has no list `held_out`.
+    """
+    try:
+        held_out = json.loads(path.read_text(encoding="utf-8"))["held_out"]
+        return frozenset(str(entry) for entry in held_out)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f'{path} is no split: expected JSON with a list "held_out" of paths ({error})'
+        ) from error
+
+
+def read_photographs(
+    folder: Path,
+    mapping: Mapping[str, Sequence[str]],
+    class_names: Sequence[str],
+    size: int,
+    held_out: frozenset[str],
+) -> tuple[Photographs, Photographs]:
+    """Return (training, validation): photographs under `folder`, each in a sub-folder named as in the map.
+
+    Args:
+        folder: of the photographs; a picture's class is the name of the folder that holds it.
+        mapping: as `read_map` returns it.
+        class_names: the model's.
+        size: height and width of the model's input.
+        held_out: paths relative to `folder`, with `/`, that are for validation.
+
+    Raises:
+        DataError: a sub-folder is not in the map, a held-out picture is not there, or nothing can be read.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
+    paths = [path for path in paths if not path.name.startswith(".")]
+    strangers = sorted({path.parent.name for path in paths} - set(mapping))
+    if strangers:
+        raise DataError(
+            f"{folder} holds {', '.join(strangers)}, which the map does not name: add a line for each"
+        )
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    lost = sorted(held_out - set(names))
+    if lost:
+        raise DataError(f"{len(lost)} held-out pictures are not in {folder}, the first is {lost[0]}")
+    training = [path for path, name in zip(paths, names, strict=True) if name not in held_out]
+    validation = [path for path, name in zip(paths, names, strict=True) if name in held_out]
+    return _read(training, mapping, class_names, size), _read(validation, mapping, class_names, size)
+
+
+def _read(
+    paths: Sequence[Path], mapping: Mapping[str, Sequence[str]], class_names: Sequence[str], size: int
+) -> Photographs:
+    spec, recipe = InputSpec(size, size, 1), Preprocess()
+    contents, tensors, allowed, folders, unreadable = [], [], [], [], []
+    for path in paths:
+        try:
+            data = guard.read_file(path)
+            tensors.append(preprocess.tensor_from_bytes(data, spec, recipe))
+            picture = preprocess.picture_from_bytes(data, spec, recipe)
+        except InputError as error:
+            unreadable.append((str(path), f"{error.status}: {error}"))
+            continue
+        scale = min(1.0, size * _FINE / max(picture.shape))
+        contents.append(as_uint8(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)))
+        allowed.append([name in mapping[path.parent.name] for name in class_names])
+        folders.append(path.parent.name)
+    if not contents:
+        raise DataError("no photograph could be read" + (f": {unreadable[0][1]}" if unreadable else ""))
+    return Photographs(
+        tuple(contents), np.stack(tensors), np.array(allowed, bool), tuple(folders), tuple(unreadable)
+    )

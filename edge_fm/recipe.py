@@ -1,0 +1,241 @@
+"""The training behind the bundled models: several data sets at once, cameras imitated, one cosine to the end.
+
+Every epoch draws its pictures anew from (seed, epoch), so a training that was killed goes on from its last
+whole epoch as if nothing had happened. There is no early stopping: the learning rate runs out. Validation is watched,
+never chosen on, and the test part is not touched.
+
+AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101; cosine: the same, 2016, arXiv:1608.03983; label smoothing:
+Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
+"""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm import camera
+from edge_fm.camera import Variation
+from edge_fm.datasets import Split
+from edge_fm.mixture import Photographs
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.errors import DataError
+
+STATE = "state.npz"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: all of them are run.
+        batch_size: pictures a step.
+        learning_rate: at its highest, after a warm-up of one epoch.
+        weight_decay: of AdamW.
+        smoothing: of labels, in [0, 1).
+        views: of each photograph in an epoch.
+        scenes: of data set pictures laid into a surrounding, as a share of the data set.
+        empties: pictures of nothing in an epoch, as a share of the data set.
+        variation: how far pictures are varied.
+        seed: of weights and of every draw.
+    """
+
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    smoothing: float = 0.05
+    views: int = 6
+    scenes: float = 0.08
+    empties: float = 0.02
+    variation: Variation = field(default_factory=Variation)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained on, and what is watched meanwhile.
+
+    Attributes:
+        catalogue: the data set's training part, without its validation part.
+        photographs: for training, if there are any.
+        watched: validation pictures by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
+        classes: how many the model tells apart.
+    """
+
+    catalogue: Split
+    photographs: Photographs | None
+    watched: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]
+    classes: int
+
+
+Listener = Callable[[int, float, dict[str, float] | None], None]
+"""Called with (epoch from 1, share of it done, its figures once it is done)."""
+
+
+def train(model: Any, material: Material, folder: Path, settings: Settings, listener: Listener) -> None:  # noqa: ANN401
+    """Train `model` in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
+
+    Args:
+        model: a freshly built Keras model with probabilities as output.
+        material: the pictures.
+        folder: for the state and the history; it is there.
+        settings: how.
+        listener: told of progress.
+
+    Raises:
+        DataError: the state in the folder is of another training.
+    """
+    keras = import_keras()
+    pictures = len(material.catalogue) + _count(material, settings)
+    steps = -(-pictures // settings.batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps * (settings.epochs - 1),
+        warmup_target=settings.learning_rate,
+        warmup_steps=steps,
+        alpha=1e-5,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer, possible_class_loss(settings.smoothing))
+    history = _restore(model, folder / STATE, settings)
+
+    class Told(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
+            listener(len(history) + 1, (batch + 1) / steps, None)
+
+    while len(history) < settings.epochs:
+        images, allowed = epoch_pictures(material, settings, len(history))
+        fit = model.fit(
+            images, allowed, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
+        )
+        figures = {"loss": float(fit.history["loss"][0])}
+        for name, (watched, right) in material.watched.items():
+            figures[name] = accuracy(probabilities(model, watched), right)
+        history.append(figures)
+        _save(model, folder / STATE, history, settings)
+        _write_history(folder / "history.csv", history)
+        listener(len(history), 1.0, figures)
+
+
+def possible_class_loss(smoothing: float) -> Callable[[Any, Any], Any]:
+    """Return the loss of probabilities against allowed classes.
+
+    For a picture that may be any of several classes, minus the logarithm of their summed probability: a shoe need not
+    be told from a sandal that nobody told apart. For a picture of no class, the cross-entropy with all classes alike.
+
+    Args:
+        smoothing: share of the loss that pulls towards all classes alike, in [0, 1).
+    """
+    ops = import_keras().ops
+
+    def loss(allowed: Any, predicted: Any) -> Any:  # noqa: ANN401
+        predicted = ops.clip(predicted, 1e-7, 1.0)
+        known = ops.max(allowed, axis=-1)
+        right = ops.log(ops.clip(ops.sum(allowed * predicted, axis=-1), 1e-7, 1.0))
+        alike = ops.mean(ops.log(predicted), axis=-1)
+        share = known * (1 - smoothing)
+        return -(share * right + (1 - share) * alike)
+
+    return loss
+
+
+def epoch_pictures(material: Material, settings: Settings, epoch: int) -> tuple[Floats, Floats]:
+    """Return the pictures of an epoch in random order and their allowed classes.
+
+    Returns:
+        (N, H, W, 1) float32 in [0, 1] and (N, classes) float32 of zeros and ones.
+    """
+    rng = np.random.default_rng([settings.seed, epoch])
+    vary, source = settings.variation, material.catalogue
+    size = source.images.shape[1]
+    eye = np.eye(material.classes, dtype=np.float32)
+    images = [camera.catalogue(image, vary, rng) for image in source.images[..., 0]]
+    allowed = [eye[source.labels]]
+    chosen = rng.choice(len(source), round(len(source) * settings.scenes), replace=False)
+    images += [camera.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
+    allowed.append(eye[source.labels[chosen]])
+    empties = round(len(source) * settings.empties)
+    images += [camera.empty(size, rng) for _ in range(empties)]
+    allowed.append(np.zeros((empties, material.classes), np.float32))
+    if material.photographs is not None:
+        for _ in range(settings.views):
+            images += [
+                camera.photograph(content, size, vary, rng) for content in material.photographs.contents
+            ]
+            allowed.append(material.photographs.allowed.astype(np.float32))
+    order = rng.permutation(len(images))
+    stacked = np.stack(images)[order, ..., np.newaxis].astype(np.float32) / np.float32(255)
+    return stacked, np.concatenate(allowed)[order]
+
+
+def probabilities(model: Any, images: NDArray[np.uint8]) -> Floats:  # noqa: ANN401
+    """Return (N, classes) probabilities for (N, H, W, C) uint8 pictures."""
+    scaled = images.astype(np.float32) / np.float32(255)
+    return np.asarray(model.predict(scaled, batch_size=500, verbose=0))
+
+
+def accuracy(predicted: Floats, allowed: NDArray[np.bool_]) -> float:
+    """Return the share of pictures with an allowed class whose likeliest class is allowed, in [0, 1]."""
+    known = allowed.any(axis=1)
+    return float(allowed[known, predicted[known].argmax(axis=1)].mean())
+
+
+def _count(material: Material, settings: Settings) -> int:
+    extra = round(len(material.catalogue) * settings.scenes) + round(
+        len(material.catalogue) * settings.empties
+    )
+    return extra + (len(material.photographs.contents) * settings.views if material.photographs else 0)
+
+
+def _fingerprint(settings: Settings) -> str:
+    return json.dumps(asdict(settings), sort_keys=True)
+
+
+def _save(model: Any, path: Path, history: list[dict[str, float]], settings: Settings) -> None:  # noqa: ANN401
+    """Keep weights, optimiser and history; the file takes its place only when it is whole."""
+    arrays = {f"m{i}": np.asarray(v) for i, v in enumerate(model.variables)}
+    arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
+    arrays |= {"history": np.array(json.dumps(history)), "settings": np.array(_fingerprint(settings))}
+    partial = path.with_suffix(".partial.npz")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    partial.replace(path)
+
+
+def _restore(model: Any, path: Path, settings: Settings) -> list[dict[str, float]]:  # noqa: ANN401
+    if not path.is_file():
+        return []
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            if str(kept["settings"]) != _fingerprint(settings):
+                raise DataError(
+                    f"{path} is of a training with other settings: give another folder with -o, or delete it"
+                )
+            for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
+                for index, variable in enumerate(variables):
+                    variable.assign(kept[f"{prefix}{index}"])
+            history: list[dict[str, float]] = json.loads(str(kept["history"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is damaged or of another model ({error}): delete it to begin anew"
+        ) from error
+    return history
+
+
+def _write_history(path: Path, history: list[dict[str, float]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *history[0]])
+        writer.writerows([n, *(f"{v:.6f}" for v in row.values())] for n, row in enumerate(history, 1))

@@ -1,0 +1,72 @@
+"""The systemd unit of a feed. Directives: systemd.service(5), systemd.exec(5)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_UNIT = """\
+[Unit]
+Description=edge-fm {what}
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+WatchdogSec=30
+TimeoutStartSec=60
+TimeoutStopSec=15
+Restart=on-failure
+RestartSec=5
+DynamicUser=yes
+SupplementaryGroups=video
+StateDirectory=edge-fm
+WorkingDirectory=%S/edge-fm
+{binds}NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictSUIDSGID=yes
+LockPersonality=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_OUTPUTS = {"--log", "--record", "--save-unknown", "--snapshots"}
+
+
+def unit(python: str, arguments: Sequence[str]) -> str:
+    """Return a unit that runs `edge-fm` with these arguments.
+
+    Paths of inputs become absolute. Outputs that are relative go to the service's own folder, /var/lib/edge-fm;
+    absolute ones are opened for writing.
+
+    Args:
+        python: the interpreter of the environment that edge-fm is in.
+        arguments: the command and its options, already checked.
+    """
+    words, writable = [python, "-m", "edge_fm"], []
+    for position, argument in enumerate(arguments):
+        is_output = bool(position) and arguments[position - 1] in _OUTPUTS
+        path = Path(argument)
+        if is_output and path.is_absolute():
+            writable.append(
+                path if arguments[position - 1] in {"--save-unknown", "--snapshots"} else path.parent
+            )
+        is_input = (
+            not is_output and not argument.startswith("-") and not argument.isdecimal() and path.exists()
+        )
+        words.append(str(path.resolve()) if is_input and position else argument)
+    binds = "".join(f"ReadWritePaths={_quoted(str(path))}\n" for path in dict.fromkeys(writable))
+    return _UNIT.format(what=arguments[0], command=" ".join(map(_quoted, words)), binds=binds)
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a unit file: specifiers, variables and quotes are literal."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    plain = escaped == word and word and not any(c.isspace() or c in "';" for c in word)
+    return word if plain else f'"{escaped}"'

@@ -1,0 +1,249 @@
+"""What a feed leaves behind: a log of changes, a video, and the frames that the model was unsure of.
+
+A disk that is full, or a folder that goes away, is said once and never ends the feed.
+"""
+
+import json
+import logging.handlers
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.live import overlay, snapshot
+from edge_fm_runtime.live.camera import Frame
+from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.text import spoken
+from edge_fm_runtime.opencv import as_uint8, cv2
+from edge_fm_runtime.status import Status
+
+Note = Callable[[str], None]
+
+_LOG_BYTES, _LOG_FILES = 10 * 2**20, 5
+_SPARE_BYTES = 64 * 2**20
+_CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+_LIVE_RATE = 15.0
+_LONGEST_GAP_S = 2.0
+_BETWEEN_KEPT_S = 1.0
+_CHECK_EVERY = 30
+
+
+class EventLog:
+    """One JSON line for each change of label: time, label, confidence. Five files of 10 MB at most."""
+
+    def __init__(self, path: Path, model: str, note: Note) -> None:
+        """Open the log; what is there is kept.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handler = _Rotating(path, note)
+        except OSError as error:
+            raise OutputError(
+                f"the log {path} cannot be written: {error.strerror}. Choose another with --log"
+            ) from error
+        self._model = model
+        self._last = ""
+
+    def show(self, reading: Reading) -> bool:
+        """Write a line if the label is another one."""
+        label = spoken(reading.prediction)
+        if label != self._last:
+            self._last = label
+            facts = snapshot.described(reading, self._model)
+            self._write({key: facts[key] for key in ("time", "status", "label", "confidence")})
+        return True
+
+    def wait(self, notice: str) -> bool:
+        """Write what is new about the source."""
+        if notice and notice != self._last:
+            self._last = notice
+            self._write({"time": snapshot.now(), "status": "no frames", "error": notice})
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()
+
+    def _write(self, event: dict[str, object]) -> None:
+        line = json.dumps(event, ensure_ascii=False)
+        self._handler.emit(logging.LogRecord("edge-fm", logging.INFO, "", 0, line, None, None))
+
+
+class _Rotating(logging.handlers.RotatingFileHandler):
+    """The standard library's, with failures said once instead of printed for each line."""
+
+    def __init__(self, path: Path, note: Note) -> None:
+        super().__init__(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES - 1, encoding="utf-8")
+        self._note = note
+        self._failing = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  # the library's name
+        if not self._failing:
+            self._failing = True
+            self._note(
+                f"the log {self.baseFilename} cannot be written now: events are lost until there is room"
+            )
+
+
+class Recording:
+    """A video of the feed with its overlay, at the feed's own pace."""
+
+    def __init__(self, path: Path, note: Note, rate: float | None = None) -> None:
+        """Prepare it; the file is begun with the first frame, which sets its size.
+
+        Args:
+            path: `.mp4`, or `.avi`, which is larger but can be read up to its last frame even after a power cut.
+            note: takes a sentence if it has to stop.
+            rate: frames a second; 15 if not given.
+
+        Raises:
+            OutputError: another suffix, or the folder is not there.
+        """
+        if path.suffix.lower() not in _CODECS:
+            raise OutputError(f"{path} has no suffix of a video that can be written: give .mp4 or .avi")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path.parent} is no folder: make it first, or choose another with --record")
+        self._path, self._note, self._rate = path, note, rate or _LIVE_RATE
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._first_s = 0.0
+        self._written = 0
+        self._stopped = False
+
+    def show(self, reading: Reading) -> bool:
+        """Write the frame as often as its time asks: not at all if it came early, again to fill a gap."""
+        if self._stopped:
+            return True
+        if self._writer is None:
+            self._first_s = reading.at_s
+        due = int((reading.at_s - self._first_s) * self._rate) + 1
+        if due <= self._written:
+            return True
+        picture = overlay.draw(reading)
+        writer = self._writer or self._begun(picture.shape[1], picture.shape[0])
+        if writer is None:
+            return True
+        fitted = picture if picture.shape[1::-1] == self._size else _letterboxed(picture, self._size)
+        for _ in range(min(due - self._written, round(_LONGEST_GAP_S * self._rate))):
+            writer.write(fitted)
+        if due // _CHECK_EVERY != self._written // _CHECK_EVERY:
+            self._check_room()
+        self._written = due
+        return True
+
+    def wait(self, notice: str) -> bool:  # noqa: ARG002
+        """Nothing to record."""
+        return True
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def _begun(self, width: int, height: int) -> "cv2.VideoWriter | None":
+        self._size = width - width % 2, height - height % 2  # codecs want even sides
+        codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self._path), codec, self._rate, self._size)
+        if not writer.isOpened() or not self._has_room():
+            writer.release()
+            self._stop("it cannot be written: is the folder writable, and is there room?")
+            return None
+        self._writer = writer
+        return writer
+
+    def _has_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self._path.parent).free > _SPARE_BYTES
+        except OSError:
+            return False
+
+    def _check_room(self) -> None:
+        """Stop in time: OpenCV does not say when the disk is full, and a video without its end cannot be read."""
+        if not self._has_room():
+            self.close()
+            self._stop(f"less than {_SPARE_BYTES >> 20} MB are free; what was recorded can be played")
+
+    def _stop(self, reason: str) -> None:
+        self._stopped = True
+        self._note(f"no recording to {self._path} any more: {reason}")
+
+
+class UnknownKeeper:
+    """Keeps frames that the model was unsure of, at most one a second; the oldest go when there are too many."""
+
+    def __init__(self, folder: Path, model: str, max_bytes: int, note: Note) -> None:
+        """Make the folder.
+
+        Args:
+            folder: where `unknown-*.jpg` and `.json` go.
+            model: its name.
+            max_bytes: of all of them together.
+            note: takes a sentence when one cannot be kept.
+
+        Raises:
+            OutputError: the folder cannot be made.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._kept = sorted(
+                (path, _weight(path)) for path in folder.glob("unknown-*.jpg") if path.is_file()
+            )
+        except OSError as error:
+            raise OutputError(
+                f"{folder} cannot be made: {error.strerror}. Choose another with --save-unknown"
+            ) from error
+        self._folder, self._model, self._max_bytes, self._note = folder, model, max_bytes, note
+        self._bytes = sum(weight for _, weight in self._kept)
+        self._next_s = -np.inf
+        self._failing = False
+
+    def show(self, reading: Reading) -> bool:
+        """Keep the frame if the answer is unknown and a second has gone by."""
+        if reading.prediction.status is Status.UNKNOWN and reading.at_s >= self._next_s:
+            self._next_s = reading.at_s + _BETWEEN_KEPT_S
+            try:
+                path = snapshot.save(reading, self._model, self._folder, "unknown")
+                self._kept.append((path, _weight(path)))
+                self._bytes += self._kept[-1][1]
+                self._make_room()
+                self._failing = False
+            except OSError as error:
+                if not self._failing:
+                    self._failing = True
+                    self._note(f"no unknown frames are kept in {self._folder} now: {error.strerror or error}")
+        return True
+
+    def wait(self, notice: str) -> bool:  # noqa: ARG002
+        """Nothing to keep."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _make_room(self) -> None:
+        while self._bytes > self._max_bytes and self._kept:
+            path, weight = self._kept.pop(0)
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+            self._bytes -= weight
+
+
+def _weight(path: Path) -> int:
+    """Return the bytes of a kept picture and of what was said of it."""
+    facts = path.with_suffix(".json")
+    return path.stat().st_size + (facts.stat().st_size if facts.is_file() else 0)
+
+
+def _letterboxed(picture: Frame, size: tuple[int, int]) -> Frame:
+    """Fit a picture into a video whose size was set by another."""
+    scale = min(size[0] / picture.shape[1], size[1] / picture.shape[0])
+    wide, tall = max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale))
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas[:tall, :wide] = as_uint8(cv2.resize(picture, (wide, tall), interpolation=cv2.INTER_AREA))
+    return canvas

@@ -1,0 +1,66 @@
+"""Which part of a frame is classified."""
+
+import re
+from dataclasses import dataclass
+
+from edge_fm_runtime.errors import SourceError
+
+CENTRE, FULL = "centre", "full"
+_BOX = re.compile(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})")
+_SMALLEST = 8
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a frame, in its pixels: left and top edge, width and height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def inside(self, width: int, height: int) -> "Box":
+        """Return the nearest box that lies within a frame, at least 8 pixels large where the frame is."""
+        w = min(width, max(_SMALLEST, self.width))
+        h = min(height, max(_SMALLEST, self.height))
+        return Box(min(max(0, self.x), width - w), min(max(0, self.y), height - h), w, h)
+
+    def holds(self, x: int, y: int) -> bool:
+        """Say whether a point lies in it."""
+        return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
+
+
+@dataclass
+class Region:
+    """The part that is classified; a window may change it while the feed runs.
+
+    Attributes:
+        wanted: `centre`, the largest square in the middle; `full`; or a box, which is moved into smaller frames.
+    """
+
+    wanted: str | Box = FULL
+
+    @classmethod
+    def parse(cls, text: str) -> "Region":
+        """Read `centre`, `full` or `x,y,w,h`.
+
+        Raises:
+            SourceError: it is none of these.
+        """
+        if text in {CENTRE, FULL}:
+            return cls(text)
+        found = _BOX.fullmatch(text.replace(" ", ""))
+        if found is None or "0" in found.group(3, 4):
+            raise SourceError(
+                f"{text!r} is no region: give centre, full, or x,y,w,h in pixels, such as 80,0,480,480"
+            )
+        return cls(Box(*map(int, found.groups())))
+
+    def box(self, width: int, height: int) -> Box:
+        """Return the region of a frame of this size, in pixels."""
+        if isinstance(self.wanted, Box):
+            return self.wanted.inside(width, height)
+        if self.wanted == FULL:
+            return Box(0, 0, width, height)
+        side = min(width, height)
+        return Box((width - side) // 2, (height - side) // 2, side, side)

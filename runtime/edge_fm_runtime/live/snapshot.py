@@ -1,0 +1,66 @@
+"""A frame kept for later: the picture as the camera gave it, and beside it what was said of it."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.opencv import cv2
+
+_JPEG_QUALITY = 95
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def described(reading: Reading, model: str) -> dict[str, Any]:
+    """Return what was said of a frame, ready for JSON."""
+    prediction, box = reading.prediction, reading.box
+    return {
+        "time": now(),
+        "model": model,
+        "status": prediction.status.value,
+        "label": prediction.label,
+        "confidence": round(prediction.confidence, 4),
+        "ranking": [[label, round(share, 4)] for label, share in prediction.ranking],
+        "region": [box.x, box.y, box.width, box.height],
+        "frame": [reading.frame_bgr.shape[1], reading.frame_bgr.shape[0]],
+        "latency_ms": round(reading.latency_ms, 3),
+    }
+
+
+def save(reading: Reading, model: str, folder: Path, prefix: str) -> Path:
+    """Write PREFIX-TIME.jpg and PREFIX-TIME.json, and return the picture's path.
+
+    Args:
+        reading: what to keep.
+        model: its name.
+        folder: made if it is not there.
+        prefix: of the names.
+
+    Raises:
+        OSError: it cannot be written; nothing half-written is left.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = described(reading, model)
+    stem = f"{prefix}-{facts['time'].replace(':', '').replace('-', '').replace('.', '')}"
+    done, encoded = cv2.imencode(".jpg", reading.frame_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise OSError(f"{folder / stem} cannot be encoded")
+    path = folder / f"{stem}.jpg"
+    _write(path, encoded.tobytes())
+    _write(path.with_suffix(".json"), (json.dumps(facts, ensure_ascii=False, indent=1) + "\n").encode())
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

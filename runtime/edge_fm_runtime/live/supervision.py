@@ -1,0 +1,56 @@
+"""Telling systemd that the loop is alive: ready, and then a sign of life from the loop itself.
+
+The protocol is sd_notify(3): lines in a datagram to the socket that $NOTIFY_SOCKET names. A loop that hangs, in a
+driver or a decoder, sends no more, and systemd starts it anew.
+"""
+
+import os
+import socket
+import time
+
+from edge_fm_runtime.live.loop import Reading
+
+
+class Supervision:
+    """Feeds the watchdog from the loop; does nothing where no systemd asked for it."""
+
+    def __init__(self) -> None:
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        watchdog_us = os.environ.get("WATCHDOG_USEC", "")
+        self._every_s = int(watchdog_us) / 2e6 if watchdog_us.isdecimal() else 10.0
+        self._next_s = 0.0
+        self._ready = False
+
+    def show(self, reading: Reading) -> bool:
+        """Send a sign of life, with the label, when it is time."""
+        self._alive(f"{reading.prediction.label} {reading.prediction.confidence:.0%}")
+        return True
+
+    def wait(self, notice: str) -> bool:
+        """Send a sign of life: a loop that waits for its camera is not hanging."""
+        self._alive(notice or "waiting for a frame")
+        return True
+
+    def close(self) -> None:
+        """Say that the end is wanted."""
+        self._send("STOPPING=1")
+
+    def _alive(self, status: str) -> None:
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + self._every_s
+        ready = "" if self._ready else "READY=1\n"
+        self._send(f"{ready}WATCHDOG=1\nSTATUS={status}")
+        self._ready = True
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.connect(address)
+                sender.send(message.encode())
+        except OSError:
+            pass  # systemd is gone or restarting: the feed goes on

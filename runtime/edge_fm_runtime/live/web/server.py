@@ -1,0 +1,153 @@
+"""The server's thread: bound before the feed begins, ended with it."""
+
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.live.camera import Frame
+from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.region import CENTRE, Region
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+_START_S, _END_S = 10.0, 5.0
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """Where and for whom the page is served.
+
+    Attributes:
+        host: the address to listen at.
+        port: 0 for any free one.
+        token: what visitors must bring; made if the address is not loopback and none is given.
+        tls: certificate and key in PEM form, or None for plain HTTP.
+        names: host names by which people reach this machine, besides its own and its addresses.
+        snapshots: the folder where the snapshot button puts them.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str | None = None
+    tls: tuple[Path, Path] | None = None
+    names: tuple[str, ...] = ()
+    snapshots: Path = Path()
+
+
+class WebView:
+    """A view that serves readings to browsers from a thread of its own."""
+
+    def __init__(
+        self, classifier: Classifier, model: str, settings: WebSettings, note: Callable[[str], None]
+    ) -> None:
+        """Listen, and print where.
+
+        Raises:
+            SourceError: the extra is not installed, the address cannot be listened at, or the certificate is none.
+        """
+        try:
+            import uvicorn
+            import websockets  # noqa: F401
+
+            from edge_fm_runtime.live.web import app, hub, security
+        except ImportError as error:
+            raise SourceError(
+                f"--view web needs more packages ({error.name}): pip install 'edge-fm[web]'"
+            ) from None
+        self._classifier = classifier
+        self._hub = hub.Hub(model, classifier.passport.labels)
+        token = settings.token
+        if token is None and settings.host not in LOOPBACK:
+            token = secrets.token_urlsafe(24)
+        listening = _listening(settings.host, settings.port)
+        port = listening.getsockname()[1]
+        guarded = security.Guarded(
+            app.build(self._hub, self._classified, settings.snapshots), token, settings.names
+        )
+        certificate, key = settings.tls or (None, None)
+        config = uvicorn.Config(
+            guarded,
+            log_level="critical",
+            lifespan="off",
+            ws="websockets-sansio",
+            ws_max_size=app.MAX_MESSAGE,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            timeout_graceful_shutdown=1,
+            server_header=False,
+            proxy_headers=False,
+        )
+        try:
+            config.load()
+        except (OSError, ValueError) as error:
+            listening.close()
+            raise SourceError(
+                f"the certificate or its key cannot be used ({error}): give --tls CERT KEY"
+            ) from error
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listening],), name="edge-fm web", daemon=True
+        )
+        self._thread.start()
+        self._await_start()
+        self.address = f"{'https' if settings.tls else 'http'}://{_shown(settings.host)}:{port}/"
+        self.invitation = f"{self.address}?token={token}" if token else self.address
+        note(f"look at {self.invitation}")
+
+    def show(self, reading: Reading) -> bool:
+        """Leave the reading to the viewers."""
+        return self._hub.show(reading)
+
+    def wait(self, notice: str) -> bool:
+        """Leave the notice to the viewers."""
+        return self._hub.wait(notice) and self._thread.is_alive()
+
+    def close(self) -> None:
+        """End the server and its viewers."""
+        self._hub.close()
+        self._server.should_exit = True
+        self._thread.join(_END_S)
+
+    def _await_start(self) -> None:
+        ends_s = time.monotonic() + _START_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > ends_s:
+                raise SourceError("the server did not start")
+            time.sleep(0.005)
+
+    def _classified(self, frame: Frame, number: int) -> Reading:
+        """Classify a frame of a browser's camera; onnxruntime sessions may be run from several threads at once."""
+        started_s = time.perf_counter()
+        box = Region(CENTRE).box(frame.shape[1], frame.shape[0])
+        tensor = self._classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
+        prediction = self._classifier.decide(self._classifier.probabilities(tensor[np.newaxis]))[0]
+        latency_ms = (time.perf_counter() - started_s) * 1000
+        return Reading(
+            number, frame, box, tensor, prediction, time.monotonic(), latency_ms, latency_ms, 0.0, 0
+        )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SourceError(
+            f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another --port, or --port 0 for any "
+            "free one"
+        ) from error
+
+
+def _shown(host: str) -> str:
+    """Return the host as a visitor types it: a machine that listens everywhere goes by its name."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,79 @@
+"""What the tests of the live feed share: frames, a camera that gives them, a view that keeps what it is told."""
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.classifier import Prediction
+from edge_fm_runtime.live.camera import Shot
+from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.region import Box
+from edge_fm_runtime.status import Status
+
+
+def frame(level: int, height: int = 120, width: int = 160) -> NDArray[np.uint8]:
+    """Return an even grey frame."""
+    return np.full((height, width, 3), level, np.uint8)
+
+
+class Frames:
+    """A camera that gives what it was given, `period_s` of feed time apart; None is a moment without a frame."""
+
+    dropped = 0
+
+    def __init__(self, *levels: int | None, period_s: float = 0.1, notice: str = "") -> None:
+        self.left = list(levels)
+        self.period_s, self.at_s = period_s, 0.0
+        self.notice = notice
+        self.closed = False
+
+    @property
+    def ended(self) -> bool:
+        return not self.left
+
+    def read(self, wait_s: float) -> Shot | None:
+        level = self.left.pop(0) if self.left else None
+        self.at_s += self.period_s
+        return None if level is None else Shot(frame(level), time.monotonic(), self.at_s)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Recorder:
+    """A view that keeps what it is told and may end the loop."""
+
+    def __init__(self, ends_after: int = 1000) -> None:
+        self.readings: list[Reading] = []
+        self.notices: list[str] = []
+        self.ends_after = ends_after
+        self.closed = False
+
+    def show(self, reading: Reading) -> bool:
+        self.readings.append(reading)
+        return len(self.readings) < self.ends_after
+
+    def wait(self, notice: str) -> bool:
+        self.notices.append(notice)
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels shown, one for each frame."""
+        return [reading.prediction.label for reading in self.readings]
+
+
+def reading(
+    number: int = 1, label: str = "dark", status: Status = Status.OK, at_s: float = 0.0, height: int = 120
+) -> Reading:
+    """Return a reading as the loop would make it."""
+    rng = np.random.default_rng(number)
+    picture = rng.integers(0, 256, (height, 160, 3), dtype=np.uint8)
+    prediction = Prediction(label, 0.75, status, ((label, 0.75), ("other", 0.25)))
+    tensor = np.full((28, 28, 1), number % 256, np.uint8)
+    box = Box(20, 0, height, height)
+    return Reading(number, picture, box, tensor, prediction, at_s, 2.0, 1.5, 30.0, 7)
