@@ -276,6 +276,20 @@ def _load_npz(path: Path) -> Dataset:
     return Dataset(path.stem, names, train, test, "as given by its owner")
 
 
+def load_pictures(path: Path) -> NDArray[np.uint8]:
+    """Return the (N, height, width, channels) uint8 `images` of an `.npz` file.
+
+    Raises:
+        DataError: it cannot be read, or holds no such pictures.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images = np.asarray(file["images"])
+    except Exception as error:  # np.load raises many kinds for a damaged archive
+        raise DataError(f"{path} cannot be read ({error})") from error
+    return Split(images, np.zeros(len(images), np.int64)).images
+
+
 def _npz_split(path: Path, images: NDArray[np.generic], labels: NDArray[np.generic]) -> Split:
     if images.dtype != np.uint8 or not np.issubdtype(labels.dtype, np.integer) or not len(images):
         raise DataError(

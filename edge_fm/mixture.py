@@ -28,6 +28,8 @@ from edge_fm_runtime.passport import InputSpec, Preprocess
 _FINE = 4
 """Photographs are kept at this many times the model's size, so that they can be turned and zoomed."""
 
+_VALIDATION_SHARE = 0.2
+
 
 @dataclass(frozen=True)
 class Photographs:
@@ -100,7 +102,8 @@ def read_photographs(
     mapping: Mapping[str, Sequence[str]],
     class_names: Sequence[str],
     size: int,
-    held_out: frozenset[str],
+    held_out: frozenset[str] | None,
+    seed: int = 0,
 ) -> tuple[Photographs, Photographs]:
     """Return (training, validation): photographs under `folder`, each in a sub-folder named as in the map.
 
@@ -109,7 +112,8 @@ def read_photographs(
         mapping: as `read_map` returns it.
         class_names: the model's.
         size: height and width of the model's input.
-        held_out: paths relative to `folder`, with `/`, that are for validation.
+        held_out: paths relative to `folder`, with `/`, that are for validation; a fifth at random if None.
+        seed: of that fifth.
 
     Raises:
         DataError: a sub-folder is not in the map, a held-out picture is not there, or nothing can be read.
@@ -122,6 +126,9 @@ def read_photographs(
             f"{folder} holds {', '.join(strangers)}, which the map does not name: add a line for each"
         )
     names = [path.relative_to(folder).as_posix() for path in paths]
+    if held_out is None:
+        drawn = np.random.default_rng(seed).permutation(len(names))[: round(len(names) * _VALIDATION_SHARE)]
+        held_out = frozenset(names[index] for index in drawn)
     lost = sorted(held_out - set(names))
     if lost:
         raise DataError(f"{len(lost)} held-out pictures are not in {folder}, the first is {lost[0]}")

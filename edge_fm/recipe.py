@@ -9,8 +9,10 @@ Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no clas
 """
 
 import csv
+import datetime as dt
 import io
 import json
+import platform
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,14 +22,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import camera
+from edge_fm import camera, edge, runs
 from edge_fm.camera import Variation
-from edge_fm.datasets import Split
+from edge_fm.datasets import Dataset, Split
 from edge_fm.mixture import Photographs
+from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.errors import DataError, OutputError
 
 STATE = "state.npz"
+VALIDATION_SHARE = 1 / 12
+"""Of the data set's training part; 5,000 of 60,000."""
+
+_CALIBRATION = 512
 
 Floats = NDArray[np.float32]
 
@@ -78,11 +85,108 @@ class Material:
     classes: int
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where the pictures come from, as the user named them.
+
+    Attributes:
+        data: the data set in the model's own classes, and its name as given.
+        photographs: (training, validation), if there are any.
+    """
+
+    data: Dataset
+    photographs: tuple[Photographs, Photographs] | None
+
+
 Listener = Callable[[int, float, dict[str, float] | None], None]
 """Called with (epoch from 1, share of it done, its figures once it is done)."""
 
 
-def train(model: Any, material: Material, folder: Path, settings: Settings, listener: Listener) -> None:  # noqa: ANN401
+def train_run(
+    name: str, sources: Sources, data: str, folder: Path, settings: Settings, listener: Listener
+) -> Run:
+    """Train a member of the `edge` family into a run folder; a folder with a training that was killed is gone on with.
+
+    Args:
+        name: of `edge.WIDTHS`.
+        sources: of pictures.
+        data: how the user named the data set.
+        folder: made if it is not there.
+        settings: how.
+        listener: told of progress.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        DataError: the folder holds the state of another training.
+    """
+    keras = import_keras()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / runs.RECORD).unlink(missing_ok=True)  # until this training ends, the folder is no run
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror}. Choose another folder with -o"
+        ) from error
+    keras.utils.set_random_seed(settings.seed)
+    dataset, photographs = sources.data, sources.photographs
+    training, validation = dataset.split_validation(VALIDATION_SHARE, settings.seed)
+    classes = len(dataset.class_names)
+    eye = np.eye(classes, dtype=bool)
+    watched = {dataset.name: (validation.images, eye[validation.labels])}
+    if photographs is not None:
+        watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
+    material = Material(training, photographs[0] if photographs else None, watched, classes)
+    model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
+    history = train(model, material, folder, settings, listener)
+    _keep_calibration(folder / runs.CALIBRATION, material, settings.seed)
+    bare = edge.build(
+        edge.WIDTHS[name], dataset.spec, classes, name
+    )  # a file that needs no code of ours to load
+    bare.set_weights(model.get_weights())
+    bare.save(folder / runs.MODEL)
+    test = probabilities(model, dataset.test.images)
+    run = Run(
+        architecture=name,
+        data=data,
+        class_names=dataset.class_names,
+        scale="unit",
+        epochs=len(history),
+        best_epoch=len(history),
+        seed=settings.seed,
+        validation_share=VALIDATION_SHARE,
+        validation_accuracy=history[-1][dataset.name],
+        test_accuracy=accuracy(test, eye[dataset.test.labels]),
+        interrupted=False,
+        licence=dataset.licence,
+        tools={
+            "python": platform.python_version(),
+            "keras": keras.version(),
+            "backend": keras.backend.backend(),
+        },
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
+    )
+    run.save(folder)
+    (folder / STATE).unlink(missing_ok=True)
+    return run
+
+
+def _keep_calibration(path: Path, material: Material, seed: int) -> None:
+    """Keep training pictures as a device will see them, half of each kind, for the ranges of int8."""
+    kept = [material.catalogue.sample(_CALIBRATION, seed).images]
+    if material.photographs is not None:
+        tensors = material.photographs.tensors
+        chosen = np.random.default_rng(seed).permutation(len(tensors))[:_CALIBRATION]
+        kept.append(tensors[np.sort(chosen)])
+    np.savez_compressed(path, images=np.concatenate(kept))
+
+
+def train(
+    model: Any,  # noqa: ANN401  # Keras ships no types
+    material: Material,
+    folder: Path,
+    settings: Settings,
+    listener: Listener,
+) -> list[dict[str, float]]:
     """Train `model` in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
 
     Args:
@@ -91,6 +195,9 @@ def train(model: Any, material: Material, folder: Path, settings: Settings, list
         folder: for the state and the history; it is there.
         settings: how.
         listener: told of progress.
+
+    Returns:
+        the figures of every epoch.
 
     Raises:
         DataError: the state in the folder is of another training.
@@ -127,6 +234,7 @@ def train(model: Any, material: Material, folder: Path, settings: Settings, list
         _save(model, folder / STATE, history, settings)
         _write_history(folder / "history.csv", history)
         listener(len(history), 1.0, figures)
+    return history
 
 
 def possible_class_loss(smoothing: float) -> Callable[[Any, Any], Any]:

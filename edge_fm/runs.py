@@ -4,6 +4,7 @@ RUN/model.keras     the best weights seen, uncompiled
 RUN/run.json        what was trained on what, with which settings, and the scores
 RUN/history.csv     loss and accuracy of each epoch
 RUN/curves.png      the same as a picture
+RUN/calibration.npz pictures for the ranges of int8, where the data set alone would not do
 """
 
 import json
@@ -16,6 +17,7 @@ MODEL = "model.keras"
 RECORD = "run.json"
 HISTORY = "history.csv"
 CURVES = "curves.png"
+CALIBRATION = "calibration.npz"
 
 
 @dataclass(frozen=True)

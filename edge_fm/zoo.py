@@ -7,8 +7,10 @@ what a user's own file looks like.
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
+from edge_fm import edge
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.passport import InputSpec
@@ -58,6 +60,10 @@ def _cnn(spec: InputSpec, classes: int) -> KerasModel:
     )
 
 
+def _edge(width: edge.Width, name: str, spec: InputSpec, classes: int) -> KerasModel:
+    return edge.build(width, spec, classes, name)
+
+
 ARCHITECTURES = {
     architecture.name: architecture
     for architecture in (
@@ -70,6 +76,19 @@ ARCHITECTURES = {
             _cnn,
         ),
     )
+}
+
+
+ARCHITECTURES |= {
+    name: Architecture(
+        name,
+        f"Conv {width.stem}, MaxPool, residual {width.middle}, residual {width.top}, average, softmax",
+        "fashion-mnist and photographs",
+        parameters,
+        "docs/models.md",
+        partial(_edge, width, name),
+    )
+    for (name, width), parameters in zip(edge.WIDTHS.items(), (26_062, 76_354, 205_034), strict=True)
 }
 
 

@@ -44,7 +44,9 @@ def export(
     calibration: Annotated[
         str | None,
         typer.Option(
-            "--calibration", help="Another data set to calibrate on.", show_default="the same as --data"
+            "--calibration",
+            help="Another data set to calibrate on.",
+            show_default="what the run kept, else --data",
         ),
     ] = None,
     labels: Annotated[
@@ -71,7 +73,7 @@ def export(
     from edge_fm_exporters import export as write
 
     chosen = _Source.of(source, data, labels, scale)
-    pictures = _pictures(chosen.data, calibration)
+    pictures = _pictures(chosen.data, calibration, chosen.calibration)
     request = ExportRequest(chosen.model, out, chosen.labels, chosen.scale, int8, max_drop)
     result = write(request, pictures)
     _say_result(out, result)
@@ -191,10 +193,17 @@ def _say_result(out: Path, result: "ExportResult") -> None:
 class _Source:
     """What is known about the model to export: from its run folder, from the data, from the options."""
 
-    def __init__(self, model: Path, labels: tuple[str, ...], scale: str, data: str | None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        labels: tuple[str, ...],
+        scale: str,
+        data: str | None,
+        calibration: Path | None = None,
+    ) -> None:
         from edge_fm_exporters.source import Scale
 
-        self.model, self.labels, self.data = model, labels, data
+        self.model, self.labels, self.data, self.calibration = model, labels, data, calibration
         self.scale = Scale(scale)
 
     @classmethod
@@ -207,7 +216,12 @@ class _Source:
             raise ExportError(f"--scale is {scale!r}, expected unit or raw")
         if source.is_dir():
             run = runs.Run.load(source)
-            return cls(source / runs.MODEL, named or run.class_names, scale or run.scale, data or run.data)
+            kept = (
+                source / runs.CALIBRATION if data is None and (source / runs.CALIBRATION).is_file() else None
+            )
+            return cls(
+                source / runs.MODEL, named or run.class_names, scale or run.scale, data or run.data, kept
+            )
         if named is None and data is not None:
             named = datasets.load(data).class_names
         if named is None:
@@ -242,7 +256,7 @@ def read_labels(text: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in text.split(","))
 
 
-def _pictures(data: str | None, calibration: str | None) -> "ExportData | None":
+def _pictures(data: str | None, calibration: str | None, kept: Path | None) -> "ExportData | None":
     if data is None:
         return None
     from edge_fm import datasets
@@ -251,10 +265,14 @@ def _pictures(data: str | None, calibration: str | None) -> "ExportData | None":
     from edge_fm_exporters.verify import Pictures
 
     dataset = datasets.load(data)
-    ranges = datasets.load(calibration) if calibration is not None else dataset
+    if calibration is None and kept is not None:
+        ranges = datasets.load_pictures(kept)
+    else:
+        chosen = datasets.load(calibration) if calibration is not None else dataset
+        ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
     return ExportData(
         dataset.name,
         dataset.licence,
-        ranges.train.sample(CALIBRATION_IMAGES, seed=0).images,
+        ranges,
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
     )

@@ -1,0 +1,259 @@
+"""The edge family: its networks, the imitation of cameras, photographs with a map, and a training that can be killed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm import camera, datasets, edge, mixture, recipe, runs
+from edge_fm.camera import Variation
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime import preprocess
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.passport import InputSpec, Preprocess
+from tests.conftest import ROOT, RunCli
+
+SPEC = InputSpec(28, 28, 1)
+NAMES = ("Dress", "Sandal", "Sneaker")
+MAP = '[photos]\ndress = ["Dress"]\nshoes = ["Sandal", "Sneaker"]\nhat = []\n'
+
+
+def picture(seed: int, height: int = 160, width: int = 120) -> NDArray[np.uint8]:
+    """Return a grey picture with structure."""
+    rng = np.random.default_rng(seed)
+    return np.asarray(
+        cv2.GaussianBlur(rng.integers(0, 256, (height, width), dtype=np.uint8), (0, 0), 6), np.uint8
+    )
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of photographs, five of each kind, and one broken."""
+    for kind in ("dress", "shoes", "hat"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(5):
+            cv2.imwrite(str(tmp_path / "photos" / kind / f"{number}.jpg"), picture(number))
+    (tmp_path / "photos" / "hat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (tmp_path / "map.toml").write_text(MAP)
+    return tmp_path / "photos"
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", edge.WIDTHS)
+def test_the_family_is_as_large_as_it_says(name: str) -> None:
+    """Each member has the parameters that the zoo states, one softmax for each class, and takes other sizes."""
+    from edge_fm.zoo import find
+
+    model = edge.build(edge.WIDTHS[name], SPEC, 10, name)
+    assert model.count_params() == find(name).parameters
+    assert model.output_shape == (None, 10)
+    assert edge.build(edge.WIDTHS[name], InputSpec(64, 48, 3), 4, name).output_shape == (None, 4)
+
+
+def test_every_view_is_a_letterboxed_picture() -> None:
+    """A view of a photograph has the model's size, varies, comes again from its seed, and has black bars where it is not square."""
+    views = [camera.photograph(picture(1), 28, Variation(), np.random.default_rng(n)) for n in range(200)]
+    assert all(view.shape == (28, 28) and view.dtype == np.uint8 for view in views)
+    assert len({view.tobytes() for view in views}) == 200
+    again = camera.photograph(picture(1), 28, Variation(), np.random.default_rng(7))
+    assert (again == views[7]).all()
+    narrow = camera.photograph(picture(1, 300, 100), 28, Variation(rotation=0), np.random.default_rng(0))
+    assert not narrow[:, 0].any()
+    assert narrow[:, 14].any()
+
+
+def test_only_what_may_be_mirrored_is() -> None:
+    """Without flip no picture is mirrored: a digit must not be."""
+    left = np.zeros((28, 28), np.uint8)
+    left[:, :10] = 200
+    still = Variation(flip=False, erase=0, tilt=0)
+    for seed in range(100):
+        moved = camera.catalogue(left, still, np.random.default_rng(seed))
+        assert moved[:, :14].sum() > moved[:, 14:].sum()
+    mirrored = [camera.catalogue(left, Variation(erase=0), np.random.default_rng(n)) for n in range(100)]
+    share = np.mean([view[:, 14:].sum() > view[:, :14].sum() for view in mirrored])
+    assert 0.3 < share < 0.7
+
+
+@pytest.mark.parametrize("draw", [camera.scene, None])
+def test_drawn_surroundings_are_pictures(draw: object) -> None:
+    """Scenes and empty pictures are uint8 of the right size, and each is another."""
+    made = [
+        camera.empty(28, np.random.default_rng(n))
+        if draw is None
+        else camera.scene(picture(1, 28, 28), Variation(), np.random.default_rng(n))
+        for n in range(50)
+    ]
+    assert all(one.shape == (28, 28) and one.dtype == np.uint8 for one in made)
+    assert len({one.tobytes() for one in made}) == 50
+
+
+def test_photographs_are_split_as_the_file_says(photos: Path) -> None:
+    """Held-out pictures are in validation and nowhere else; tensors are those of the runtime; broken files are named."""
+    mapping = mixture.read_map(photos.parent / "map.toml", "photos", NAMES)
+    held_out = frozenset({"dress/0.jpg", "shoes/3.jpg"})
+    training, validation = mixture.read_photographs(photos, mapping, NAMES, 28, held_out)
+    assert (len(training.contents), len(validation.contents)) == (13, 2)
+    assert validation.allowed.tolist() == [[True, False, False], [False, True, True]]
+    assert not training.allowed[training.folders.index("hat")].any()
+    expected = preprocess.tensor_from_bytes((photos / "dress" / "0.jpg").read_bytes(), SPEC, Preprocess())
+    assert (validation.tensors[0] == expected).all()
+    assert validation.contents[0].shape == (112, 84)
+    assert [Path(path).name for path, _ in training.unreadable] == ["broken.jpg"]
+
+
+def test_the_committed_split_holds_out_people_not_pictures() -> None:
+    """Nobody of the held-out fifth has a photograph outside it: the file lists paths of a fifth of the people."""
+    split = json.loads((ROOT / "benchmarks" / "photo_split.json").read_text())
+    held_out = mixture.read_held_out(ROOT / "benchmarks" / "photo_split.json")
+    assert len(held_out) == len(split["held_out"]) == len(set(split["held_out"]))
+    assert len(split["people"]) == round(0.2 * 307)
+    assert {path.split("/")[0] for path in held_out} == {"train", "validation"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[other]\na = []", r"no table \[photos\]"),
+        ('[photos]\ndress = "Dress"', "no list"),
+        ('[photos]\ndress = ["Gown"]', "Gown"),
+        ("[photos", "cannot be read"),
+    ],
+)
+def test_a_map_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    """Each mistake in a map is a sentence that names it."""
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(DataError, match=said):
+        mixture.read_map(tmp_path / "map.toml", "photos", NAMES)
+
+
+def test_photographs_that_do_not_fit(photos: Path) -> None:
+    """A folder that the map lacks, and a held-out picture that is not there, are refused."""
+    mapping = mixture.read_map(photos.parent / "map.toml", "photos", NAMES)
+    with pytest.raises(DataError, match="nowhere"):
+        mixture.read_photographs(photos, mapping, NAMES, 28, frozenset({"nowhere.jpg"}))
+    with pytest.raises(DataError, match="hat"):
+        mixture.read_photographs(photos, {"dress": (), "shoes": ()}, NAMES, 28, frozenset())
+    (photos.parent / "split.json").write_text("{}")
+    with pytest.raises(DataError, match="held_out"):
+        mixture.read_held_out(photos.parent / "split.json")
+
+
+@pytest.mark.train
+def test_the_loss_asks_only_for_what_is_known() -> None:
+    """A shoe split over two allowed classes costs as little as a certain one; no class asks for all alike."""
+    ops = import_keras().ops
+    loss = recipe.possible_class_loss(0.0)
+    split = np.array(
+        [[0.02, 0.49, 0.49], [0.02, 0.97, 0.01], [1 / 3, 1 / 3, 1 / 3], [0.98, 0.01, 0.01]], np.float32
+    )
+    allowed = np.array([[0, 1, 1], [0, 1, 1], [0, 0, 0], [0, 0, 0]], np.float32)
+    values = np.asarray(loss(ops.convert_to_tensor(allowed), ops.convert_to_tensor(split)))
+    assert values[0] == pytest.approx(-np.log(0.98), abs=1e-5)
+    assert values[1] == pytest.approx(values[0], abs=1e-5)
+    assert values[2] == pytest.approx(np.log(3), abs=1e-5)
+    assert values[3] > values[2]
+
+
+def small() -> datasets.Dataset:
+    """Return a small part of the drawn garments."""
+    return datasets.limited(datasets.load("wardrobe"), 120, 40)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    settings = recipe.Settings(epochs=3, batch_size=32)
+    sources = recipe.Sources(small(), None)
+
+    def stop(epoch: int, share: float, _figures: object) -> None:
+        if epoch == 2 and share > 0.5:
+            raise KeyboardInterrupt
+
+    whole = recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "whole", settings, lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, stop)
+    assert not (tmp_path / "cut" / runs.RECORD).exists()
+    with pytest.raises(DataError, match="other settings"):
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", recipe.Settings(), stop)
+    cut = recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+    assert cut == whole
+    assert (tmp_path / "cut" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+    load = import_keras().saving.load_model
+    for first, second in zip(
+        load(tmp_path / "whole" / runs.MODEL).variables,
+        load(tmp_path / "cut" / runs.MODEL).variables,
+        strict=True,
+    ):
+        assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+@pytest.mark.train
+def test_no_test_picture_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every picture of an epoch comes from the training part: with an erased training part no trace of test or validation is left."""
+    dataset = small()
+    blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
+    material = recipe.Material(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
+    still = recipe.Settings(scenes=0, empties=0, variation=Variation(erase=0))
+    images, allowed = recipe.epoch_pictures(material, still, 0)
+    assert not images.any()
+    assert len(images) == len(allowed) == 120
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_from_photographs_to_int8(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Train on two data sets with a map, then export: int8 is calibrated on what the run kept of both."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name: part)
+    text = MAP.replace('"Dress"', '"Dress"').replace(
+        '["Sandal", "Sneaker"]', '["Sandal", "Sneaker", "Ankle boot"]'
+    )
+    (tmp_path / "map.toml").write_text(text)
+    arguments = [
+        "--data",
+        "wardrobe",
+        "--data",
+        f"photos={photos}",
+        "--map",
+        tmp_path / "map.toml",
+        "--epochs",
+        "2",
+    ]
+    trained = cli("train", "edge-nano", *arguments, "-o", tmp_path / "run")
+    assert trained.code == 0, trained.err
+    assert "photographs" in trained.out
+    assert "broken.jpg" in trained.err
+    with np.load(tmp_path / "run" / runs.CALIBRATION) as kept:
+        assert kept["images"].shape[1:] == (28, 28, 1)
+        assert len(kept["images"]) > 110
+    exported = cli("export", tmp_path / "run", "--int8", "--max-drop", "1", "-o", tmp_path / "x.onnx")
+    assert exported.code in {0, 1}, exported.err
+    assert (tmp_path / "x.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("edge", "--data", "photos=x"),
+        ("edge", "--data", "wardrobe", "--data", "photos=x"),
+        ("edge", "--data", "wardrobe", "--map", "x"),
+        ("cnn", "--data", "wardrobe", "--data", "mnist"),
+        ("cnn", "--data", "wardrobe", "--map", "x"),
+    ],
+)
+def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What a recipe does not take is said with what it takes."""
+    result = cli("train", *arguments, "-o", tmp_path / "run")
+    assert result.code == 2
+    assert "--data" in result.err
