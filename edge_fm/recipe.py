@@ -139,6 +139,7 @@ def train_run(
     model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
     history = train(model, material, folder, settings, listener)
     _keep_calibration(folder / runs.CALIBRATION, material, settings.seed)
+    _keep_validation(folder / runs.VALIDATION, material, settings.seed)
     bare = edge.build(
         edge.WIDTHS[name], dataset.spec, classes, name
     )  # a file that needs no code of ours to load
@@ -177,7 +178,19 @@ def _keep_calibration(path: Path, material: Material, seed: int) -> None:
         tensors = material.photographs.tensors
         chosen = np.random.default_rng(seed).permutation(len(tensors))[:_CALIBRATION]
         kept.append(tensors[np.sort(chosen)])
-    np.savez_compressed(path, images=np.concatenate(kept))
+    images = np.concatenate(kept)
+    np.savez_compressed(path, images=np.random.default_rng(seed).permutation(images))
+
+
+def _keep_validation(path: Path, material: Material, seed: int) -> None:
+    """Keep what was watched, as many of each kind, so that a threshold does not suit only the larger."""
+    count = min(len(images) for images, _ in material.watched.values())
+    images, allowed = [], []
+    for watched, right in material.watched.values():
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(watched))[:count])
+        images.append(watched[chosen])
+        allowed.append(right[chosen])
+    np.savez_compressed(path, images=np.concatenate(images), allowed=np.concatenate(allowed))
 
 
 def train(

@@ -4,6 +4,7 @@ RUN/model.keras     the best weights seen, uncompiled
 RUN/run.json        what was trained on what, with which settings, and the scores
 RUN/history.csv     loss and accuracy of each epoch
 RUN/curves.png      the same as a picture
+RUN/validation.npz  pictures that no training saw, with the classes that each may be, for temperature and threshold
 RUN/calibration.npz pictures for the ranges of int8, where the data set alone would not do
 """
 
@@ -18,6 +19,7 @@ RECORD = "run.json"
 HISTORY = "history.csv"
 CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
+VALIDATION = "validation.npz"
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ def export(
         ),
     ] = None,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose.")] = 0.003,
+    unknown_coverage: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Share of a run's validation pictures that stays known; the others set the threshold of 'unknown'.",
+        ),
+    ] = 0.95,
 ) -> None:
     """Turn a trained model into one self-describing .onnx file, verified against its source.
 
@@ -73,8 +81,10 @@ def export(
     from edge_fm_exporters import export as write
 
     chosen = _Source.of(source, data, labels, scale)
-    pictures = _pictures(chosen.data, calibration, chosen.calibration)
-    request = ExportRequest(chosen.model, out, chosen.labels, chosen.scale, int8, max_drop)
+    pictures = _pictures(chosen.data, calibration, chosen.run)
+    request = ExportRequest(
+        chosen.model, out, chosen.labels, chosen.scale, int8, max_drop, coverage=unknown_coverage
+    )
     result = write(request, pictures)
     _say_result(out, result)
     if result.kept_fp32:
@@ -199,11 +209,11 @@ class _Source:
         labels: tuple[str, ...],
         scale: str,
         data: str | None,
-        calibration: Path | None = None,
+        run: Path | None = None,
     ) -> None:
         from edge_fm_exporters.source import Scale
 
-        self.model, self.labels, self.data, self.calibration = model, labels, data, calibration
+        self.model, self.labels, self.data, self.run = model, labels, data, run
         self.scale = Scale(scale)
 
     @classmethod
@@ -216,11 +226,8 @@ class _Source:
             raise ExportError(f"--scale is {scale!r}, expected unit or raw")
         if source.is_dir():
             run = runs.Run.load(source)
-            kept = (
-                source / runs.CALIBRATION if data is None and (source / runs.CALIBRATION).is_file() else None
-            )
             return cls(
-                source / runs.MODEL, named or run.class_names, scale or run.scale, data or run.data, kept
+                source / runs.MODEL, named or run.class_names, scale or run.scale, data or run.data, source
             )
         if named is None and data is not None:
             named = datasets.load(data).class_names
@@ -256,16 +263,18 @@ def read_labels(text: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in text.split(","))
 
 
-def _pictures(data: str | None, calibration: str | None, kept: Path | None) -> "ExportData | None":
+def _pictures(data: str | None, calibration: str | None, run: Path | None) -> "ExportData | None":
     if data is None:
         return None
-    from edge_fm import datasets
+    from edge_fm import datasets, runs
     from edge_fm_exporters import ExportData
+    from edge_fm_exporters.decision import Validation
     from edge_fm_exporters.quantize import CALIBRATION_IMAGES
     from edge_fm_exporters.verify import Pictures
 
     dataset = datasets.load(data)
-    if calibration is None and kept is not None:
+    kept = run / runs.CALIBRATION if run is not None else None
+    if calibration is None and kept is not None and kept.is_file():
         ranges = datasets.load_pictures(kept)
     else:
         chosen = datasets.load(calibration) if calibration is not None else dataset
@@ -275,4 +284,7 @@ def _pictures(data: str | None, calibration: str | None, kept: Path | None) -> "
         dataset.licence,
         ranges,
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        Validation.load(run / runs.VALIDATION)
+        if run is not None and (run / runs.VALIDATION).is_file()
+        else None,
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, keras, quantize, verify
+from edge_fm_exporters import decision, graph, keras, quantize, verify
+from edge_fm_exporters.decision import Validation
 from edge_fm_exporters.source import Scale, SourceModel
 from edge_fm_exporters.verify import Comparison, Pictures
 from edge_fm_runtime import onnxfile, preprocess
@@ -30,6 +31,7 @@ from edge_fm_runtime.passport import (
 from edge_fm_runtime.session import OnnxSession
 
 DEFAULT_OPSET = 17
+DEFAULT_COVERAGE = 0.95
 _DEFAULT_RECIPE = Preprocess()
 _GOLDEN_INPUTS = 8
 _NOISE_IMAGES = 256
@@ -44,12 +46,14 @@ class ExportData:
         licence: of the pictures.
         calibration: (N, height, width, channels) uint8 from the training part, for int8.
         test: what the file is measured on.
+        validation: what temperature and threshold are fitted on, if anything.
     """
 
     name: str
     licence: str
     calibration: NDArray[np.uint8]
     test: Pictures
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class ExportRequest:
         max_drop: accuracy that int8 may lose, in [0, 1].
         opset: of the ONNX operators.
         preprocess: the recipe for the device.
+        coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
     """
 
     source: Path
@@ -75,6 +80,7 @@ class ExportRequest:
     max_drop: float = 0.003
     opset: int = DEFAULT_OPSET
     preprocess: Preprocess = _DEFAULT_RECIPE
+    coverage: float = DEFAULT_COVERAGE
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ def _stamp(
         labels=request.labels,
         input=source.spec,
         preprocess=request.preprocess,
-        decision=Decision(),
+        decision=_decision(candidate, request, data),
         precision=candidate.precision,
         evidence=(candidate.comparison.evidence,),
         golden=_golden(candidate.comparison, pictures, source, request),
@@ -226,6 +232,15 @@ def _stamp(
         ),
     )
     return onnxfile.with_metadata(candidate.data, {KEY: passport.to_json()}), passport
+
+
+def _decision(candidate: _Candidate, request: ExportRequest, data: ExportData | None) -> Decision:
+    """Fit temperature and threshold to the very file that is written."""
+    if data is None or data.validation is None:
+        return Decision()
+    raw = OnnxSession(candidate.data).run(data.validation.images)
+    groups = data.validation.groups(request.labels)
+    return decision.fit(raw, data.validation.allowed, groups, request.labels, request.coverage)
 
 
 def _golden(

@@ -33,7 +33,8 @@ class Prediction:
 
     Attributes:
         label: the likeliest class.
-        confidence: its probability, in [0, 1], after temperature.
+        confidence: its probability, in [0, 1], after temperature, with those of its group's other labels, where the
+            passport's decision names groups.
         status: `ok`, or `unknown` when the confidence is below the model's threshold.
         ranking: every class with its probability, likeliest first; ties in the order of the labels.
     """
@@ -56,6 +57,7 @@ class Classifier:
     def __init__(self, session: Session, passport: Passport) -> None:
         self.passport = passport
         self._session = session
+        self._groups = _membership(passport)
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] = "fashion", labels: Sequence[str] | None = None) -> Self:
@@ -138,13 +140,19 @@ class Classifier:
         powered = np.power(raw.astype(np.float64), 1 / temperature)
         return np.asarray(powered / powered.sum(axis=1, keepdims=True), np.float32)
 
+    def confidence(self, label: str, prediction: Prediction) -> float:
+        """Return the confidence that a label has in a prediction, whichever won."""
+        group = next((group for group in self.passport.decision.groups if label in group), (label,))
+        return min(1.0, sum(share for name, share in prediction.ranking if name in group))
+
     def decide(self, probabilities: NDArray[np.float32]) -> list[Prediction]:
         """Return one prediction for each row of (N, classes) calibrated probabilities."""
         labels = self.passport.labels
         order = np.argsort(-probabilities, axis=1, kind="stable")
+        summed = probabilities if self._groups is None else np.minimum(probabilities @ self._groups, 1)
         predictions = []
-        for row, ranks in zip(probabilities.tolist(), order.tolist(), strict=True):
-            confidence = row[ranks[0]]
+        for row, sums, ranks in zip(probabilities.tolist(), summed.tolist(), order.tolist(), strict=True):
+            confidence = sums[ranks[0]]
             known = confidence >= self.passport.decision.unknown_below
             predictions.append(
                 Prediction(
@@ -155,6 +163,17 @@ class Classifier:
                 )
             )
         return predictions
+
+
+def _membership(passport: Passport) -> NDArray[np.float32] | None:
+    """Return (classes, classes) float32: ones where two labels are of one group; None without groups."""
+    if not passport.decision.groups:
+        return None
+    together = np.eye(len(passport.labels), dtype=np.float32)
+    for group in passport.decision.groups:
+        members = [passport.labels.index(label) for label in group]
+        together[np.ix_(members, members)] = 1
+    return together
 
 
 def _default_passport(spec: InputSpec, labels: Sequence[str]) -> Passport:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 import math
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
@@ -18,7 +18,7 @@ from edge_fm_runtime.errors import ModelError
 KEY = "edge_fm.passport"
 """Metadata key of the passport."""
 
-VERSION = 1
+VERSION = 2
 """Version of the passport's form; a runner refuses a newer one."""
 
 RECIPE_VERSION = 1
@@ -123,11 +123,14 @@ class Decision:
             "On Calibration of Modern Neural Networks"); 1 leaves them.
         unknown_below: a confidence under this makes the status `unknown`, in [0, 1].
         coverage: the share of validation images that stays at or above it, in (0, 1].
+        groups: labels whose probabilities are summed for the confidence of each of them: a shoe that may be a sandal or a
+            sneaker is surely a shoe. A label in no group stands for itself.
     """
 
     temperature: float = 1.0
     unknown_below: float = 0.0
     coverage: float = 1.0
+    groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={"added_in": 2})
 
     def __post_init__(self) -> None:
         _require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
@@ -227,6 +230,11 @@ class Passport:
         )
         _require(2 <= len(self.labels) <= _MAX_CLASSES, f"{len(self.labels)} labels, not 2 to {_MAX_CLASSES}")  # noqa: PLR2004
         _require(len(set(self.labels)) == len(self.labels), "the same label twice")
+        grouped = [label for group in self.decision.groups for label in group]
+        _require(
+            set(grouped) <= set(self.labels) and len(set(grouped)) == len(grouped),
+            f"groups of {grouped!r:.60}, which are not each a label of its own",
+        )
         for label in self.labels:
             _require(
                 0 < len(label) <= _MAX_LABEL_LENGTH and label.isprintable(),
@@ -302,9 +310,11 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     _require(isinstance(value, dict), f"{where} {value!r:.60}, which is no object")
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
-    missing = [name for name in names if name not in value]
+    later = {field.name for field in fields(kind) if "added_in" in field.metadata}
+    missing = [name for name in names if name not in value and name not in later]
     _require(not missing, f"no {where}.{', '.join(missing)}")
-    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in names})
+    given = [name for name in names if name in value]
+    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in given})
 
 
 def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401

@@ -41,7 +41,7 @@ class Steady:
         if self._shown is None or self._is_due(winner, at_s):
             self._shown = winner
             return winner
-        confidence = dict(winner.ranking)[self._shown.label]
+        confidence = self._classifier.confidence(self._shown.label, winner)
         self._shown = replace(self._shown, confidence=confidence, ranking=winner.ranking)
         return self._shown
 

@@ -1,0 +1,99 @@
+"""From probabilities on validation pictures to a decision: temperature, and the confidence below which it is unknown."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.passport import Decision
+
+_TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 121))
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Pictures that no training saw, with the classes that each may be.
+
+    Attributes:
+        images: (N, height, width, channels) uint8.
+        allowed: (N, classes) bool; a row without any is of no class and takes no part.
+    """
+
+    images: NDArray[np.uint8]
+    allowed: NDArray[np.bool_]
+
+    @classmethod
+    def load(cls, path: Path) -> "Validation":
+        """Read an `.npz` with `images` and `allowed`.
+
+        Raises:
+            DataError: it cannot be read, or they do not go together.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                images, allowed = np.asarray(file["images"]), np.asarray(file["allowed"])
+        except Exception as error:  # np.load raises many kinds for a damaged archive
+            raise DataError(f"{path} cannot be read ({error})") from error
+        if images.dtype != np.uint8 or allowed.dtype != bool or len(images) != len(allowed):
+            raise DataError(
+                f"{path} has images {images.dtype} {images.shape} and allowed {allowed.dtype} {allowed.shape}"
+            )
+        return cls(images, allowed)
+
+    def groups(self, labels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Return the classes that pictures may be together, each class once, in the order of the labels."""
+        together = np.eye(len(labels), dtype=bool)
+        for row in np.unique(self.allowed, axis=0):
+            together |= np.outer(row, row)
+        rows = {tuple(np.flatnonzero(row).tolist()) for row in together if row.sum() > 1}
+        return tuple(tuple(labels[i] for i in row) for row in sorted(rows))
+
+
+def fit(
+    raw: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    groups: tuple[tuple[str, ...], ...],
+    labels: tuple[str, ...],
+    coverage: float,
+) -> Decision:
+    """Return the decision that suits a model's answers on validation pictures.
+
+    The temperature has the least mean of minus the logarithm of the probability of all allowed classes together
+    (Guo et al., 2017, arXiv:1706.04599, for several allowed classes); the threshold leaves `coverage` of the pictures known.
+
+    Args:
+        raw: (N, classes) float32, the file's own probabilities.
+        allowed: (N, classes) bool; rows without any take no part.
+        groups: labels whose probabilities are summed for the confidence.
+        labels: of the classes.
+        coverage: share of the pictures that stay known, in (0, 1].
+
+    Raises:
+        DataError: no picture has an allowed class.
+    """
+    known = allowed.any(axis=1)
+    if not known.any():
+        raise DataError("no validation picture is of a class that the model knows: nothing can be fitted")
+    logs, right = np.log(np.maximum(raw[known].astype(np.float64), _SMALLEST)), allowed[known]
+    losses = [
+        -np.log(np.maximum((_tempered(logs, t) * right).sum(axis=1), _SMALLEST)).mean() for t in _TEMPERATURES
+    ]
+    temperature = round(float(_TEMPERATURES[int(np.argmin(losses))]), 3)
+    probabilities = _tempered(logs, temperature)
+    together = np.eye(len(labels))
+    for group in groups:
+        members = [labels.index(label) for label in group]
+        together[np.ix_(members, members)] = 1
+    confidence = np.take_along_axis(probabilities @ together, probabilities.argmax(axis=1)[:, None], axis=1)[
+        :, 0
+    ]
+    threshold = float(np.quantile(confidence, 1 - coverage, method="lower"))
+    return Decision(temperature, min(1.0, np.floor(threshold * 1e4) / 1e4), coverage, groups)
+
+
+def _tempered(logs: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    powered = np.exp(logs / temperature - (logs / temperature).max(axis=1, keepdims=True))
+    return np.asarray(powered / powered.sum(axis=1, keepdims=True))

@@ -1,0 +1,112 @@
+"""The decision: temperature, threshold and groups from validation pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm_exporters.decision import Validation, fit
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import DataError, ModelError
+from edge_fm_runtime.passport import Decision, Passport
+from edge_fm_runtime.status import Status
+
+LABELS = ("dress", "sandal", "sneaker", "boot")
+SHOES = (("sandal", "sneaker", "boot"),)
+
+
+def answers(count: int, temperature: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return probabilities whose right temperature is known, and labels drawn from the true ones."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (count, 4))
+    true = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    drawn = np.array([rng.choice(4, p=row) for row in true])
+    sharp = np.exp(logits * temperature)
+    return (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32), np.eye(4, dtype=bool)[drawn]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_the_temperature_is_found(temperature: float) -> None:
+    """Probabilities that are too sharp or too flat get the temperature that makes them right."""
+    raw, allowed = answers(20_000, temperature)
+    assert fit(raw, allowed, (), LABELS, 0.95).temperature == pytest.approx(temperature, rel=0.05)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.95, 1.0])
+def test_the_threshold_keeps_what_was_asked(tiny: Classifier, coverage: float) -> None:
+    """The share of validation pictures that stays known is the coverage, as the runtime itself decides."""
+    raw, allowed = answers(5000, 1.0)
+    decision = fit(raw, allowed, SHOES, LABELS, coverage)
+    classifier = Classifier(Fixed(raw), replace(tiny.passport, labels=LABELS, decision=decision, golden=()))
+    known = [
+        p.status is Status.OK
+        for p in classifier.decide(classifier.probabilities(np.zeros((5000, 1), np.uint8)))
+    ]
+    assert np.mean(known) == pytest.approx(coverage, abs=0.002)
+    assert np.mean(known) >= coverage - 1e-9
+
+
+class Fixed:
+    """A session whose answers are given."""
+
+    def __init__(self, raw: NDArray[np.float32]) -> None:
+        self.raw = raw
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.raw[: len(images)]
+
+
+def test_pictures_of_no_class_take_no_part() -> None:
+    """Hats change neither temperature nor threshold; with hats alone there is nothing to fit."""
+    raw, allowed = answers(2000, 1.0)
+    hats = np.zeros((500, 4), bool)
+    with_hats = fit(np.concatenate([raw, raw[:500]]), np.concatenate([allowed, hats]), (), LABELS, 0.9)
+    assert with_hats == fit(raw, allowed, (), LABELS, 0.9)
+    with pytest.raises(DataError, match="nothing can be fitted"):
+        fit(raw[:500], hats, (), LABELS, 0.9)
+
+
+def test_groups_come_from_what_pictures_may_be() -> None:
+    """Classes that one picture may be are a group; all else stands alone."""
+    allowed = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]], bool)
+    validation = Validation(np.zeros((4, 28, 28, 1), np.uint8), allowed[[0, 1]])
+    assert validation.groups(LABELS) == (("sandal", "sneaker"),)
+
+
+def test_a_shoe_between_three_shoes_is_surely_a_shoe(tiny: Classifier) -> None:
+    """The confidence of a label is that of its group; the ranking keeps each label's own."""
+    decision = Decision(unknown_below=0.5, coverage=0.95, groups=SHOES)
+    raw = np.array([[0.1, 0.4, 0.3, 0.2], [0.4, 0.3, 0.2, 0.1]], np.float32)
+    classifier = Classifier(Fixed(raw), replace(tiny.passport, labels=LABELS, decision=decision, golden=()))
+    shoe, dress = classifier.decide(raw)
+    assert (shoe.label, shoe.status) == ("sandal", Status.OK)
+    assert shoe.confidence == pytest.approx(0.9)
+    assert dict(shoe.ranking)["sandal"] == pytest.approx(0.4)
+    assert (dress.label, dress.status) == ("dress", Status.UNKNOWN)
+    assert classifier.confidence("boot", dress) == pytest.approx(0.6)
+
+
+def test_groups_are_part_of_the_passport(tiny: Classifier) -> None:
+    """They survive the file; strangers and doubles are refused; a file from before them has none."""
+    passport = replace(tiny.passport, decision=Decision(groups=(tiny.passport.labels,)))
+    assert Passport.from_json(passport.to_json()) == passport
+    assert (
+        Passport.from_json(passport.to_json().replace(',"groups":[["dark","light"]]', "")).decision.groups
+        == ()
+    )
+    for wrong in ((("dark", "hat"),), (("dark",), ("dark", "light"))):
+        with pytest.raises(ModelError, match="groups"):
+            replace(tiny.passport, decision=Decision(groups=wrong))
+
+
+def test_validation_that_is_damaged(tmp_path: Path) -> None:
+    """A file that is no validation is a sentence."""
+    path = tmp_path / "validation.npz"
+    path.write_bytes(b"PK no")
+    with pytest.raises(DataError, match="cannot be read"):
+        Validation.load(path)
+    np.savez(path, images=np.zeros((3, 28, 28, 1), np.uint8), allowed=np.zeros((2, 4), bool))
+    with pytest.raises(DataError, match="images uint8"):
+        Validation.load(path)
