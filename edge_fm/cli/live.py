@@ -153,9 +153,11 @@ def webcam(
     from edge_fm_runtime.live.steady import Steady
     from edge_fm_runtime.live.supervision import Supervision
 
-    settings = CameraSettings(_size(size), rate, fast, every)
     seen, most = Region.parse(region), _bytes(max_storage)
     classifier = Classifier.load(model, read_labels(labels) if labels is not None else None)
+    unseen = view is ViewName.NONE and record is None and save_unknown is None
+    is_grey = unseen and classifier.passport.input.channels == 1
+    settings = CameraSettings(_size(size), rate, fast, every, is_grey)
     steady = Steady(classifier) if raw else Steady(classifier, smoothing, hold / 1000)
     with contextlib.ExitStack() as begun, _stopping() as stop:
 

@@ -114,7 +114,7 @@ def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> 
     twice as fast as one area resize, and within two grey levels of it.
 
     Args:
-        frame_bgr: (height, width, 3) uint8 in OpenCV's blue, green, red order.
+        frame_bgr: (height, width, 3) uint8 in OpenCV's blue, green, red order; or (height, width) grey for one channel.
         spec: the model's input.
         recipe: the model's preprocessing.
 
@@ -122,7 +122,8 @@ def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> 
         (height, width, channels) uint8 in [0, 255].
     """
     code = cv2.COLOR_BGR2GRAY if spec.channels == 1 else cv2.COLOR_BGR2RGB
-    image = as_uint8(cv2.cvtColor(frame_bgr, code))
+    is_grey = frame_bgr.ndim == 2 and spec.channels == 1  # noqa: PLR2004
+    image = frame_bgr if is_grey else as_uint8(cv2.cvtColor(frame_bgr, code))
     full_size = image.shape[0], image.shape[1]
     while _can_be_halved(image, spec):
         half = (image.shape[1] // 2, image.shape[0] // 2)

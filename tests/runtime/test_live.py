@@ -184,6 +184,40 @@ def test_a_video_file_plays_to_its_end(tiny: Classifier, video: Path) -> None:
     assert [r.at_s for r in view.readings] == pytest.approx([n / 20 for n in range(10)])
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "mp4v"), (".avi", "MJPG")])
+def test_grey_frames_are_those_of_the_colours(
+    tiny: Classifier, tmp_path: Path, suffix: str, codec: str
+) -> None:
+    """A video's luma plane, with foot room or without, gives what its colours give, within two grey levels."""
+    path = tmp_path / f"x{suffix}"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 20, (320, 240))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        coarse = rng.integers(40, 200, (12, 16, 3), dtype=np.uint8)
+        writer.write(np.asarray(cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC), np.uint8))
+    writer.release()
+    seen = []
+    for grey in (False, True):
+        view = Recorder()
+        assert loop.run(tiny, open_camera(str(path), CameraSettings(fast=True, grey=grey)), [view]) == 5
+        seen.append(np.stack([told.tensor for told in view.readings]).astype(int))
+    assert view.readings[0].frame_bgr.shape == (240, 320)
+    assert np.abs(seen[0] - seen[1]).max() <= 2
+
+
+def test_a_plane_that_is_not_the_grey_picture_is_not_used(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first frame does not prove it, frames come in colour."""
+    monkeypatch.setattr("edge_fm_runtime.live.luma._LIMITED", np.full(256, 99, np.uint8))
+    monkeypatch.setattr("edge_fm_runtime.live.luma._FULL", np.full(256, 99, np.uint8))
+    camera = open_camera(str(video), CameraSettings(fast=True, grey=True))
+    shot = camera.read(1.0)
+    assert shot is not None
+    assert shot.frame_bgr.shape == (160, 160, 3)
+    camera.close()
+
+
 def test_a_truncated_video_gives_what_it_has(tiny: Classifier, tmp_path: Path) -> None:
     """Half a video is half a feed, not an error."""
     path = tmp_path / "x.avi"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
-"""(height, width, 3) uint8 in blue, green, red order."""
+"""(height, width, 3) uint8 in blue, green, red order; (height, width) grey where that was asked for."""
 
 
 @dataclass(frozen=True)

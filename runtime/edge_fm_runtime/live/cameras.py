@@ -10,6 +10,7 @@ from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.live.camera import Camera, Shot
 from edge_fm_runtime.live.files import SlideShow, VideoFile
 from edge_fm_runtime.live.grabber import LiveCamera
+from edge_fm_runtime.live.luma import open_luma
 from edge_fm_runtime.live.mjpeg import MjpegPipe
 from edge_fm_runtime.opencv import cv2
 
@@ -29,12 +30,14 @@ class CameraSettings:
         rate: frames a second for cameras, None for their own choice.
         fast: play files without waiting for their rate.
         slide_s: how long each picture of a folder is shown.
+        grey: whether grey frames, (height, width) uint8, will do: where nobody looks and the model sees grey.
     """
 
     size: tuple[int, int] | None = None
     rate: float | None = None
     fast: bool = False
     slide_s: float = 2.0
+    grey: bool = False
 
 
 class BrowserCamera:
@@ -98,6 +101,10 @@ def _file(path: Path, settings: CameraSettings) -> VideoFile | SlideShow:
     capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
         raise SourceError(f"{path} cannot be opened as a video: it is damaged, or OpenCV lacks its codec")
+    luma = open_luma(path) if settings.grey else None
+    if luma is not None:
+        capture.release()
+        return VideoFile(luma[0], str(path), fast=settings.fast, greys=luma[1])
     return VideoFile(capture, str(path), fast=settings.fast)
 
 

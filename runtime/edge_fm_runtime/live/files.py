@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_fm_runtime import guard, preprocess
 from edge_fm_runtime.errors import InputError, SourceError
 from edge_fm_runtime.live.camera import Frame, Shot
@@ -47,8 +50,18 @@ class VideoFile:
     dropped = 0
     notice = ""
 
-    def __init__(self, capture: cv2.VideoCapture, name: str, *, fast: bool) -> None:
-        self._capture, self._name = capture, name
+    def __init__(
+        self, capture: cv2.VideoCapture, name: str, *, fast: bool, greys: NDArray[np.uint8] | None = None
+    ) -> None:
+        """Begin to decode.
+
+        Args:
+            capture: opened.
+            name: for messages.
+            fast: flat out.
+            greys: what the levels stand for, of a capture that gives luma; see `luma`.
+        """
+        self._capture, self._name, self._greys = capture, name, greys
         rate = capture.get(cv2.CAP_PROP_FPS)
         self._clock = _Clock(1 / (rate if 0 < rate < 1000 else DEFAULT_RATE), fast=fast)  # noqa: PLR2004
         self._frames = 0
@@ -88,9 +101,10 @@ class VideoFile:
         """Fill the queue until the end or until closed; the end is a None."""
         while not self._closing:
             read, frame = self._capture.read()
-            self._ahead.put(as_uint8(frame) if read and frame.size else None)
             if not read or not frame.size:
+                self._ahead.put(None)
                 return
+            self._ahead.put(as_uint8(frame if self._greys is None else cv2.LUT(frame, self._greys)))
 
 
 class SlideShow:
