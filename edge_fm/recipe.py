@@ -10,6 +10,7 @@ Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no clas
 
 import csv
 import datetime as dt
+import hashlib
 import io
 import json
 import platform
@@ -28,7 +29,7 @@ from edge_fm.datasets import Dataset, Split
 from edge_fm.mixture import Photographs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.errors import DataError, OutputError
+from edge_fm_runtime.errors import DataError
 
 STATE = "state.npz"
 VALIDATION_SHARE = 1 / 12
@@ -120,13 +121,7 @@ def train_run(
         DataError: the folder holds the state of another training.
     """
     keras = import_keras()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / runs.RECORD).unlink(missing_ok=True)  # until this training ends, the folder is no run
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror}. Choose another folder with -o"
-        ) from error
+    runs.begin(folder)
     keras.utils.set_random_seed(settings.seed)
     dataset, photographs = sources.data, sources.photographs
     training, validation = dataset.split_validation(VALIDATION_SHARE, settings.seed)
@@ -140,9 +135,8 @@ def train_run(
     history = train(model, material, folder, settings, listener)
     _keep_calibration(folder / runs.CALIBRATION, material, settings.seed)
     _keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    bare = edge.build(
-        edge.WIDTHS[name], dataset.spec, classes, name
-    )  # a file that needs no code of ours to load
+    # A file that needs no code of ours to load: without the loss.
+    bare = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
     bare.set_weights(model.get_weights())
     bare.save(folder / runs.MODEL)
     test = probabilities(model, dataset.test.images)
@@ -229,7 +223,8 @@ def train(
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, possible_class_loss(settings.smoothing))
-    history = _restore(model, folder / STATE, settings)
+    whose = _fingerprint(model, material, settings)
+    history = _restore(model, folder / STATE, whose)
 
     class Told(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
@@ -244,7 +239,7 @@ def train(
         for name, (watched, right) in material.watched.items():
             figures[name] = accuracy(probabilities(model, watched), right)
         history.append(figures)
-        _save(model, folder / STATE, history, settings)
+        _save(model, folder / STATE, history, whose)
         _write_history(folder / "history.csv", history)
         listener(len(history), 1.0, figures)
     return history
@@ -320,29 +315,34 @@ def _count(material: Material, settings: Settings) -> int:
     return extra + (len(material.photographs.contents) * settings.views if material.photographs else 0)
 
 
-def _fingerprint(settings: Settings) -> str:
-    return json.dumps(asdict(settings), sort_keys=True)
+def _fingerprint(model: Any, material: Material, settings: Settings) -> str:  # noqa: ANN401
+    """Return what must be the same for a training to go on: network, pictures and settings."""
+    pictures = hashlib.sha256(material.catalogue.images.tobytes() + material.catalogue.labels.tobytes())
+    if material.photographs is not None:
+        pictures.update(material.photographs.tensors.tobytes() + material.photographs.allowed.tobytes())
+    facts = {"network": model.name, "pictures": pictures.hexdigest(), "settings": asdict(settings)}
+    return json.dumps(facts, sort_keys=True)
 
 
-def _save(model: Any, path: Path, history: list[dict[str, float]], settings: Settings) -> None:  # noqa: ANN401
+def _save(model: Any, path: Path, history: list[dict[str, float]], whose: str) -> None:  # noqa: ANN401
     """Keep weights, optimiser and history; the file takes its place only when it is whole."""
     arrays = {f"m{i}": np.asarray(v) for i, v in enumerate(model.variables)}
     arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
-    arrays |= {"history": np.array(json.dumps(history)), "settings": np.array(_fingerprint(settings))}
+    arrays |= {"history": np.array(json.dumps(history)), "whose": np.array(whose)}
     partial = path.with_suffix(".partial.npz")
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     partial.replace(path)
 
 
-def _restore(model: Any, path: Path, settings: Settings) -> list[dict[str, float]]:  # noqa: ANN401
+def _restore(model: Any, path: Path, whose: str) -> list[dict[str, float]]:  # noqa: ANN401
     if not path.is_file():
         return []
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            if str(kept["settings"]) != _fingerprint(settings):
+            if str(kept["whose"]) != whose:
                 raise DataError(
-                    f"{path} is of a training with other settings: give another folder with -o, or delete it"
+                    f"{path} is of a training with other settings or pictures: give another folder with -o, or delete it"
                 )
             for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
                 for index, variable in enumerate(variables):

@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.errors import DataError, OutputError
 
 MODEL = "model.keras"
 RECORD = "run.json"
@@ -20,6 +20,21 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
+
+
+def begin(folder: Path) -> None:
+    """Make the folder of a training; until the training ends it is no run.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECORD).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror}. Choose another folder with -o"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from edge_fm.datasets import Dataset, Split
 from edge_fm.runs import Run
 from edge_fm.zoo import Architecture, KerasModel
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.errors import DataError, OutputError
+from edge_fm_runtime.errors import DataError
 
 _SCALE = np.float32(255)
 
@@ -79,13 +79,7 @@ def train(
         DataError: it was interrupted before one epoch was done.
     """
     keras = import_keras()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / runs.RECORD).unlink(missing_ok=True)  # until this training ends, the folder is no run
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror}. Choose another folder with -o"
-        ) from error
+    runs.begin(folder)
     keras.utils.set_random_seed(settings.seed)
     training, validation = dataset.split_validation(settings.validation_share, settings.seed)
     model = architecture.build(dataset.spec, len(dataset.class_names))

@@ -201,7 +201,7 @@ def service(context: typer.Context) -> None:
     """
     from edge_fm import service as units
 
-    arguments = context.args
+    arguments = [word for argument in context.args for word in _split(argument)]
     if not arguments or arguments[0] != "webcam":
         raise SourceError(
             "give the command to run, such as: edge-fm service webcam 0 --view none --log events.jsonl"
@@ -211,6 +211,12 @@ def service(context: typer.Context) -> None:
         raise SourceError("a service has no screen: give --view web or --view none")
     _check(arguments[1:])
     terminal.say(units.unit(sys.executable, arguments))
+
+
+def _split(argument: str) -> list[str]:
+    """Return `--option=value` as two words, so that both spellings are understood alike."""
+    option, equals, value = argument.partition("=")
+    return [option, value] if equals and option.startswith("--") else [argument]
 
 
 def _check(arguments: list[str]) -> None:

@@ -183,6 +183,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert not (tmp_path / "cut" / runs.RECORD).exists()
     with pytest.raises(DataError, match="other settings"):
         recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", recipe.Settings(), stop)
+    others = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 100, 40), None)
+    with pytest.raises(DataError, match="pictures"):
+        recipe.train_run("edge-nano", others, "wardrobe", tmp_path / "cut", settings, stop)
     cut = recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
     assert cut == whole
     assert (tmp_path / "cut" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()

@@ -123,6 +123,15 @@ def test_a_unit_runs_what_was_asked(cli: RunCli, tmp_path: Path) -> None:
     assert {"Type=notify", "WatchdogSec=30", "Restart=on-failure", "StateDirectory=edge-fm"} <= set(lines)
 
 
+def test_a_unit_understands_both_spellings(cli: RunCli, tmp_path: Path) -> None:
+    """`--view=web` and `--log=FILE` mean the same as with a blank."""
+    log = tmp_path / "e.jsonl"
+    joined = cli("service", "webcam", "0", "--view=web", f"--log={log}")
+    assert joined.code == 0
+    assert joined.out == cli("service", "webcam", "0", "--view", "web", "--log", log).out
+    assert "--view none" not in joined.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

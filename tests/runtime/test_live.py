@@ -15,6 +15,7 @@ from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.live import grabber, loop, overlay
 from edge_fm_runtime.live.camera import Shot
 from edge_fm_runtime.live.cameras import CameraSettings, open_camera
+from edge_fm_runtime.live.files import VideoFile
 from edge_fm_runtime.live.grabber import LiveCamera
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.mjpeg import MjpegPipe
@@ -243,6 +244,47 @@ def test_a_file_keeps_its_own_rate(tmp_path: Path) -> None:
     assert camera.read(0.0) is not None
     assert camera.read(0.0) is None
     camera.close()
+
+
+@pytest.mark.timeout(20)
+def test_a_decoder_that_fails_ends_the_feed(tiny: Classifier) -> None:
+    """A decoder that raises in mid-file ends the feed like the end of the file; it does not hang."""
+
+    class Failing(FakeCapture):
+        def get(self, _key: int) -> float:
+            return 20.0
+
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            if not self.reads:
+                raise cv2.error("broken")
+            return super().read()
+
+    assert loop.run(tiny, VideoFile(Failing(1, 2), "x.mp4", fast=True), [Recorder()]) == 2
+
+
+@pytest.mark.timeout(20)
+def test_a_decoder_that_hangs_can_be_stopped(tiny: Classifier) -> None:
+    """A file whose next frame never comes keeps the loop alive, and closing it does not hang."""
+    released = threading.Event()
+
+    class Hanging(FakeCapture):
+        def get(self, _key: int) -> float:
+            return 20.0
+
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            if not self.reads:
+                released.wait()
+            return super().read()
+
+    class Impatient(Recorder):
+        def wait(self, notice: str) -> bool:
+            super().wait(notice)
+            return len(self.notices) < 3
+
+    view = Impatient()
+    assert loop.run(tiny, VideoFile(Hanging(1), "x.mp4", fast=True), [view]) == 1
+    assert len(view.notices) == 3
+    released.set()
 
 
 def test_a_folder_is_a_slide_show(tiny: Classifier, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ DEFAULT_RATE = 25.0
 
 _AHEAD = 8
 _POLL_S = 0.05
+_CLOSE_S = 2.0
 
 
 class _Clock:
@@ -67,6 +68,7 @@ class VideoFile:
         self._frames = 0
         self.ended = False
         self._ahead: queue.Queue[Frame | None] = queue.Queue(_AHEAD)
+        self._fetched: list[Frame | None] = []
         self._closing = False
         self._thread = threading.Thread(target=self._decode, name="edge-fm video", daemon=True)
         self._thread.start()
@@ -77,9 +79,16 @@ class VideoFile:
         Raises:
             SourceError: not even the first frame can be decoded.
         """
-        if self.ended or not self._clock.is_due(wait_s):
+        if self.ended:
             return None
-        frame = self._ahead.get()
+        if not self._fetched:
+            try:
+                self._fetched.append(self._ahead.get(timeout=wait_s))
+            except queue.Empty:
+                return None
+        if not self._clock.is_due(wait_s):
+            return None
+        frame = self._fetched.pop()
         if frame is None:
             self.ended = True
             if self._frames == 0:
@@ -90,21 +99,27 @@ class VideoFile:
         return Shot(frame, time.monotonic(), at_s)
 
     def close(self) -> None:
-        """Stop decoding and close the file."""
+        """Stop decoding and close the file; a decoder that hangs is left to its thread, which ends with the process."""
         self._closing = True
-        while self._thread.is_alive():
+        ends_s = time.monotonic() + _CLOSE_S
+        while self._thread.is_alive() and time.monotonic() < ends_s:
             with contextlib.suppress(queue.Empty):
                 self._ahead.get(timeout=_POLL_S)
-        self._capture.release()
+        if not self._thread.is_alive():
+            self._capture.release()
 
     def _decode(self) -> None:
         """Fill the queue until the end or until closed; the end is a None."""
-        while not self._closing:
-            read, frame = self._capture.read()
-            if not read or not frame.size:
-                self._ahead.put(None)
-                return
-            self._ahead.put(as_uint8(frame if self._greys is None else cv2.LUT(frame, self._greys)))
+        try:
+            while not self._closing:
+                read, frame = self._capture.read()
+                if not read or not frame.size:
+                    return
+                self._ahead.put(as_uint8(frame if self._greys is None else cv2.LUT(frame, self._greys)))
+        except (cv2.error, TypeError):  # what cannot be decoded ends the feed, as a truncated file does
+            pass
+        finally:
+            self._ahead.put(None)
 
 
 class SlideShow:

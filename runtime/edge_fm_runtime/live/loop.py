@@ -90,9 +90,8 @@ def run(
     stop = stop or threading.Event()
     times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
     frames = 0
-    cv2.setNumThreads(
-        1
-    )  # a frame is done before a second thread has woken, and the decoder needs the other cores
+    # A frame is done before a second thread has woken, and the decoder needs the other cores.
+    cv2.setNumThreads(1)
     try:
         while not stop.is_set():
             shot = camera.read(_WAIT_S)
@@ -123,9 +122,10 @@ def run(
                 rate,
                 camera.dropped,
             )
-            if False in [
+            goes_on = [
                 view.show(reading) for view in views
-            ]:  # each is told, also after one that ends the loop
+            ]  # each is told, also after one that ends the loop
+            if not all(goes_on):
                 break
     finally:
         _close_all([*views, camera])

@@ -20,8 +20,8 @@ _HEALTHY_S = 10.0
 class Hub:
     """A view that only remembers. Pictures are encoded when somebody looks, once for all who look."""
 
-    def __init__(self, model: str, labels: tuple[str, ...]) -> None:
-        self.model, self.labels = model, labels
+    def __init__(self, model: str) -> None:
+        self.model = model
         self._lock = threading.Lock()
         self._encoding = threading.Lock()
         self._reading: Reading | None = None

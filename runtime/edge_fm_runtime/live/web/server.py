@@ -63,7 +63,7 @@ class WebView:
                 f"--view web needs more packages ({error.name}): pip install 'edge-fm[web]'"
             ) from None
         self._classifier = classifier
-        self._hub = hub.Hub(model, classifier.passport.labels)
+        self._hub = hub.Hub(model)
         token = settings.token
         if token is None and settings.host not in LOOPBACK:
             token = secrets.token_urlsafe(24)
