@@ -7,7 +7,7 @@ same tensor in training and on the device.
 import gzip
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,13 @@ GARMENTS = (
 """Class names of Fashion-MNIST, in its order (https://github.com/zalandoresearch/fashion-mnist)."""
 
 DIGITS = tuple("0123456789")
+
+TRANSLATIONS: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
+    GARMENTS: {
+        "ko": ("티셔츠", "바지", "스웨터", "드레스", "코트", "샌들", "셔츠", "스니커즈", "가방", "앵클 부츠"),
+    },
+}
+"""Class names in other languages, by the names that they translate."""
 
 _DEFAULT_SPEC = InputSpec(28, 28, 1)
 _FOLDER_TEST_SHARE = 0.2
@@ -110,6 +117,29 @@ class Dataset:
             seed: the same seed gives the same split.
         """
         return _stratified(self.train, share, seed)
+
+    def folds(self, count: int, seed: int) -> Iterator[tuple[Split, Split]]:
+        """Yield (rest, fold) of the training part for each fold, stratified by class, each picture in one fold.
+
+        Raises:
+            DataError: a class has fewer pictures than there are folds.
+        """
+        counts = np.bincount(self.train.labels, minlength=len(self.class_names))
+        if counts.min() < count:
+            raise DataError(
+                f"{self.name} has {counts.min()} pictures of {self.class_names[int(counts.argmin())]}, too few for "
+                f"{count} folds: give fewer --folds or more pictures"
+            )
+        rng = np.random.default_rng(seed)
+        fold_of = np.empty(len(self.train), np.int64)
+        for label in range(len(self.class_names)):
+            members = rng.permutation(np.flatnonzero(self.train.labels == label))
+            fold_of[members] = np.arange(len(members)) % count
+        for fold in range(count):
+            yield (
+                self.train.take(np.flatnonzero(fold_of != fold)),
+                self.train.take(np.flatnonzero(fold_of == fold)),
+            )
 
 
 def load(data: str, spec: InputSpec = _DEFAULT_SPEC) -> Dataset:
@@ -314,6 +344,19 @@ def _stratified(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     chosen = np.sort(np.concatenate(part))
     rest = np.setdiff1d(np.arange(len(split)), chosen)
     return split.take(rest), split.take(chosen)
+
+
+def require_shape(dataset: Dataset, spec: InputSpec) -> None:
+    """Refuse a data set whose pictures are not what a model takes.
+
+    Raises:
+        DataError: they are not.
+    """
+    if dataset.spec.shape != spec.shape:
+        raise DataError(
+            f"{dataset.name} has pictures of {dataset.spec.shape}, the model takes {spec.shape}: "
+            "choose the data that it was made for"
+        )
 
 
 def limited(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:

@@ -8,12 +8,11 @@ AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101; cosine: the same, 2016, ar
 Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
 """
 
-import csv
 import datetime as dt
 import hashlib
 import io
 import json
-import platform
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -122,6 +121,7 @@ def train_run(
     """
     keras = import_keras()
     runs.begin(folder)
+    started_s = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
     dataset, photographs = sources.data, sources.photographs
     training, validation = dataset.split_validation(VALIDATION_SHARE, settings.seed)
@@ -145,20 +145,21 @@ def train_run(
         data=data,
         class_names=dataset.class_names,
         scale="unit",
+        model=runs.MODEL,
+        options={},
+        settings=asdict(settings),
         epochs=len(history),
         best_epoch=len(history),
-        seed=settings.seed,
-        validation_share=VALIDATION_SHARE,
-        validation_accuracy=history[-1][dataset.name],
-        test_accuracy=accuracy(test, eye[dataset.test.labels]),
+        scores={
+            "validation": {"accuracy": history[-1][dataset.name]},
+            "test": {"accuracy": accuracy(test, eye[dataset.test.labels])},
+        },
+        seconds=round(time.monotonic() - started_s, 1),
         interrupted=False,
         licence=dataset.licence,
-        tools={
-            "python": platform.python_version(),
-            "keras": keras.version(),
-            "backend": keras.backend.backend(),
-        },
+        tools=runs.keras_tools(),
         created=dt.datetime.now(dt.UTC).date().isoformat(),
+        input_shape=dataset.spec.shape,
     )
     run.save(folder)
     (folder / STATE).unlink(missing_ok=True)
@@ -240,7 +241,7 @@ def train(
             figures[name] = accuracy(probabilities(model, watched), right)
         history.append(figures)
         _save(model, folder / STATE, history, whose)
-        _write_history(folder / "history.csv", history)
+        runs.write_history(folder / runs.HISTORY, history)
         listener(len(history), 1.0, figures)
     return history
 
@@ -353,10 +354,3 @@ def _restore(model: Any, path: Path, whose: str) -> list[dict[str, float]]:  # n
             f"{path} is damaged or of another model ({error}): delete it to begin anew"
         ) from error
     return history
-
-
-def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", *history[0]])
-        writer.writerows([n, *(f"{v:.6f}" for v in row.values())] for n, row in enumerate(history, 1))

@@ -1,95 +1,366 @@
-"""Architectures by name.
+"""Architectures by name, with the figures that those who described them reached.
 
-Each is plain Keras on pixels in [0, 1], the way the tutorials write it, so that what is exported here is
-what a user's own file looks like.
+Each is plain Keras or plain scikit-learn on pixels in [0, 1], the way the tutorials write it, so that what is exported
+here is what a user's own file looks like.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from edge_fm import edge
-from edge_fm_exporters.framework import import_keras
+from edge_fm import edge, linear, networks, runs
+from edge_fm.fitting import Options, Settings
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.passport import InputSpec
 
-KerasModel = Any
-"""A `keras.Model`; Keras ships no types."""
+
+class Framework(StrEnum):
+    """What a model is trained with."""
+
+    KERAS = "keras"
+    SKLEARN = "scikit-learn"
+
+    @property
+    def file(self) -> str:
+        """Name of the model's file in a run folder."""
+        return runs.MODEL if self is Framework.KERAS else runs.SKLEARN_MODEL
+
+    def tools(self) -> dict[str, str]:
+        """Return the names and versions of what trains."""
+        return runs.keras_tools() if self is Framework.KERAS else runs.sklearn_tools()
+
+
+class Build(Protocol):
+    """Build an untrained model."""
+
+    def __call__(self, shape: tuple[int, int, int], classes: int, options: Options) -> Any:  # noqa: ANN401
+        """Return a Keras model or scikit-learn classifier for (height, width, channels) pixels in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A figure that a source shows, and how close an honest one has to come.
+
+    Attributes:
+        value: of `metric`: `accuracy`, `precision`, `recall` in [0, 1], `loss` in nats.
+        metric: which one.
+        part: of the data that it is measured on: `test`, `validation`, `folds`.
+        runs: of how many runs the source's figure is the mean.
+        slack: how far below an honest figure may be, because the source stopped on its test set.
+    """
+
+    value: float
+    metric: str = "accuracy"
+    part: str = "test"
+    runs: int = 1
+    slack: float = 0.0
+
+    def __str__(self) -> str:
+        text = f"{self.metric} {self.value:g} ({self.part})"
+        return f"{text}, mean of {self.runs}" if self.runs > 1 else text
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of training an architecture for which a source shows figures.
+
+    Attributes:
+        references: what to reach; empty where the source shows none.
+        options: in place of the architecture's own.
+        settings: in place of the architecture's own.
+    """
+
+    references: tuple[Reference, ...] = ()
+    options: Options = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be trained by name.
+    """A model that can be trained by name.
 
     Attributes:
         name: what the user types.
         summary: its layers in a line.
         data: the data set that it was made for.
         parameters: weights and biases for that data set.
-        reference: the figure to reach on it.
-        build: from the input and the number of classes to an uncompiled model, pixels in [0, 1] in,
-            probabilities out.
+        framework: Keras or scikit-learn.
+        build: makes it.
+        settings: how long and how it is trained, unless the user says otherwise.
+        options: what it lets one vary, with its own values.
+        metrics: watched beyond loss and accuracy.
+        variants: what `benchmarks/zoo.py` trains.
     """
 
     name: str
     summary: str
     data: str
     parameters: int
-    reference: str
-    build: Callable[[InputSpec, int], KerasModel]
+    framework: Framework
+    build: Build
+    settings: Settings = field(default_factory=Settings)
+    options: Options = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = (Variant(),)
+
+    def with_options(self, given: Mapping[str, str]) -> Options:
+        """Return the options that a user asks for.
+
+        Args:
+            given: text by name.
+
+        Raises:
+            DataError: there is no such option, or the value is no number in its range.
+        """
+        return {name: self._option(name, text) for name, text in given.items()}
+
+    def _option(self, name: str, text: str) -> float:
+        if name not in self.options:
+            known = ", ".join(f"{key}={value:g}" for key, value in self.options.items()) or "none"
+            raise DataError(f"{self.name} has no option {name!r}: what it lets you vary is {known}")
+        low, high, whole = _RANGES[name]
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high or (whole and value != int(value)):
+            kind = "a whole number" if whole else "a number"
+            raise DataError(f"--set {name}={text}: expected {kind} from {low:g} to {high:g}")
+        return value
 
 
-def _cnn(spec: InputSpec, classes: int) -> KerasModel:
-    keras = import_keras()
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(spec.shape, name="image"),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(100, activation="relu"),
-            layers.Dropout(0.4),
-            layers.Dense(classes, activation="softmax", name="probabilities"),
-        ],
-        name="cnn",
-    )
-
-
-def _edge(width: edge.Width, name: str, spec: InputSpec, classes: int) -> KerasModel:
-    return edge.build(width, spec, classes, name)
-
-
-ARCHITECTURES = {
-    architecture.name: architecture
-    for architecture in (
-        Architecture(
-            "cnn",
-            "Conv 32, MaxPool, Conv 64, MaxPool, Dense 100, Dropout 0.4, softmax",
-            "fashion-mnist",
-            333_526,
-            "accuracy 0.912 (test)",
-            _cnn,
-        ),
-    )
+_RANGES = {
+    "dropout": (0, 0.95, False),
+    "C": (1e-6, 1e6, False),
+    "alpha": (1e-9, 1e3, False),
+    "max_iter": (1, 100_000, True),
 }
+"""Lowest and highest value of each option, and whether it is a whole number."""
 
 
-ARCHITECTURES |= {
-    name: Architecture(
+def _stopped(value: float, runs: int = 1) -> Reference:
+    """Return a figure of a source that stopped its training on the test set itself."""
+    return Reference(value, runs=runs, slack=0.003 if runs > 1 else 0.01)
+
+
+def _keras(
+    name: str,
+    summary: str,
+    parameters: int,
+    build: Any,  # noqa: ANN401  # a function of `networks`, all but its last three arguments
+    settings: Settings,
+    *variants: Variant,
+    data: str = "fashion-mnist",
+    dropout: float | None = None,
+    metrics: tuple[str, ...] = (),
+) -> Architecture:
+    options = {} if dropout is None else {"dropout": dropout}
+    return Architecture(
+        name, summary, data, parameters, Framework.KERAS, build, settings, options, metrics, variants
+    )
+
+
+def _sklearn(
+    name: str,
+    summary: str,
+    build: Build,
+    options: Options,
+    settings: Settings,
+    *references: Reference,
+    data: str = "fashion-mnist",
+    parameters: int = 7_850,
+) -> Architecture:
+    return Architecture(
+        name,
+        summary,
+        data,
+        parameters,
+        Framework.SKLEARN,
+        build,
+        settings,
+        options,
+        variants=(Variant(references),),
+    )
+
+
+_WHOLE = Settings(epochs=1, patience=None, validation_share=0)
+"""For models that are fitted at once."""
+
+_LISTED = (
+    _sklearn(
+        "logreg",
+        "logistic regression on the pixels",
+        linear.logistic_regression,
+        {"C": 1.0, "max_iter": 100},
+        _WHOLE,
+        Reference(0.841),
+    ),
+    _sklearn(
+        "sgd",
+        "standardised pixels, logistic regression by stochastic gradient descent, pass by pass",
+        linear.standardised_sgd,
+        {"alpha": 1e-4},
+        Settings(epochs=300, patience=None, validation_share=0),
+        Reference(0.827),
+    ),
+    _sklearn(
+        "sgd-cv",
+        "logistic regression by stochastic gradient descent, five passes",
+        linear.sgd,
+        {"alpha": 1e-4, "max_iter": 5},
+        Settings(epochs=1, patience=None, validation_share=0, folds=5),
+        Reference(0.819, part="folds"),
+    ),
+    _keras(
+        "ann",
+        "softmax",
+        7_850,
+        partial(networks.dense, "ann", (), "linear"),
+        Settings(epochs=50, batch_size=32, patience=5, validation_share=0.2),
+        Variant((Reference(0.853, part="validation"),)),
+    ),
+    _keras(
+        "dnn-sigmoid",
+        "Dense 100 sigmoid, softmax",
+        79_510,
+        partial(networks.dense, "dnn-sigmoid", (100,), "sigmoid"),
+        Settings(epochs=10, batch_size=32, patience=None, validation_share=0.2),
+        Variant(),
+    ),
+    _keras(
+        "mlp-128",
+        "Dense 128, softmax",
+        101_770,
+        partial(networks.dense, "mlp-128", (128,), "relu"),
+        Settings(epochs=50, patience=5),
+        Variant(
+            (Reference(0.872, runs=2),),
+            settings={"epochs": 5, "patience": None},
+        ),
+        Variant((_stopped(0.8885, runs=5),)),
+    ),
+    _keras(
+        "mlp-256-64",
+        "Dense 256, Dense 64, softmax",
+        218_058,
+        partial(networks.dense, "mlp-256-64", (256, 64), "relu"),
+        Settings(epochs=30, batch_size=128, patience=None),
+        Variant((Reference(0.8896),)),
+    ),
+    _keras(
+        "mlp-dropout",
+        "Dense 256, Dropout, Dense 128, Dropout, softmax",
+        235_146,
+        partial(networks.dense, "mlp-dropout", (256, 128), "relu"),
+        Settings(epochs=50, patience=5),
+        Variant((_stopped(0.8831, runs=5),)),
+        dropout=0.2,
+    ),
+    _keras(
+        "cnn",
+        "Conv 32, MaxPool, Conv 64, MaxPool, Dense 100, Dropout, softmax",
+        333_526,
+        partial(networks.two_convolutions, "cnn", 100),
+        Settings(),
+        Variant(
+            (
+                Reference(0.9193, part="validation"),
+                Reference(0.222, "loss", "validation"),
+                Reference(0.912),
+            )
+        ),
+        dropout=0.4,
+    ),
+    _keras(
+        "cnn-strided-wide",
+        "Conv 32 / 2, Conv 64 / 2, MaxPool, Dense 1024, Dropout, Dense 256, Dropout, softmax",
+        874_634,
+        partial(networks.strided, "cnn-strided-wide", (1024, 256)),
+        Settings(epochs=50, patience=5),
+        Variant((_stopped(0.9026, runs=5),)),
+        dropout=0.2,
+    ),
+    _keras(
+        "cnn-strided",
+        "Conv 32 / 2, Conv 64 / 2, MaxPool, Dense 128, Dropout, softmax",
+        93_962,
+        partial(networks.strided, "cnn-strided", (128,)),
+        Settings(epochs=50, patience=5),
+        Variant((_stopped(0.9054, runs=5),)),
+        Variant((_stopped(0.9028, runs=5),), options={"dropout": 0}),
+        dropout=0.2,
+    ),
+    _keras(
+        "cnn-dropout",
+        "Conv 32, MaxPool, Conv 64, MaxPool, Dense 128, Dropout, softmax",
+        421_642,
+        partial(networks.two_convolutions, "cnn-dropout", 128),
+        Settings(),
+        Variant((_stopped(0.915, runs=2),)),
+        dropout=0.3,
+    ),
+    _keras(
+        "cnn-light",
+        "Conv 10, MaxPool, Dropout, Dense 100, softmax",
+        197_210,
+        partial(networks.light, "cnn-light"),
+        Settings(epochs=50, patience=5),
+        Variant((_stopped(0.9160, runs=4),)),
+        dropout=0.5,
+    ),
+    _keras(
+        "mnist-mlp",
+        "Dense 300, Dense 100, softmax",
+        266_610,
+        partial(networks.dense, "mnist-mlp", (300, 100), "relu"),
+        Settings(epochs=20, patience=None),
+        Variant((Reference(0.98), Reference(0.98, "precision"), Reference(0.97, "recall"))),
+        data="mnist",
+        metrics=("precision", "recall"),
+    ),
+    _sklearn(
+        "ovr",
+        "a linear classifier for each class against the rest",
+        linear.one_versus_rest,
+        {"alpha": 1e-4, "max_iter": 20},
+        _WHOLE,
+        data="mnist",
+    ),
+    _sklearn(
+        "ovo",
+        "a linear classifier for each pair of classes, by votes",
+        linear.one_versus_one,
+        {"alpha": 1e-4, "max_iter": 20},
+        _WHOLE,
+        data="mnist",
+        parameters=35_325,
+    ),
+)
+
+
+def _edge(name: str, shape: tuple[int, int, int], classes: int, _options: Options) -> networks.KerasModel:
+    return edge.build(edge.WIDTHS[name], InputSpec(*shape), classes, name)
+
+
+_EDGE = tuple(
+    Architecture(
         name,
         f"Conv {width.stem}, MaxPool, residual {width.middle}, residual {width.top}, average, softmax",
         "fashion-mnist and photographs",
         parameters,
-        "docs/models.md",
-        partial(_edge, width, name),
+        Framework.KERAS,
+        partial(_edge, name),
+        variants=(),
     )
     for (name, width), parameters in zip(edge.WIDTHS.items(), (26_062, 76_354, 205_034), strict=True)
-}
+)
+"""Trained by `recipe.py`, measured by `benchmarks/models.py`."""
+
+ARCHITECTURES = {architecture.name: architecture for architecture in (*_LISTED, *_EDGE)}
 
 
 def find(name: str) -> Architecture:

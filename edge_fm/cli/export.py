@@ -10,11 +10,17 @@ import typer
 from edge_fm.cli import terminal
 
 if TYPE_CHECKING:
+    from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData, ExportResult
-    from edge_fm_runtime.passport import Passport
+    from edge_fm_exporters.verify import Pictures
+    from edge_fm_runtime.passport import InputSpec, Passport, Translation
 
 BAD_ANSWER = 1
 
+Language = Annotated[
+    str | None,
+    typer.Option("--lang", help="Labels in this language, such as ko.", show_default="the model's own"),
+]
 ModelArgument = Annotated[
     str, typer.Argument(help="A bundled model's name or an .onnx file.", metavar="MODEL", show_default=False)
 ]
@@ -29,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     source: Annotated[
-        Path, typer.Argument(help="A run folder, or a .keras or .h5 file.", show_default=False)
+        Path, typer.Argument(help="A run folder, or a .keras, .h5 or .skops file.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.", show_default=False)],
     int8: Annotated[bool, typer.Option("--int8", help="Quantise, if the accuracy holds.")] = False,
@@ -60,7 +66,16 @@ def export(
         typer.Option(
             "--scale",
             help="Pixels in training: unit ([0, 1]) or raw ([0, 255]).",
-            show_default="from the run",
+            show_default="from the run, or tried on training pictures of --data",
+        ),
+    ] = None,
+    translation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--translation",
+            metavar="LANG=A,B,...|LANG=FILE",
+            help="The labels in another language, for --lang.",
+            show_default="Korean (ko) for Fashion-MNIST's",
         ),
     ] = None,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose.")] = 0.003,
@@ -76,16 +91,27 @@ def export(
     """Turn a trained model into one self-describing .onnx file, verified against its source.
 
     Example: edge-fm export runs/cnn --int8 -o fashion.onnx
+
+    Example: edge-fm export best_cnn_model.h5 --data fashion-mnist --int8 -o fashion.onnx
     """
     from edge_fm_exporters import ExportRequest
     from edge_fm_exporters import export as write
+    from edge_fm_exporters.pipeline import load
 
     chosen = _Source.of(source, data, labels, scale)
-    pictures = _pictures(chosen.data, calibration, chosen.run)
+    model = load(chosen.model)
+    pictures = _pictures(chosen.data, calibration, chosen.run, model.spec)
     request = ExportRequest(
-        chosen.model, out, chosen.labels, chosen.scale, int8, max_drop, coverage=unknown_coverage
+        chosen.model,
+        out,
+        chosen.labels,
+        chosen.scale,
+        int8,
+        max_drop,
+        coverage=unknown_coverage,
+        translations=_translations(chosen.labels, translation),
     )
-    result = write(request, pictures)
+    result = write(request, pictures, model)
     _say_result(out, result)
     if result.kept_fp32:
         terminal.note(
@@ -154,6 +180,7 @@ def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
     recipe, decision = passport.preprocess, passport.decision
     rows = [
         ["labels", ", ".join(passport.labels)],
+        *([f"labels ({t.language})", ", ".join(t.labels)] for t in passport.translations),
         [
             "input",
             f"{' x '.join(map(str, passport.input.shape))} {passport.input.dtype} {passport.input.layout}",
@@ -161,7 +188,8 @@ def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
         ["preprocess", ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())],
         [
             "decision",
-            f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}",
+            f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}"
+            + ("" if decision.calibrated else ", from votes: not calibrated"),
         ],
         [
             "precision",
@@ -193,6 +221,11 @@ def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
 def _say_result(out: Path, result: "ExportResult") -> None:
     from edge_fm_exporters.pipeline import evidence_line
 
+    if result.scale_scores:
+        tried = ", ".join(f"{scale} {score:.1%}" for scale, score in result.scale_scores)
+        terminal.say(
+            f"pixels in training: {max(result.scale_scores, key=lambda pair: pair[1])[0]} (right: {tried})"
+        )
     kind = result.passport.precision.kind
     terminal.say(f"{out}: {kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})")
     for evidence in result.passport.evidence:
@@ -206,15 +239,15 @@ class _Source:
     def __init__(
         self,
         model: Path,
-        labels: tuple[str, ...],
-        scale: str,
+        labels: tuple[str, ...] | None,
+        scale: str | None,
         data: str | None,
         run: Path | None = None,
     ) -> None:
         from edge_fm_exporters.source import Scale
 
         self.model, self.labels, self.data, self.run = model, labels, data, run
-        self.scale = Scale(scale)
+        self.scale = Scale(scale) if scale is not None else None
 
     @classmethod
     def of(cls, source: Path, data: str | None, labels: str | None, scale: str | None) -> "_Source":
@@ -227,20 +260,27 @@ class _Source:
         if source.is_dir():
             run = runs.Run.load(source)
             return cls(
-                source / runs.MODEL, named or run.class_names, scale or run.scale, data or run.data, source
+                source / run.model, named or run.class_names, scale or run.scale, data or run.data, source
             )
         if named is None and data is not None:
             named = datasets.load(data).class_names
-        if named is None:
-            raise ExportError(
-                f"{source} does not say what its outputs mean: give --labels A,B,... or --data DATA"
-            )
-        if scale is None:
-            raise ExportError(
-                f"{source} does not say what its pixels were in training: give --scale unit for [0, 1] "
-                "or --scale raw for [0, 255]"
-            )
         return cls(source, named, scale, data)
+
+
+def _translations(labels: tuple[str, ...] | None, given: list[str] | None) -> "tuple[Translation, ...]":
+    from edge_fm import datasets
+    from edge_fm_runtime.errors import DataError
+    from edge_fm_runtime.passport import Translation
+
+    known = dict(datasets.TRANSLATIONS.get(labels or (), {}))
+    for text in given or []:
+        language, sign, names = text.partition("=")
+        if not sign:
+            raise DataError(
+                f"--translation {text!r}: expected LANG=A,B,... or LANG=FILE, such as ko=names.txt"
+            )
+        known[language] = read_labels(names)
+    return tuple(Translation(language, names) for language, names in known.items())
 
 
 def read_labels(text: str) -> tuple[str, ...]:
@@ -263,7 +303,9 @@ def read_labels(text: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in text.split(","))
 
 
-def _pictures(data: str | None, calibration: str | None, run: Path | None) -> "ExportData | None":
+def _pictures(
+    data: str | None, calibration: str | None, run: Path | None, spec: "InputSpec"
+) -> "ExportData | None":
     if data is None:
         return None
     from edge_fm import datasets, runs
@@ -272,12 +314,12 @@ def _pictures(data: str | None, calibration: str | None, run: Path | None) -> "E
     from edge_fm_exporters.quantize import CALIBRATION_IMAGES
     from edge_fm_exporters.verify import Pictures
 
-    dataset = datasets.load(data)
+    dataset = datasets.load(data, spec)
     kept = run / runs.CALIBRATION if run is not None else None
     if calibration is None and kept is not None and kept.is_file():
         ranges = datasets.load_pictures(kept)
     else:
-        chosen = datasets.load(calibration) if calibration is not None else dataset
+        chosen = datasets.load(calibration, spec) if calibration is not None else dataset
         ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
     return ExportData(
         dataset.name,
@@ -287,4 +329,13 @@ def _pictures(data: str | None, calibration: str | None, run: Path | None) -> "E
         Validation.load(run / runs.VALIDATION)
         if run is not None and (run / runs.VALIDATION).is_file()
         else None,
+        _training(dataset),
     )
+
+
+def _training(dataset: "Dataset") -> "Pictures":
+    from edge_fm_exporters.scales import ENOUGH
+    from edge_fm_exporters.verify import Pictures
+
+    sample = dataset.train.sample(ENOUGH, seed=0)
+    return Pictures(dataset.name, "train", sample.images, sample.labels)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import terminal
-from edge_fm.cli.export import BAD_ANSWER, read_labels
+from edge_fm.cli.export import BAD_ANSWER, Language, read_labels
 
 if TYPE_CHECKING:
     from edge_fm_runtime.batch.options import Options
@@ -94,6 +94,7 @@ def label(
             "--labels", help="A,B,... or a file: for a model without a passport.", show_default=False
         ),
     ] = None,
+    lang: Language = None,
 ) -> None:
     """Label pictures: one row for each input, whatever it is.
 
@@ -112,6 +113,8 @@ def label(
     data = read_model(model)
     passport = read_passport(data)
     names = read_labels(labels) if labels is not None else None
+    if passport is not None:
+        passport.spoken(lang)  # a language that it lacks is said before anything is begun
     classes = len(passport.labels) if passport is not None else len(names or ())
     if shard is not None and (fields is not None or watch):
         raise OutputError(
@@ -128,7 +131,7 @@ def label(
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        done = _run(Model(data, names), inputs, out, options, watching=watch)
+        done = _run(Model(data, names, lang), inputs, out, options, watching=watch)
     except KeyboardInterrupt:
         terminal.note("stopped; the same command goes on from here")
         raise typer.Exit(_INTERRUPTED) from None

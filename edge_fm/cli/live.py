@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edge_fm.cli import terminal
-from edge_fm.cli.export import read_labels
+from edge_fm.cli.export import Language, read_labels
 from edge_fm_runtime.errors import SourceError
 
 OPTIONS_OF_SERVICE = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -135,6 +135,7 @@ def webcam(
     tls: Tls = None,
     name: Names = None,
     labels: Labels = None,
+    lang: Language = None,
 ) -> None:
     """Classify a live feed or a video.
 
@@ -154,7 +155,7 @@ def webcam(
     from edge_fm_runtime.live.supervision import Supervision
 
     seen, most = Region.parse(region), _bytes(max_storage)
-    classifier = Classifier.load(model, read_labels(labels) if labels is not None else None)
+    classifier = Classifier.load(model, read_labels(labels) if labels is not None else None, lang)
     unseen = view is ViewName.NONE and record is None and save_unknown is None
     is_grey = unseen and classifier.passport.input.channels == 1
     settings = CameraSettings(_size(size), rate, fast, every, is_grey)

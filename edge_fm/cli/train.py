@@ -1,76 +1,29 @@
-"""Commands about data and training: data, zoo, train, evaluate."""
+"""The command that trains: train."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_fm.cli import terminal
+from edge_fm.cli.data import say_unreadable
 
-Data = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        help="fashion-mnist, mnist, wardrobe, a folder with one sub-folder per class, or an .npz file.",
-        show_default=False,
-    ),
-]
+if TYPE_CHECKING:
+    from edge_fm.datasets import Dataset
+    from edge_fm.fitting import Listener
+    from edge_fm.runs import Run
+
+BAD_ANSWER = 1
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("data")(show_data)
-    app.command("zoo")(show_zoo)
+    """Add the command."""
     app.command("train")(train)
-    app.command("evaluate")(evaluate)
-
-
-def show_data(
-    data: Annotated[str, typer.Argument(help="Name, folder or .npz file.", show_default=False)],
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help="Where the strip of samples goes.", show_default="NAME-samples.png"),
-    ] = None,
-) -> None:
-    """Show a data set: shapes, pictures per class, and a strip of samples.
-
-    Example: edge-fm data wardrobe
-    """
-    import numpy as np
-
-    from edge_fm import contact_sheet, datasets
-
-    dataset = datasets.load(data)
-    counts = [
-        np.bincount(split.labels, minlength=len(dataset.class_names))
-        for split in (dataset.train, dataset.test)
-    ]
-    rows = [[name, f"{counts[0][i]:,}", f"{counts[1][i]:,}"] for i, name in enumerate(dataset.class_names)]
-    rows.append(["all", f"{len(dataset.train):,}", f"{len(dataset.test):,}"])
-    height, width, channels = dataset.spec.shape
-    terminal.table(
-        ["class", "train ", "test "], rows, f"{dataset.name}: {height} x {width} x {channels} uint8"
-    )
-    terminal.say(f"licence: {dataset.licence}")
-    _say_unreadable(dataset.unreadable)
-    path = out or Path(f"{dataset.name}-samples.png")
-    contact_sheet.write_strip(path, dataset)
-    terminal.say(f"samples: {path}")
-
-
-def show_zoo() -> None:
-    """List the architectures that can be trained by name.
-
-    Example: edge-fm zoo
-    """
-    from edge_fm.zoo import ARCHITECTURES
-
-    rows = [[a.name, f"{a.parameters:,}", a.data, a.reference, a.summary] for a in ARCHITECTURES.values()]
-    terminal.table(["name", "parameters ", "data", "to reach", "layers"], rows)
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="An architecture of 'edge-fm zoo'.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="A model of 'edge-fm zoo'.", show_default=False)],
     data: Annotated[
         list[str],
         typer.Option(
@@ -80,14 +33,67 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to make.", show_default=False)],
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="What the model lets you vary, such as dropout=0.3.",
+            show_default="the model's own",
+        ),
+    ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="At most this many.", show_default="30; edge: all of 40")
+        int | None, typer.Option(min=1, help="At most this many.", show_default="the model's own")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures a step.", show_default="64; edge: 128")
+        int | None, typer.Option(min=1, help="Pictures a step.", show_default="the model's own")
     ] = None,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without a better validation loss.")] = 4,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Epochs without a better validation loss before it stops; 0 runs all epochs and keeps the last.",
+            show_default="the model's own",
+        ),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=0.9, help="Share of the training part to validate on.", show_default="the model's own"
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Cross-validate on this many folds of the training part first.",
+            show_default="none; sgd-cv: 5",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and split.")] = 0,
+    balance: Annotated[
+        bool, typer.Option("--balance/--no-balance", help="Let rare classes weigh as much as they are rarer.")
+    ] = True,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=1024,
+            help="Height and width that a folder's pictures are brought to.",
+            show_default="28",
+        ),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 for grey, 3 for colour, of a folder's pictures.", show_default="1")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Exit code 1 if the test accuracy is below.", show_default=False),
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(min=0, help="Exit code 1 if the test loss is above.", show_default=False),
+    ] = None,
     class_map: Annotated[
         Path | None,
         typer.Option(
@@ -99,49 +105,113 @@ def train(
         typer.Option("--hold-out", help="JSON: the photographs kept for validation.", show_default=False),
     ] = None,
 ) -> None:
-    """Train an architecture into a run folder; Ctrl-C keeps the best epoch so far.
+    """Train a model into a run folder; Ctrl-C keeps the best epoch so far.
 
-    Early stopping watches a tenth of the training pictures, never the test set.
+    Early stopping watches a part of the training pictures, never the test set.
 
     The edge family is trained to the end on what is imitated of cameras; killed, the same command goes on from its last epoch.
 
     Example: edge-fm train cnn --data fashion-mnist -o runs/cnn
 
+    Example: edge-fm train cnn --data my-photos/ --size 64 --channels 3 --set dropout=0.3 -o runs/mine
+
     Example: edge-fm train edge --data fashion-mnist --data photos=DIR --map map.toml --hold-out split.json -o runs/edge
     """
-    from edge_fm import datasets, edge, zoo
-    from edge_fm.training import Epoch, Settings
+    from edge_fm import edge, zoo
     from edge_fm.training import train as fit
     from edge_fm_runtime.errors import DataError
 
-    if name in edge.WIDTHS:
-        _train_edge(name, data, class_map, hold_out, out, epochs, batch_size, seed)
-        return
-    architecture = zoo.find(name)
-    if len(data) != 1 or class_map is not None or hold_out is not None:
-        raise DataError(
-            f"{name} trains on one --data, without --map and --hold-out: the edge family takes several"
+    given: dict[str, Any] = {
+        key: value
+        for key, value in (
+            ("epochs", epochs),
+            ("batch_size", batch_size),
+            ("validation_share", validation),
+            ("folds", folds),
         )
-    dataset = datasets.load(data[0])
-    epochs, batch_size = epochs or 30, batch_size or 64
-    _say_unreadable(dataset.unreadable)
-    settings = Settings(epochs, batch_size, patience, seed=seed)
-    with terminal.progress("training") as bar:
+        if value is not None
+    }
+    architecture = zoo.find(name)
+    if name in edge.WIDTHS:
+        if unused := [key for key in given if key not in {"epochs", "batch_size"}] + (options or []):
+            raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
+        run = _train_edge(name, data, class_map, hold_out, out, epochs, batch_size, seed)
+    else:
+        if len(data) != 1 or class_map is not None or hold_out is not None:
+            raise DataError(
+                f"{name} trains on one --data, without --map and --hold-out: the edge family takes several"
+            )
+        settings = replace(architecture.settings, seed=seed, balance=balance, **given)
+        if patience is not None:
+            settings = replace(settings, patience=patience or None)
+        chosen = architecture.with_options(dict(_assignment(text) for text in options or []))
+        dataset = _load(data[0], size, channels)
+        with terminal.progress("training") as bar:
+            run = fit(architecture, dataset, data[0], out, settings, _listener(bar, settings.epochs), chosen)
+    _say_run(run, out)
+    _examine(run, min_accuracy, max_loss)
 
-        def listen(epoch: int, share: float, done: Epoch | None) -> None:
-            bar(epoch - 1 + share, epochs, f"epoch {epoch}")
-            if done is not None:
-                terminal.say(
-                    f"epoch {done.number:3d}  loss {done.loss:.4f}  accuracy {done.accuracy:.4f}  "
-                    f"validation loss {done.validation_loss:.4f}  accuracy {done.validation_accuracy:.4f}"
-                )
 
-        run = fit(architecture, dataset, data[0], out, settings, listen)
-    ending = "interrupted" if run.interrupted else f"{run.epochs} epochs"
-    terminal.say(
-        f"{ending}, kept epoch {run.best_epoch}: test accuracy {run.test_accuracy:.4f} ({dataset.name})"
-    )
-    terminal.say(f"run folder: {out}   next: edge-fm export {out} --int8 -o {name}.onnx")
+def _assignment(text: str) -> tuple[str, str]:
+    from edge_fm_runtime.errors import DataError
+
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise DataError(f"--set {text!r}: expected NAME=VALUE, such as dropout=0.3")
+    return name.strip(), value.strip()
+
+
+def _load(data: str, size: int | None, channels: int | None) -> "Dataset":
+    from edge_fm import datasets
+    from edge_fm_runtime.errors import DataError
+    from edge_fm_runtime.passport import InputSpec
+
+    if channels not in {None, 1, 3}:
+        raise DataError(f"--channels {channels}: expected 1 for grey or 3 for colour")
+    if (size, channels) != (None, None) and not Path(data).is_dir():
+        raise DataError(
+            f"{data} has a size of its own: --size and --channels are for a folder with one sub-folder per class"
+        )
+    dataset = datasets.load(data, InputSpec(size or 28, size or 28, channels or 1))
+    say_unreadable(dataset.unreadable)
+    return dataset
+
+
+def _listener(bar: terminal.Bar, epochs: int) -> "Listener":
+    def listen(epoch: int, share: float, figures: dict[str, float] | None) -> None:
+        bar(epoch - 1 + share, epochs, f"epoch {epoch}")
+        if figures is not None:
+            terminal.say(f"epoch {epoch:3d}  {_spoken(figures)}")
+
+    return listen
+
+
+def _spoken(figures: dict[str, float]) -> str:
+    return "  ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items())
+
+
+def _say_run(run: "Run", out: Path) -> None:
+    ending = "interrupted" if run.interrupted else f"{run.epochs} epoch{'s' if run.epochs > 1 else ''}"
+    kept = f", kept epoch {run.best_epoch}" if run.best_epoch < run.epochs else ""
+    terminal.say(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
+    for part, figures in run.scores.items():
+        terminal.say(f"{part}: {_spoken(figures)}")
+    terminal.say(f"run folder: {out}   next: edge-fm export {out} --int8 -o {run.architecture}.onnx")
+
+
+def _examine(run: "Run", min_accuracy: float | None, max_loss: float | None) -> None:
+    """Hold the trained model to what was asked of it."""
+    test = run.scores["test"]
+    missed = []
+    if min_accuracy is not None and test["accuracy"] < min_accuracy:
+        missed.append(f"accuracy {test['accuracy']:.4f} is below {min_accuracy:g}")
+    if max_loss is not None and not test.get("loss", float("inf")) <= max_loss:
+        missed.append(
+            f"loss {test['loss']:.4f} is above {max_loss:g}" if "loss" in test else "the model has no loss"
+        )
+    if missed:
+        terminal.note(f"the model does not pass: {', '.join(missed)}; the run folder is kept")
+        raise typer.Exit(BAD_ANSWER)
 
 
 def _train_edge(
@@ -153,7 +223,7 @@ def _train_edge(
     epochs: int | None,
     batch_size: int | None,
     seed: int,
-) -> None:
+) -> "Run":
     """Train a member of the edge family, on photographs too if a data set is given as NAME=DIR."""
     from edge_fm import datasets, mixture, recipe
     from edge_fm_runtime.errors import DataError
@@ -166,7 +236,7 @@ def _train_edge(
             "--data fashion-mnist --data photos=DIR --map map.toml"
         )
     dataset = datasets.load(plain[0])
-    _say_unreadable(dataset.unreadable)
+    say_unreadable(dataset.unreadable)
     photographs = None
     if mapped and class_map is not None:
         table, _, folder = mapped[0]
@@ -176,47 +246,9 @@ def _train_edge(
             Path(folder), mapping, dataset.class_names, dataset.spec.height, held_out, seed
         )
         for part in photographs:
-            _say_unreadable(part.unreadable)
+            say_unreadable(part.unreadable)
     usual = recipe.Settings()
     settings = recipe.Settings(epochs or usual.epochs, batch_size or usual.batch_size, seed=seed)
     with terminal.progress("training") as bar:
-
-        def listen(epoch: int, share: float, figures: dict[str, float] | None) -> None:
-            bar(epoch - 1 + share, settings.epochs, f"epoch {epoch}")
-            if figures is not None:
-                said = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
-                terminal.say(f"epoch {epoch:3d}  {said}")
-
-        run = recipe.train_run(name, recipe.Sources(dataset, photographs), plain[0], out, settings, listen)
-    terminal.say(f"{run.epochs} epochs: test accuracy {run.test_accuracy:.4f} ({dataset.name})")
-    terminal.say(f"run folder: {out}   next: edge-fm export {out} --int8 -o {name}.onnx")
-
-
-def evaluate(
-    model: Annotated[
-        str, typer.Argument(help="A bundled model's name or an .onnx file.", show_default=False)
-    ],
-    data: Data,
-) -> None:
-    """Measure an exported model on a data set's test part.
-
-    Example: edge-fm evaluate fashion --data fashion-mnist
-    """
-    from edge_fm import datasets
-    from edge_fm.evaluation import evaluate as measure
-    from edge_fm_runtime.classifier import Classifier
-
-    scores = measure(Classifier.load(model), datasets.load(data))
-    rows = [
-        [score.name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f1:.4f}", f"{score.images:,}"]
-        for score in scores.classes
-    ]
-    terminal.table(["class", "precision ", "recall ", "F1 ", "images "], rows, f"{model} on {data} (test)")
-    terminal.say(f"accuracy {scores.accuracy:.4f}   loss {scores.loss:.4f}")
-
-
-def _say_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:
-    if unreadable:
-        terminal.note(f"{len(unreadable)} files were left out:")
-        for path, reason in unreadable:
-            terminal.note(f"  {path!r}: {reason}")
+        sources = recipe.Sources(dataset, photographs)
+        return recipe.train_run(name, sources, plain[0], out, settings, _listener(bar, settings.epochs))

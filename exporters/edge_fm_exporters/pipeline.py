@@ -3,13 +3,13 @@
 import datetime as dt
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import decision, graph, keras, quantize, verify
+from edge_fm_exporters import decision, graph, keras, quantize, scales, sklearn, verify
 from edge_fm_exporters.decision import Validation
 from edge_fm_exporters.source import Scale, SourceModel
 from edge_fm_exporters.verify import Comparison, Pictures
@@ -27,6 +27,7 @@ from edge_fm_runtime.passport import (
     PrecisionKind,
     Preprocess,
     Provenance,
+    Translation,
 )
 from edge_fm_runtime.session import OnnxSession
 
@@ -47,6 +48,7 @@ class ExportData:
         calibration: (N, height, width, channels) uint8 from the training part, for int8.
         test: what the file is measured on.
         validation: what temperature and threshold are fitted on, if anything.
+        training: pictures with classes from the training part, on which an unknown scale is found.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ExportData:
     calibration: NDArray[np.uint8]
     test: Pictures
     validation: Validation | None = None
+    training: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -61,26 +64,28 @@ class ExportRequest:
     """What to export, and what a plain model file does not say about itself.
 
     Attributes:
-        source: a `.keras` or `.h5` file.
+        source: a `.keras`, `.h5` or `.skops` file.
         output: the `.onnx` file to write.
-        labels: class names in output order.
-        scale: what the network's pixels were in training.
+        labels: class names in output order; None where the source names them.
+        scale: what the network's pixels were in training; None has the likely ones tried on training pictures.
         int8: whether to quantise.
         max_drop: accuracy that int8 may lose, in [0, 1].
         opset: of the ONNX operators.
         preprocess: the recipe for the device.
         coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
+        translations: of the labels.
     """
 
     source: Path
     output: Path
-    labels: tuple[str, ...]
-    scale: Scale
+    labels: tuple[str, ...] | None
+    scale: Scale | None
     int8: bool = False
     max_drop: float = 0.003
     opset: int = DEFAULT_OPSET
     preprocess: Preprocess = _DEFAULT_RECIPE
     coverage: float = DEFAULT_COVERAGE
+    translations: tuple[Translation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,12 +97,14 @@ class ExportResult:
         size_bytes: of the file.
         fp32_size_bytes: of the float32 file with the same passport.
         kept_fp32: why int8 was asked for and not used; empty otherwise.
+        scale_scores: accuracy on training pictures of each scale that was tried; empty if the scale was known.
     """
 
     passport: Passport
     size_bytes: int
     fp32_size_bytes: int
     kept_fp32: str
+    scale_scores: tuple[tuple[Scale, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,15 @@ class _Candidate:
     comparison: Comparison
 
 
-def export(request: ExportRequest, data: ExportData | None) -> ExportResult:
+def export(
+    request: ExportRequest, data: ExportData | None, source: SourceModel | None = None
+) -> ExportResult:
     """Convert, clean, quantise if asked, verify, stamp; the file appears only when all went well.
+
+    Args:
+        request: what to export.
+        data: pictures to calibrate and to measure on.
+        source: the model, if it has been read already.
 
     Raises:
         ModelError: the source cannot be used, or the labels do not fit it.
@@ -118,30 +132,55 @@ def export(request: ExportRequest, data: ExportData | None) -> ExportResult:
         OutputError: the file cannot be written.
     """
     _check_output(request.output)
-    source = keras.load(request.source)
-    _check_fits(request, source, data)
+    source = source or load(request.source)
+    labels = request.labels or source.names
+    _check_fits(request, labels, source, data)
+    training = data.training if data is not None else None
+    scale, scale_scores = scales.find(source, training) if request.scale is None else (request.scale, ())
+    order = _Order(request, source, labels, scale)
     float_graph = graph.clean(source.convert(request.opset))
     pictures = data.test if data is not None else _noise(source)
-    expected = source.predict(_scaled(pictures.images, request.scale))
+    expected = source.predict(scale.applied(pictures.images))
     fp32 = _candidate(
-        graph.with_uint8_input(float_graph, source.spec, request.scale.factor),
+        graph.with_uint8_input(float_graph, source.spec, scale.factor),
         Precision(),
         expected,
         pictures,
     )
-    lacking = verify.shortfall(PrecisionKind.FP32, fp32.comparison.evidence, request.max_drop)
+    lacking = verify.shortfall(
+        PrecisionKind.FP32, fp32.comparison.evidence, request.max_drop, source.max_difference
+    )
     if lacking:
         raise ExportError(f"the float32 file does not answer as its source: {lacking}. Nothing was written")
     chosen, kept_fp32 = fp32, ""
     if request.int8 and data is not None:
-        int8 = _quantized(float_graph, source, request, data, expected)
+        int8 = _quantized(float_graph, order, data, expected)
         kept_fp32 = verify.shortfall(PrecisionKind.INT8, int8.comparison.evidence, request.max_drop)
         chosen = fp32 if kept_fp32 else int8
-    stamped, passport = _stamp(chosen, source, request, data, pictures)
+    stamped, passport = _stamp(chosen, order, data, pictures)
     Classifier.from_bytes(stamped)  # what the device would refuse is not written
     write(request.output, stamped)
-    fp32_size = len(stamped) if chosen is fp32 else len(_stamp(fp32, source, request, data, pictures)[0])
-    return ExportResult(passport, len(stamped), fp32_size, kept_fp32)
+    fp32_size = len(stamped) if chosen is fp32 else len(_stamp(fp32, order, data, pictures)[0])
+    return ExportResult(passport, len(stamped), fp32_size, kept_fp32, scale_scores)
+
+
+def load(path: Path) -> SourceModel:
+    """Read a trained classifier of any kind that is known, by the file's suffix.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    return sklearn.load(path) if path.suffix in sklearn.SUFFIXES else keras.load(path)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A request with what was found out about its source."""
+
+    request: ExportRequest
+    source: SourceModel
+    labels: tuple[str, ...]
+    scale: Scale
 
 
 def _check_output(path: Path) -> None:
@@ -153,11 +192,17 @@ def _check_output(path: Path) -> None:
         )
 
 
-def _check_fits(request: ExportRequest, source: SourceModel, data: ExportData | None) -> None:
-    if len(request.labels) != source.classes:
+def _check_fits(
+    request: ExportRequest, labels: tuple[str, ...], source: SourceModel, data: ExportData | None
+) -> None:
+    if not labels:
+        raise ExportError(
+            f"{request.source} does not say what its outputs mean: give --labels A,B,... or --data DATA"
+        )
+    if len(labels) != source.classes:
         raise ModelError(
-            f"{request.source} has {source.classes} outputs and {len(request.labels)} labels were given "
-            f"({', '.join(request.labels)}): give one label for each output"
+            f"{request.source} has {source.classes} outputs and {len(labels)} labels were given "
+            f"({', '.join(labels)}): give one label for each output"
         )
     if data is None:
         if request.int8:
@@ -176,15 +221,11 @@ def _check_fits(request: ExportRequest, source: SourceModel, data: ExportData | 
 
 
 def _quantized(
-    float_graph: graph.ModelProto,
-    source: SourceModel,
-    request: ExportRequest,
-    data: ExportData,
-    expected: NDArray[np.float32],
+    float_graph: graph.ModelProto, order: _Order, data: ExportData, expected: NDArray[np.float32]
 ) -> _Candidate:
-    images = _scaled(data.calibration[: quantize.CALIBRATION_IMAGES], request.scale)
-    quantized = quantize.quantize(float_graph, images)
-    exact = graph.quantized_with_uint8_input(quantized, source.spec, request.scale.factor)
+    images = order.scale.applied(data.calibration[: quantize.CALIBRATION_IMAGES])
+    quantized = quantize.quantize(float_graph, images, order.source.quantizable)
+    exact = graph.quantized_with_uint8_input(quantized, order.source.spec, order.scale.factor)
     return _candidate(exact, Precision(PrecisionKind.INT8, quantize.SETTINGS), expected, data.test)
 
 
@@ -195,12 +236,6 @@ def _candidate(
     return _Candidate(data, precision, verify.compare(expected, OnnxSession(data), pictures))
 
 
-def _scaled(images: NDArray[np.uint8], scale: Scale) -> NDArray[np.float32]:
-    if scale is Scale.UNIT:
-        return images.astype(np.float32) / np.float32(255)
-    return images.astype(np.float32)
-
-
 def _noise(source: SourceModel) -> Pictures:
     """Without data, parity is still measured: on noise."""
     images = np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, *source.spec.shape), np.uint8)
@@ -208,39 +243,38 @@ def _noise(source: SourceModel) -> Pictures:
 
 
 def _stamp(
-    candidate: _Candidate,
-    source: SourceModel,
-    request: ExportRequest,
-    data: ExportData | None,
-    pictures: Pictures,
+    candidate: _Candidate, order: _Order, data: ExportData | None, pictures: Pictures
 ) -> tuple[bytes, Passport]:
+    request = order.request
     passport = Passport(
-        labels=request.labels,
-        input=source.spec,
+        labels=order.labels,
+        input=order.source.spec,
         preprocess=request.preprocess,
-        decision=_decision(candidate, request, data),
+        decision=_decision(candidate, order, data),
         precision=candidate.precision,
         evidence=(candidate.comparison.evidence,),
-        golden=_golden(candidate.comparison, pictures, source, request),
+        golden=_golden(candidate.comparison, pictures, order.source, request),
         provenance=Provenance(
             source=request.source.name,
             source_sha256=hashlib.sha256(request.source.read_bytes()).hexdigest(),
-            tools=source.tools,
+            tools=order.source.tools,
             created=dt.datetime.now(dt.UTC).date().isoformat(),
             data=data.name if data is not None else "unknown",
             licence=data.licence if data is not None else "unknown",
         ),
+        translations=request.translations,
     )
     return onnxfile.with_metadata(candidate.data, {KEY: passport.to_json()}), passport
 
 
-def _decision(candidate: _Candidate, request: ExportRequest, data: ExportData | None) -> Decision:
+def _decision(candidate: _Candidate, order: _Order, data: ExportData | None) -> Decision:
     """Fit temperature and threshold to the very file that is written."""
     if data is None or data.validation is None:
-        return Decision()
+        return Decision(calibrated=order.source.calibrated)
     raw = OnnxSession(candidate.data).run(data.validation.images)
-    groups = data.validation.groups(request.labels)
-    return decision.fit(raw, data.validation.allowed, groups, request.labels, request.coverage)
+    groups = data.validation.groups(order.labels)
+    fitted = decision.fit(raw, data.validation.allowed, groups, order.labels, order.request.coverage)
+    return replace(fitted, calibrated=order.source.calibrated)
 
 
 def _golden(

@@ -23,6 +23,11 @@ class Scale(StrEnum):
         """What a pixel is multiplied by."""
         return 1 / 255 if self is Scale.UNIT else 1.0
 
+    def applied(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the float32 numbers that the network sees for uint8 pixels."""
+        pixels = images.astype(np.float32)
+        return pixels / np.float32(255) if self is Scale.UNIT else pixels
+
 
 @dataclass(frozen=True)
 class SourceModel:
@@ -36,6 +41,10 @@ class SourceModel:
         convert: from an opset to an onnx.ModelProto with the float32 input `image` (N, height, width,
             channels), scaled, and the output `probabilities`.
         tools: (name, version) of what read and converts it.
+        max_difference: largest difference of a probability that its float32 export may show.
+        calibrated: whether its probabilities are meant as such, and not made from votes.
+        names: of its classes, where it knows them.
+        quantizable: nodes of the cleaned graph that int8 is for; empty for all.
     """
 
     path: Path
@@ -44,3 +53,7 @@ class SourceModel:
     predict: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     convert: Callable[[int], Any]
     tools: tuple[tuple[str, str], ...]
+    max_difference: float = 1e-5
+    calibrated: bool = True
+    names: tuple[str, ...] = ()
+    quantizable: tuple[str, ...] = ()

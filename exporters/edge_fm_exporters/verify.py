@@ -66,19 +66,22 @@ def compare(source: NDArray[np.float32], session: Session, pictures: Pictures) -
     return Comparison(evidence, source, own)
 
 
-def shortfall(kind: PrecisionKind, evidence: Evidence, max_drop: float) -> str:
+def shortfall(
+    kind: PrecisionKind, evidence: Evidence, max_drop: float, max_difference: float = FP32_MAX_DIFFERENCE
+) -> str:
     """Return in a sentence why a file may not be used in place of its source, empty if it may.
 
     Args:
         kind: fp32 is held to the source's numbers, int8 to its accuracy.
         evidence: what was measured.
         max_drop: accuracy that int8 may lose, in [0, 1]; without labels, labels that may differ.
+        max_difference: of a probability, that fp32 may show.
     """
     if kind is PrecisionKind.FP32:
-        if evidence.max_probability_difference > FP32_MAX_DIFFERENCE:
+        if evidence.max_probability_difference > max_difference:
             return (
                 f"probabilities differ by up to {evidence.max_probability_difference:.2g}, "
-                f"the limit is {FP32_MAX_DIFFERENCE:g}"
+                f"the limit is {max_difference:g}"
             )
         if evidence.label_agreement < FP32_MIN_AGREEMENT:
             return f"labels agree on {evidence.label_agreement:.4%}, the limit is {FP32_MIN_AGREEMENT:.2%}"

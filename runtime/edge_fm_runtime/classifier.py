@@ -60,20 +60,28 @@ class Classifier:
         self._groups = _membership(passport)
 
     @classmethod
-    def load(cls, model: str | os.PathLike[str] = "fashion", labels: Sequence[str] | None = None) -> Self:
+    def load(
+        cls,
+        model: str | os.PathLike[str] = "fashion",
+        labels: Sequence[str] | None = None,
+        language: str | None = None,
+    ) -> Self:
         """Open a model.
 
         Args:
             model: the name of a bundled model, or the path of an `.onnx` file.
             labels: class names for a file without a passport, which then gets the default preprocessing.
+            language: of the labels, such as `ko`, if the passport has them; None for the model's own.
 
         Raises:
-            ModelError: the file is missing, refused, or does not fit its passport.
+            ModelError: the file is missing, refused, does not fit its passport, or does not know the language.
         """
-        return cls.from_bytes(read_model(model), labels)
+        return cls.from_bytes(read_model(model), labels, language)
 
     @classmethod
-    def from_bytes(cls, data: bytes, labels: Sequence[str] | None = None) -> Self:
+    def from_bytes(
+        cls, data: bytes, labels: Sequence[str] | None = None, language: str | None = None
+    ) -> Self:
         """Open a model from the bytes of an `.onnx` file; see `load`."""
         passport = read_passport(data)
         session = OnnxSession(data)
@@ -84,14 +92,14 @@ class Classifier:
                     "source with 'edge-fm export', or give --labels A,B,... and accept the default preprocessing "
                     "(letterbox, grey as it is)"
                 )
-            return cls(session, _default_passport(session.adopt(len(labels)), labels))
+            return cls(session, _default_passport(session.adopt(len(labels)), labels).spoken(language))
         if labels is not None and tuple(labels) != passport.labels:
             raise ModelError(
                 f"the model's passport names its labels ({', '.join(passport.labels)}), and --labels says otherwise: "
                 "leave --labels away, or export again with other labels"
             )
         session.check(passport.input, len(passport.labels))
-        return cls(session, passport)
+        return cls(session, passport.spoken(language))
 
     def classify(
         self, picture: str | bytes | os.PathLike[str], limits: Limits = guard.DEFAULT_LIMITS

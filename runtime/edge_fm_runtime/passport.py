@@ -5,20 +5,20 @@ themselves. Nothing downstream touches a dict, and no preprocessing flag exists 
 """
 
 import base64
-import binascii
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+import re
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from types import UnionType
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Self
 
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.strict_json import BROKEN, REMEDY, read, require
 
 KEY = "edge_fm.passport"
 """Metadata key of the passport."""
 
-VERSION = 2
+VERSION = 3
 """Version of the passport's form; a runner refuses a newer one."""
 
 RECIPE_VERSION = 1
@@ -63,11 +63,11 @@ class InputSpec:
     layout: str = "NHWC"
 
     def __post_init__(self) -> None:
-        _require(1 <= self.height <= _MAX_SIDE, f"an input height of {self.height}, not 1 to {_MAX_SIDE}")
-        _require(1 <= self.width <= _MAX_SIDE, f"an input width of {self.width}, not 1 to {_MAX_SIDE}")
-        _require(self.channels in _CHANNELS, f"{self.channels} input channels, neither 1 nor 3")
-        _require(self.dtype == "uint8", f"an input of {self.dtype}, not uint8")
-        _require(self.layout == "NHWC", f"an input layout of {self.layout}, not NHWC")
+        require(1 <= self.height <= _MAX_SIDE, f"an input height of {self.height}, not 1 to {_MAX_SIDE}")
+        require(1 <= self.width <= _MAX_SIDE, f"an input width of {self.width}, not 1 to {_MAX_SIDE}")
+        require(self.channels in _CHANNELS, f"{self.channels} input channels, neither 1 nor 3")
+        require(self.dtype == "uint8", f"an input of {self.dtype}, not uint8")
+        require(self.layout == "NHWC", f"an input layout of {self.layout}, not NHWC")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -100,18 +100,18 @@ class Preprocess:
     alpha: str = "over-fill"
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             1 <= self.version <= RECIPE_VERSION,
             f"preprocessing version {self.version}; this edge-fm knows up to {RECIPE_VERSION}, update it",
         )
-        _require(0 <= self.fill <= 255, f"a fill of {self.fill}, not 0 to 255")  # noqa: PLR2004
+        require(0 <= self.fill <= 255, f"a fill of {self.fill}, not 0 to 255")  # noqa: PLR2004
         for name, known in (
             ("grey", "bt601"),
             ("interpolation", "area"),
             ("exif", "apply"),
             ("alpha", "over-fill"),
         ):
-            _require(getattr(self, name) == known, f"{name} {getattr(self, name)!r}; only {known!r} is known")
+            require(getattr(self, name) == known, f"{name} {getattr(self, name)!r}; only {known!r} is known")
 
 
 @dataclass(frozen=True)
@@ -125,17 +125,19 @@ class Decision:
         coverage: the share of validation images that stays at or above it, in (0, 1].
         groups: labels whose probabilities are summed for the confidence of each of them: a shoe that may be a sandal or a
             sneaker is surely a shoe. A label in no group stands for itself.
+        calibrated: whether the probabilities are a model's own, and not made from votes.
     """
 
     temperature: float = 1.0
     unknown_below: float = 0.0
     coverage: float = 1.0
     groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={"added_in": 2})
+    calibrated: bool = field(default=True, metadata={"added_in": 3})
 
     def __post_init__(self) -> None:
-        _require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
-        _require(0 <= self.unknown_below <= 1, f"an unknown threshold of {self.unknown_below}, not 0 to 1")
-        _require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
+        require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
+        require(0 <= self.unknown_below <= 1, f"an unknown threshold of {self.unknown_below}, not 0 to 1")
+        require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,10 @@ class Evidence:
     max_probability_difference: float
 
     def __post_init__(self) -> None:
-        _require(self.images >= 0, f"evidence on {self.images} images")
+        require(self.images >= 0, f"evidence on {self.images} images")
         for name in ("source_accuracy", "accuracy", "label_agreement", "max_probability_difference"):
             value = getattr(self, name)
-            _require(value is None or 0 <= value <= 1, f"evidence with {name} {value}, not 0 to 1")
+            require(value is None or 0 <= value <= 1, f"evidence with {name} {value}, not 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,21 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Translation:
+    """The labels in another language, in the order of the outputs; the language as in HTML, such as `ko`."""
+
+    language: str
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        require(
+            re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", self.language) is not None,
+            f"labels in the language {self.language!r:.60}, which is no code such as ko",
+        )
+        _check_labels(self.labels)
+
+
+@dataclass(frozen=True)
 class Passport:
     """Everything above, for one model; `labels` are in the order of the outputs."""
 
@@ -222,34 +239,57 @@ class Passport:
     golden: tuple[Golden, ...]
     provenance: Provenance
     version: int = VERSION
+    translations: tuple[Translation, ...] = field(default=(), metadata={"added_in": 3})
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             1 <= self.version <= VERSION,
             f"passport version {self.version}; this edge-fm knows up to {VERSION}, update it",
         )
-        _require(2 <= len(self.labels) <= _MAX_CLASSES, f"{len(self.labels)} labels, not 2 to {_MAX_CLASSES}")  # noqa: PLR2004
-        _require(len(set(self.labels)) == len(self.labels), "the same label twice")
+        _check_labels(self.labels)
+        languages = [translation.language for translation in self.translations]
+        require(len(set(languages)) == len(languages), "the same language twice")
+        for translation in self.translations:
+            require(
+                len(translation.labels) == len(self.labels),
+                f"{len(translation.labels)} labels in {translation.language} for {len(self.labels)}",
+            )
         grouped = [label for group in self.decision.groups for label in group]
-        _require(
+        require(
             set(grouped) <= set(self.labels) and len(set(grouped)) == len(grouped),
             f"groups of {grouped!r:.60}, which are not each a label of its own",
         )
-        for label in self.labels:
-            _require(
-                0 < len(label) <= _MAX_LABEL_LENGTH and label.isprintable(),
-                f"the label {label!r}, which is empty, too long or not printable",
-            )
         for golden in self.golden:
-            _require(
+            require(
                 len(golden.tensor) == math.prod(self.input.shape),
                 f"a golden tensor of {len(golden.tensor)} bytes for an input of {self.input.shape}",
             )
             for row in (golden.source, golden.own):
-                _require(
+                require(
                     len(row) == len(self.labels),
                     f"{len(row)} golden probabilities for {len(self.labels)} labels",
                 )
+
+    def spoken(self, language: str | None) -> Self:
+        """Return the same with its labels in another language; None leaves them.
+
+        Raises:
+            ModelError: it has no labels in that language.
+        """
+        if language is None:
+            return self
+        found = next((t.labels for t in self.translations if t.language == language), None)
+        if found is None:
+            known = (
+                ", ".join(translation.language for translation in self.translations) or "no other language"
+            )
+            raise ModelError(
+                f"the model has no labels in {language!r}, only in its own and in {known}: "
+                f"export it again with --translation {language}=A,B,..."
+            )
+        names = dict(zip(self.labels, found, strict=True))
+        groups = tuple(tuple(names[label] for label in group) for group in self.decision.groups)
+        return replace(self, labels=found, decision=replace(self.decision, groups=groups), translations=())
 
     def to_json(self) -> str:
         """Return the text that is kept in the model; bytes are base64."""
@@ -267,61 +307,18 @@ class Passport:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            raise ModelError(f"{_BROKEN}: it is not JSON. {_REMEDY}") from None
-        parsed = _read(cls, value, "passport")
+            raise ModelError(f"{BROKEN}: it is not JSON. {REMEDY}") from None
+        parsed = read(cls, value, "passport")
         if not isinstance(parsed, cls):  # pragma: no cover - _read returns what it was asked for
             raise TypeError
         return parsed
 
 
-_BROKEN = "the model's passport is broken"
-_REMEDY = "Export the model again with 'edge-fm export'"
-
-
-def _require(condition: bool, found: str) -> None:
-    if not condition:
-        raise ModelError(f"{_BROKEN}: it has {found}. {_REMEDY}")
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401  # JSON is untyped until here
-    """Return `value` as `kind`: a dataclass, tuple, enum, optional, bytes or plain type."""
-    if is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
-    if get_origin(kind) is tuple:
-        return _read_tuple(get_args(kind), value, where)
-    if isinstance(kind, UnionType):
-        return None if value is None else _read(get_args(kind)[0], value, where)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        _require(value in list(kind), f"{where} {value!r}; known are {', '.join(kind)}")
-        return kind(value)
-    if kind is bytes:
-        try:
-            return base64.b64decode(_read(str, value, where), validate=True)
-        except (binascii.Error, ValueError):
-            raise ModelError(f"{_BROKEN}: {where} is not base64. {_REMEDY}") from None
-    if kind is float and type(value) is int:
-        value = float(value)
-    _require(type(value) is kind, f"{where} {value!r:.60}, which is no {kind.__name__}")
-    _require(kind is not float or math.isfinite(value), f"{where} {value!r}, which is not finite")
-    return value
-
-
-def _read_dataclass(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    _require(isinstance(value, dict), f"{where} {value!r:.60}, which is no object")
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    later = {field.name for field in fields(kind) if "added_in" in field.metadata}
-    missing = [name for name in names if name not in value and name not in later]
-    _require(not missing, f"no {where}.{', '.join(missing)}")
-    given = [name for name in names if name in value]
-    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in given})
-
-
-def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401
-    _require(isinstance(value, list), f"{where} {value!r:.60}, which is no list")
-    if kinds[-1] is Ellipsis:
-        return tuple(_read(kinds[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-    _require(len(value) == len(kinds), f"{where} with {len(value)} items, not {len(kinds)}")
-    return tuple(
-        _read(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-    )
+def _check_labels(labels: tuple[str, ...]) -> None:
+    require(2 <= len(labels) <= _MAX_CLASSES, f"{len(labels)} labels, not 2 to {_MAX_CLASSES}")  # noqa: PLR2004
+    require(len(set(labels)) == len(labels), "the same label twice")
+    for label in labels:
+        require(
+            0 < len(label) <= _MAX_LABEL_LENGTH and label.isprintable(),
+            f"the label {label!r}, which is empty, too long or not printable",
+        )

@@ -142,7 +142,9 @@ def test_int8_that_does_not_hold_is_not_used(
     from edge_fm_exporters import quantize
 
     useful = quantize.quantize
-    monkeypatch.setattr(quantize, "quantize", lambda model, images: useful(model, images * 0.01))
+    monkeypatch.setattr(
+        quantize, "quantize", lambda model, images, nodes: useful(model, images * 0.01, nodes)
+    )
     request = ExportRequest(SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, Scale.UNIT, int8=True)
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.FP32

@@ -17,12 +17,14 @@ class Job:
     Attributes:
         model: the model file's bytes.
         labels: for a model without a passport.
+        language: of the labels, None for the model's own.
         options: what rows depend on.
         memory_bytes: how much the worker may take on top of what the loaded model takes.
     """
 
     model: bytes
     labels: tuple[str, ...] | None
+    language: str | None
     options: RowOptions
     memory_bytes: int
 

@@ -28,10 +28,11 @@ _WORTH_A_WORKER = 64
 
 @dataclass(frozen=True)
 class Model:
-    """A model file's bytes, and labels if it has no passport."""
+    """A model file's bytes, labels if it has no passport, and the language of its labels if not its own."""
 
     data: bytes
     labels: tuple[str, ...] | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _labelled(
     for start in range(0, len(to_do), size):
         indices = tuple(to_do[start : start + size])
         chunks.append(Chunk(indices, tuple(inputs[index] for index in indices)))
-    job = Job(model.data, model.labels, options.row, options.memory_bytes)
+    job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
     with Pool(job, workers, options.timeout_s) as pool:
         yield from pool.label(chunks)
 
@@ -163,7 +164,8 @@ def _labelled(
 def _terms(model: Model, options: Options) -> Terms:
     limits = options.row.limits
     labels = "" if model.labels is None else "\0".join(model.labels)
-    digest = hashlib.sha256(model.data + labels.encode()).hexdigest()
+    language = "" if model.language is None else f"\0lang={model.language}"
+    digest = hashlib.sha256(model.data + labels.encode() + language.encode()).hexdigest()
     return Terms(digest, RECIPE_VERSION, options.row.top, limits.max_bytes, limits.max_pixels)
 
 

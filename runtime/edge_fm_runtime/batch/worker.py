@@ -37,7 +37,7 @@ def _prepare(requests: IO[bytes]) -> "tuple[Classifier, Job]":
         receive(requests)
         raise
     job: Job = receive(requests)
-    return Classifier.from_bytes(job.model, job.labels), job
+    return Classifier.from_bytes(job.model, job.labels, job.language), job
 
 
 def main() -> None:

@@ -1,0 +1,74 @@
+"""Open a trained classifier of any kind for measuring: bundled, `.onnx`, run folder, `.keras`, `.h5`, `.skops`."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm import datasets, runs
+from edge_fm.datasets import Dataset
+from edge_fm.evaluation import Predictor
+from edge_fm_runtime.classifier import Classifier
+
+_BATCH = 500
+_SOURCES = {".keras", ".h5", ".skops"}
+
+
+def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Predictor, Dataset]:
+    """Open a model, and the data set that it is measured on, its pictures brought to the model's size.
+
+    Args:
+        model: a bundled model's name, an `.onnx` file, a run folder, or a `.keras`, `.h5` or `.skops` file.
+        data: the data set; a plain file takes its class names from there.
+        scale: `unit` or `raw`, for a plain file; None has the likely ones tried on training pictures.
+
+    Raises:
+        ModelError: the model cannot be used.
+        DataError: the data set or the run folder cannot be used.
+        ExportError: a plain file's scale cannot be found.
+    """
+    path = Path(model)
+    if path.is_dir():
+        run = runs.Run.load(path)
+        return _from_source(path.resolve().name, path / run.model, data, run.scale, run.class_names)
+    if path.suffix in _SOURCES:
+        return _from_source(path.name, path, data, scale, None)
+    classifier = Classifier.load(model)
+    passport = classifier.passport
+    translations = {translation.language: translation.labels for translation in passport.translations}
+    predictor = Predictor(
+        path.name, passport.labels, passport.input, lambda images: _batched(classifier, images), translations
+    )
+    return predictor, datasets.load(data, passport.input)
+
+
+def _batched(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([classifier.probabilities(images[start : start + _BATCH]) for start in starts])
+
+
+def _from_source(
+    name: str, path: Path, data: str, scale: str | None, labels: tuple[str, ...] | None
+) -> tuple[Predictor, Dataset]:
+    from edge_fm_exporters import scales
+    from edge_fm_exporters.pipeline import load
+    from edge_fm_exporters.source import Scale
+    from edge_fm_exporters.verify import Pictures
+
+    source = load(path)
+    dataset = datasets.load(data, source.spec)
+    datasets.require_shape(dataset, source.spec)
+    if scale is None:
+        sample = dataset.train.sample(scales.ENOUGH, seed=0)
+        chosen, _ = scales.find(source, Pictures(dataset.name, "train", sample.images, sample.labels))
+    else:
+        chosen = Scale(scale)
+    names = labels or source.names or dataset.class_names
+    predictor = Predictor(
+        name,
+        names,
+        source.spec,
+        lambda images: source.predict(chosen.applied(images)),
+        datasets.TRANSLATIONS.get(names, {}),
+    )
+    return predictor, dataset

@@ -1,0 +1,44 @@
+"""Find out what a network's pixels were in training, where its file does not say."""
+
+import numpy as np
+
+from edge_fm_exporters.source import Scale, SourceModel
+from edge_fm_exporters.verify import Pictures
+from edge_fm_runtime.errors import ExportError
+
+ENOUGH = 1000
+"""Training pictures that are tried."""
+
+
+def find(source: SourceModel, training: Pictures | None) -> tuple[Scale, tuple[tuple[Scale, float], ...]]:
+    """Return the scale with which the network is right most often on training pictures, and how often with each.
+
+    Args:
+        source: the network.
+        training: pictures with classes that it was trained on, or such as it was trained on; None if there are none.
+
+    Raises:
+        ExportError: there are no pictures to try on, or no scale is better than guessing.
+    """
+    options = "--scale unit for pixels in [0, 1] or --scale raw for [0, 255]"
+    if training is None or training.labels is None:
+        raise ExportError(
+            f"{source.path} does not say what its pixels were in training: give {options}, "
+            "or --data DATA, on whose training pictures they are tried"
+        )
+    labels = training.labels[:ENOUGH]
+    scores = tuple(
+        (
+            scale,
+            float(np.mean(source.predict(scale.applied(training.images[:ENOUGH])).argmax(axis=1) == labels)),
+        )
+        for scale in Scale
+    )
+    best, accuracy = max(scores, key=lambda pair: pair[1])
+    if accuracy <= 2 / source.classes:
+        said = ", ".join(f"{scale} {score:.1%}" for scale, score in scores)
+        raise ExportError(
+            f"{source.path} is right on {training.name} no more often than by chance, whatever its pixels were ({said}): "
+            f"give the data that it was trained on, or {options}"
+        )
+    return best, scores

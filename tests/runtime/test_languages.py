@@ -1,0 +1,143 @@
+"""Labels in a second language: from the passport to every place where they are shown."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm_runtime import onnxfile
+from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.run import Model, label
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.modelfile import read_model
+from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.passport import KEY, Decision, Passport, Translation
+from tests.conftest import RunCli
+
+KOREAN = Translation("ko", ("어두움", "밝음"))
+
+
+@pytest.fixture
+def passport(tiny: Classifier) -> Passport:
+    """Return the tiny model's passport with Korean labels and its two labels as a group."""
+    groups = (tiny.passport.labels,)
+    return replace(tiny.passport, translations=(KOREAN,), decision=Decision(groups=groups))
+
+
+@pytest.fixture
+def bilingual(passport: Passport, bare_path: Path, tmp_path: Path) -> Path:
+    """Return a model file with that passport."""
+    path = tmp_path / "bilingual.onnx"
+    path.write_bytes(onnxfile.with_metadata(bare_path.read_bytes(), {KEY: passport.to_json()}))
+    return path
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> Path:
+    """Return a white picture."""
+    (tmp_path / "pictures").mkdir()
+    path = tmp_path / "pictures" / "bright.png"
+    cv2.imwrite(str(path), np.full((30, 30), 255, np.uint8))
+    return path
+
+
+def test_translations_travel_in_the_passport(passport: Passport) -> None:
+    """What was written is what is read."""
+    assert Passport.from_json(passport.to_json()) == passport
+
+
+def test_a_passport_from_before_translations(passport: Passport) -> None:
+    """A file of the second version has no translations and is calibrated."""
+    old = json.loads(passport.to_json())
+    del old["translations"], old["decision"]["calibrated"]
+    old["version"] = 2
+    read = Passport.from_json(json.dumps(old))
+    assert read.translations == ()
+    assert read.decision.calibrated
+
+
+@pytest.mark.parametrize(
+    ("translation", "said"),
+    [
+        ({"language": "Korean!", "labels": ["a", "b"]}, "no code such as ko"),
+        ({"language": "ko", "labels": ["a"]}, "1 labels, not 2"),
+        ({"language": "ko", "labels": ["a", "b", "c"]}, "3 labels in ko for 2"),
+        ({"language": "ko", "labels": ["a", "a"]}, "the same label twice"),
+        ({"language": "ko", "labels": ["a", "b\u0007"]}, "not printable"),
+        ({"language": "ko"}, r"no passport\.translations\[0\]\.labels"),
+    ],
+)
+def test_broken_translations(passport: Passport, translation: dict[str, object], said: str) -> None:
+    """A translation that does not fit is a broken passport, named."""
+    value = json.loads(passport.to_json())
+    value["translations"] = [translation]
+    with pytest.raises(ModelError, match=said):
+        Passport.from_json(json.dumps(value))
+
+
+def test_the_classifier_answers_in_the_language(bilingual: Path, bright: Path) -> None:
+    """Label, ranking and group are translated; the numbers are the same."""
+    plain, korean = Classifier.load(bilingual), Classifier.load(bilingual, language="ko")
+    ours, theirs = korean.classify(str(bright)), plain.classify(str(bright))
+    assert (ours.label, theirs.label) == ("밝음", "light")
+    assert [share for _, share in ours.ranking] == [share for _, share in theirs.ranking]
+    assert ours.confidence == theirs.confidence
+    assert korean.confidence("어두움", ours) == plain.confidence("dark", theirs)
+
+
+def test_a_language_that_is_not_there(bilingual: Path) -> None:
+    """The languages that there are, and the way to another, are said."""
+    with pytest.raises(ModelError, match=r"no labels in 'fr', only in its own and in ko.*--translation fr="):
+        Classifier.load(bilingual, language="fr")
+
+
+def test_rows_in_the_language(cli: RunCli, bilingual: Path, bright: Path, tmp_path: Path) -> None:
+    """`label --lang ko` writes Korean, in UTF-8; `--summary` counts it."""
+    out = tmp_path / "labels.csv"
+    done = cli("label", bright.parent, "--model", bilingual, "--lang", "ko", "-o", out, "--summary")
+    assert done.code == 0, done.err
+    with out.open(newline="", encoding="utf-8") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["밝음"]
+    assert "밝음" in done.out
+
+
+def test_another_language_is_another_run(bilingual: Path, bright: Path, tmp_path: Path) -> None:
+    """A journal of rows in one language is not gone on with in another."""
+    out = tmp_path / "labels.csv"
+    for language in (None, "ko"):
+        label(
+            Model(bilingual.read_bytes(), None, language),
+            [str(bright)],
+            out,
+            Options(),
+            lambda _done, _total, _made: None,
+        )
+        text = out.read_text(encoding="utf-8")
+        assert ("밝음" in text) is (language == "ko")
+
+
+def test_label_refuses_a_language_before_it_begins(
+    cli: RunCli, bilingual: Path, bright: Path, tmp_path: Path
+) -> None:
+    """A language that the model lacks is said at once, and nothing is written."""
+    done = cli("label", bright.parent, "--model", bilingual, "--lang", "fr", "-o", tmp_path / "labels.csv")
+    assert done.code == 2
+    assert not (tmp_path / "labels.csv").exists()
+
+
+def test_a_feed_in_the_language(cli: RunCli, bilingual: Path, bright: Path) -> None:
+    """`webcam --lang ko` says Korean."""
+    done = cli("webcam", bright.parent, "--fast", "--view", "none", "--model", bilingual, "--lang", "ko")
+    assert done.code == 0, done.err
+    assert "밝음" in done.out
+
+
+def test_the_bundled_model_speaks_korean() -> None:
+    """Its labels are those of the tutorials."""
+    classifier = Classifier.from_bytes(read_model("fashion"), language="ko")
+    assert classifier.passport.labels[:3] == ("티셔츠", "바지", "스웨터")
+    assert classifier.passport.labels[9] == "앵클 부츠"
