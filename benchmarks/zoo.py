@@ -1,25 +1,52 @@
 """Train, export, verify and time every row of the zoo from nothing, and hold it to its source's figures.
 
-python benchmarks/zoo.py WORK [--only NAME ...] [--seeds 3] [--resume]
+python benchmarks/zoo.py WORK                     all rows; writes docs/zoo.json and docs/zoo.md
+python benchmarks/zoo.py WORK --only cnn mlp-128  some; their rows in docs/zoo.json are replaced
+python benchmarks/zoo.py WORK --study dropout     cnn-strided with dropout 0, 0.2, 0.25, 0.3, 0.5: table and plot
+python benchmarks/zoo.py WORK --study patience    four networks with patience 3 and 5: table and plot
+
+WORK keeps the run folders and files; --resume takes those that are done. Three seeds where a source shows the mean of
+several runs, else one. Exit code 1 if a figure is missed or a file does not answer as its source.
 """
 
 import argparse
+import datetime as dt
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean, median
+from typing import Any
 
-from edge_fm import runs, zoo
-from edge_fm.zoo import Architecture, Variant
+import numpy as np
 
+from edge_fm import datasets, measurements, runs, zoo
+from edge_fm.zoo import Architecture, Framework, Reference, Variant
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.modelfile import read_model
+
+TABLE = Path(__file__).resolve().parent.parent / "docs" / "zoo.json"
+SEEDS = 3
+ROUNDS = 300
 _FLAGS = {
     "epochs": "--epochs",
     "batch_size": "--batch-size",
     "patience": "--patience",
     "validation_share": "--validation",
+}
+_STUDIES: dict[str, list[tuple[str, str, float]]] = {
+    "dropout": [("cnn-strided", "dropout", value) for value in (0, 0.2, 0.25, 0.3, 0.5)],
+    "patience": [
+        (name, "patience", value)
+        for name in ("mlp-128", "mlp-dropout", "cnn-strided-wide", "cnn-strided")
+        for value in (3, 5)
+    ],
 }
 
 
@@ -46,32 +73,228 @@ class Training:
         if not (resume and (self.folder / runs.RECORD).is_file()):
             shutil.rmtree(self.folder, ignore_errors=True)
             edge_fm(*self.command())
-        return runs.Run.load(self.folder)
+        run = runs.Run.load(self.folder)
+        print(
+            f"{self.folder.name}: {run.epochs} epochs, {run.seconds:.0f} s, {json.dumps(run.scores)}",
+            flush=True,
+        )
+        return run
 
 
-def edge_fm(*arguments: str) -> str:
-    """Run the command line in a process of its own; return what it says."""
+def edge_fm(*arguments: str, may_fail: bool = False) -> str:
+    """Run the command line in a process of its own; return what it says on standard output and standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", "edge_fm", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "edge_fm", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
-    if done.returncode:
-        sys.exit(f"edge-fm {' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
+    if done.returncode and not may_fail:
+        sys.exit(f"edge-fm {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}")
     return done.stdout
 
 
-def trainings(work: Path, names: list[str], seeds: int) -> Iterator[Training]:
-    """Yield the trainings of every variant, all seeds of one after the other."""
+def trainings(work: Path, architecture: Architecture, variant: Variant, seeds: int) -> list[Training]:
+    """Return the trainings of a variant; the folder's name says what differs from the architecture's own settings."""
+    own = {**architecture.options, **asdict(architecture.settings)}
+    varied = {**variant.options, **variant.settings}
+    stem = "-".join(
+        [architecture.name, *(f"{key}{value or 0:g}" for key, value in varied.items() if value != own[key])]
+    )
+    return [Training(architecture, variant, seed, work / f"{stem}-s{seed}") for seed in range(seeds)]
+
+
+def shown(work: Path, name: str) -> Training:
+    """Return the training of a model's own settings with the first seed, the one that is exported."""
+    return trainings(work, zoo.find(name), Variant(), 1)[0]
+
+
+def figure(reference: Reference, measured: list[runs.Run]) -> dict[str, Any]:
+    """Return a figure of a source beside ours, and whether it is reached."""
+    each = [run.scores[reference.part][reference.metric] for run in measured]
+    ours = mean(each)
+    reached = (
+        ours <= reference.value + reference.slack
+        if reference.metric == "loss"
+        else ours >= reference.value - reference.slack
+    )
+    return {**asdict(reference), "measured": ours, "each": each, "reached": reached}
+
+
+def exported(training: Training, run: runs.Run) -> dict[str, Any]:
+    """Export both precisions, replay their golden inputs, and return what their passports say."""
+    found: dict[str, Any] = {}
+    for kind in ("fp32", "int8"):
+        path = training.folder / f"{kind}.onnx"
+        said = edge_fm(
+            "export",
+            str(training.folder),
+            *(["--int8"] if kind == "int8" else []),
+            "-o",
+            str(path),
+            may_fail=True,
+        )
+        edge_fm("verify", str(path))
+        passport = Classifier.load(path).passport
+        evidence = passport.evidence[0]
+        found[kind] = {
+            "precision": str(passport.precision.kind),
+            "accuracy": evidence.accuracy,
+            "label_agreement": evidence.label_agreement,
+            "max_probability_difference": evidence.max_probability_difference,
+            "images": evidence.images,
+            "size_bytes": len(read_model(path)),
+        }
+        if passport.precision.kind != kind:
+            found[kind]["refused"] = next(line for line in said.splitlines() if "int8 was not used" in line)
+    return {"source_accuracy": run.test_accuracy, **found}
+
+
+def row(work: Path, name: str, resume: bool) -> dict[str, Any]:
+    """Train, export and verify one model; return its row of the table."""
+    architecture = zoo.find(name)
+    figures: list[dict[str, Any]] = []
+    for variant in architecture.variants:
+        several = any(reference.runs > 1 for reference in variant.references)
+        done = [one.run(resume) for one in trainings(work, architecture, variant, SEEDS if several else 1)]
+        varied = {**variant.options, **variant.settings}
+        figures += [{**figure(reference, done), "varied": varied} for reference in variant.references]
+    training = shown(work, name)
+    run = runs.Run.load(training.folder)
+    agrees = exported(training, run)
+    return {
+        "name": name,
+        "data": architecture.data,
+        "layers": architecture.summary,
+        "parameters": architecture.parameters,
+        "framework": str(architecture.framework),
+        "train_seconds": run.seconds,
+        "scores": run.scores,
+        "per_class": per_class(training, architecture) if name in {"ovr", "ovo"} else None,
+        "figures": figures,
+        **agrees,
+    }
+
+
+def per_class(training: Training, architecture: Architecture) -> list[dict[str, Any]]:
+    """Return each class's own precision and recall, of the run on its test part."""
+    found = json.loads(edge_fm("evaluate", str(training.folder), "--data", architecture.data, "--json"))
+    return [
+        {"name": score["name"], "precision": score["precision"]["value"], "recall": score["recall"]["value"]}
+        for score in found["classes"]
+    ]
+
+
+def latencies(work: Path, names: list[str]) -> dict[str, dict[str, float]]:
+    """Return the median microseconds of one picture, all files in turn so that noise hits all alike."""
+    opened = {}
     for name in names:
+        folder = shown(work, name).folder
+        images = datasets.load(zoo.find(name).data).test.images
+        for kind in ("fp32", "int8"):
+            opened[name, kind] = Classifier.load(folder / f"{kind}.onnx"), images
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in opened}
+    for number in range(ROUNDS):
+        for key, (classifier, images) in opened.items():
+            picture = images[number : number + 1]
+            for _ in range(2):  # the first call after another model's finds cold caches
+                started = time.perf_counter()
+                classifier.raw_probabilities(picture)
+                took = time.perf_counter() - started
+            times[key].append(took * 1e6)
+    return {name: {kind: round(median(times[name, kind]), 1) for kind in ("fp32", "int8")} for name in names}
+
+
+def misses(entry: Mapping[str, Any]) -> list[str]:
+    """Return in words what a row misses."""
+    found = [
+        f"{entry['name']}: {item['metric']} {item['measured']:.4f} ({item['part']}), to reach {item['value']}"
+        for item in entry["figures"]
+        if not item["reached"]
+    ]
+    for kind in ("fp32", "int8"):
+        agreement = entry[kind]["label_agreement"]
+        if entry[kind]["precision"] == "fp32" and agreement < 0.9999:
+            found.append(f"{entry['name']}: {kind} file agrees with its source on {agreement:.2%}")
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name and how many cores this process may use."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    name = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def build(work: Path, names: list[str], resume: bool) -> None:
+    """Make the rows and write the table."""
+    rows = {name: row(work, name, resume) for name in names}
+    for name, took in latencies(work, names).items():
+        for kind, microseconds in took.items():
+            rows[name][kind]["latency_us"] = microseconds
+    kept = (
+        {entry["name"]: entry for entry in json.loads(TABLE.read_text())["rows"]} if TABLE.is_file() else {}
+    )
+    table = [({**kept, **rows})[name] for name in zoo.ARCHITECTURES if name in kept or name in rows]
+    tools = zoo.Framework.KERAS.tools() | Framework.SKLEARN.tools()
+    facts = {"measured": dt.datetime.now(dt.UTC).date().isoformat(), "processor": processor(), "tools": tools}
+    TABLE.write_text(
+        json.dumps({**facts, "rows": table}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    TABLE.with_suffix(".md").write_text(measurements.load().markdown(), encoding="utf-8")
+    print(edge_fm("zoo"))
+    missed = [line for name in names for line in misses(rows[name])]
+    print(
+        "\n".join(missed)
+        if missed
+        else f"all {len(names)} rows reach their figures and agree with their files"
+    )
+    sys.exit(1 if missed else 0)
+
+
+def study(work: Path, which: str, resume: bool, seeds: int) -> None:
+    """Train what a study varies, print the table and draw it."""
+    from matplotlib.figure import Figure
+
+    from edge_fm import plots
+
+    found: dict[tuple[str, float], list[runs.Run]] = {}
+    for name, what, value in _STUDIES[which]:
         architecture = zoo.find(name)
-        for number, variant in enumerate(architecture.variants):
-            for seed in range(seeds):
-                yield Training(
-                    architecture, variant, seed, work / f"{name}{f'-{number}' if number else ''}-s{seed}"
-                )
+        variant = Variant(options={what: value}) if what == "dropout" else Variant(settings={what: value})
+        found[name, value] = [one.run(resume) for one in trainings(work, architecture, variant, seeds)]
+    print(f"{'model':18} {which:>9} {'accuracy':>9} {'lowest':>8} {'highest':>8} {'loss':>8} {'epochs':>7}")
+    for (name, value), done in found.items():
+        accuracies = [run.test_accuracy for run in done]
+        loss, epochs = mean(run.scores["test"]["loss"] for run in done), mean(run.epochs for run in done)
+        print(
+            f"{name:18} {value:9g} {mean(accuracies):9.4f} {min(accuracies):8.4f} {max(accuracies):8.4f} "
+            f"{loss:8.4f} {epochs:7.1f}"
+        )
+    drawing = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = drawing.subplots()
+    for name in dict.fromkeys(name for name, _ in found):
+        values = [value for other, value in found if other == name]
+        each = np.array([[run.test_accuracy for run in found[name, value]] for value in values])
+        centre = each.mean(axis=1)
+        spread = np.abs(np.stack([each.min(axis=1), each.max(axis=1)]) - centre)
+        axes.errorbar(values, centre, yerr=spread, marker="o", capsize=4, label=name)
+    axes.set(
+        xlabel=which, ylabel="test accuracy", title=f"{which}: mean, lowest and highest of {seeds} seeds"
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False)
+    plots.save(drawing, work / f"study-{which}.png")
+    print(f"plot: {work / f'study-{which}.png'}")
 
 
 def main() -> None:
-    """Train what is asked for."""
+    """Do what is asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,12 +302,14 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[a.name for a in zoo.ARCHITECTURES.values() if a.variants]
     )
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--study", choices=_STUDIES)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="of a study")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
-    for training in trainings(arguments.work, arguments.only, arguments.seeds):
-        run = training.run(arguments.resume)
-        print(training.folder.name, run.epochs, run.seconds, json.dumps(run.scores), flush=True)
+    if arguments.study:
+        study(arguments.work, arguments.study, arguments.resume, arguments.seeds)
+    else:
+        build(arguments.work, arguments.only, arguments.resume)
 
 
 if __name__ == "__main__":

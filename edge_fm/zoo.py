@@ -201,7 +201,7 @@ _LISTED = (
     ),
     _sklearn(
         "sgd",
-        "standardised pixels, logistic regression by stochastic gradient descent, pass by pass",
+        "standardised pixels, logistic regression by stochastic gradient descent",
         linear.standardised_sgd,
         {"alpha": 1e-4},
         Settings(epochs=300, patience=None, validation_share=0),

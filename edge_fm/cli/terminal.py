@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console  # for the checker only
 
 
+_PIPED_WIDTH = 1000
+"""Columns where there is no terminal: wider than any row, so that nothing is cut or folded."""
+
+
 class Bar(Protocol):
     """A progress bar."""
 
@@ -41,7 +45,7 @@ def console() -> "Console":
     from rich.console import Console
 
     found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=240)
+    return found if found.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -1,16 +1,17 @@
 """The zoo: every model by name, its shape, its options, its figures to reach."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_fm import datasets, linear, zoo
+from edge_fm import datasets, linear, measurements, zoo
 from edge_fm.fitting import Settings
 from edge_fm.zoo import Framework
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.opencv import cv2
-from tests.conftest import RunCli
+from tests.conftest import ROOT, RunCli
 
 _KERAS = [name for name, a in zoo.ARCHITECTURES.items() if a.framework is Framework.KERAS]
 _SKLEARN = [name for name, a in zoo.ARCHITECTURES.items() if a.framework is Framework.SKLEARN]
@@ -206,3 +207,41 @@ class TestTrainCommand:
         done = cli("train", "edge", "--data", "wardrobe", "--set", "dropout=0.3", "-o", tmp_path / "run")
         assert done.code == 2
         assert "its own recipe" in done.err
+
+
+class TestTable:
+    """`edge-fm zoo` and docs/zoo.md, from what was measured."""
+
+    def test_the_page_is_what_was_measured(self) -> None:
+        """docs/zoo.md is what docs/zoo.json says, to the letter."""
+        table = measurements.load()
+        assert (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8") == table.markdown()
+
+    def test_every_row_is_measured(self) -> None:
+        """Each model of the tutorials has its figures, of today's parameters, and its references are today's."""
+        rows = {row["name"]: row for row in measurements.load().raw["rows"]}
+        for name, architecture in zoo.ARCHITECTURES.items():
+            if not architecture.variants:
+                continue
+            assert rows[name]["parameters"] == architecture.parameters
+            wanted = [(r.value, r.metric, r.part) for v in architecture.variants for r in v.references]
+            assert [(f["value"], f["metric"], f["part"]) for f in rows[name]["figures"]] == wanted
+
+    def test_no_name_is_cut_when_piped(self, cli: RunCli) -> None:
+        """Names, figures and layers are whole on one line each."""
+        lines = cli("zoo").out.splitlines()
+        for architecture in zoo.ARCHITECTURES.values():
+            (line,) = [line for line in lines if line.split()[:1] == [architecture.name]]
+            assert line.rstrip().endswith(architecture.summary)
+            assert f"{architecture.parameters:,}" in line
+
+    def test_as_json(self, cli: RunCli) -> None:
+        """`--json` prints all that was measured."""
+        assert json.loads(cli("zoo", "--json").out)["rows"] == measurements.load().raw["rows"]
+
+    def test_a_broken_table(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A damaged file is named, and what writes it."""
+        (tmp_path / "zoo.json").write_text("{")
+        monkeypatch.setattr(measurements, "_INSTALLED", tmp_path / "zoo.json")
+        with pytest.raises(DataError, match=r"zoo\.json is broken.*benchmarks/zoo\.py"):
+            measurements.load()
