@@ -301,6 +301,8 @@ def _load_npz(path: Path) -> Dataset:
     test = _npz_split(path, arrays["x_test"], arrays["y_test"])
     classes = int(max(train.labels.max(), test.labels.max())) + 1
     names = tuple(str(name) for name in arrays.get("class_names", range(classes)))
+    if max(classes, len(names)) < _MIN_CLASSES:
+        raise DataError(f"{path} has one class only, expected at least two")
     if len(names) < classes:
         raise DataError(f"{path} names {len(names)} classes but has labels up to {classes - 1}")
     return Dataset(path.stem, names, train, test, "as given by its owner")

@@ -1,7 +1,7 @@
 """Commands about exported files: export, verify, inspect."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,9 @@ from edge_fm.cli import terminal
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData, ExportResult
+    from edge_fm_exporters.source import Scale
     from edge_fm_exporters.verify import Pictures
-    from edge_fm_runtime.passport import InputSpec, Passport, Translation
+    from edge_fm_runtime.passport import Passport, Translation
 
 BAD_ANSWER = 1
 
@@ -94,23 +95,27 @@ def export(
 
     Example: edge-fm export best_cnn_model.h5 --data fashion-mnist --int8 -o fashion.onnx
     """
+    from edge_fm import datasets
     from edge_fm_exporters import ExportRequest
     from edge_fm_exporters import export as write
     from edge_fm_exporters.pipeline import load
 
     chosen = _Source.of(source, data, labels, scale)
     model = load(chosen.model)
-    pictures = _pictures(chosen.data, calibration, chosen.run, model.spec)
+    dataset = datasets.load(chosen.data, model.spec) if chosen.data is not None else None
+    names = chosen.labels or model.names or (dataset.class_names if dataset is not None else ())
+    _check_names(names, dataset, renamed=labels is not None)
     request = ExportRequest(
         chosen.model,
         out,
-        chosen.labels,
+        names,
         chosen.scale,
         int8,
         max_drop,
         coverage=unknown_coverage,
-        translations=_translations(chosen.labels, translation),
+        translations=_translations(names, translation),
     )
+    pictures = _pictures(dataset, calibration, chosen.run) if dataset is not None else None
     result = write(request, pictures, model)
     _say_result(out, result)
     if result.kept_fp32:
@@ -233,46 +238,49 @@ def _say_result(out: Path, result: "ExportResult") -> None:
     terminal.say(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
 
 
+@dataclass(frozen=True)
 class _Source:
-    """What is known about the model to export: from its run folder, from the data, from the options."""
+    """What is known about the model to export: from its run folder, from the options."""
 
-    def __init__(
-        self,
-        model: Path,
-        labels: tuple[str, ...] | None,
-        scale: str | None,
-        data: str | None,
-        run: Path | None = None,
-    ) -> None:
-        from edge_fm_exporters.source import Scale
-
-        self.model, self.labels, self.data, self.run = model, labels, data, run
-        self.scale = Scale(scale) if scale is not None else None
+    model: Path
+    labels: tuple[str, ...]
+    scale: "Scale | None"
+    data: str | None
+    run: Path | None = None
 
     @classmethod
     def of(cls, source: Path, data: str | None, labels: str | None, scale: str | None) -> "_Source":
-        from edge_fm import datasets, runs
+        from edge_fm import runs
+        from edge_fm_exporters.source import Scale
         from edge_fm_runtime.errors import ExportError
 
-        named = read_labels(labels) if labels is not None else None
+        named = read_labels(labels) if labels is not None else ()
         if scale not in {None, "unit", "raw"}:
             raise ExportError(f"--scale is {scale!r}, expected unit or raw")
         if source.is_dir():
             run = runs.Run.load(source)
-            return cls(
-                source / run.model, named or run.class_names, scale or run.scale, data or run.data, source
-            )
-        if named is None and data is not None:
-            named = datasets.load(data).class_names
-        return cls(source, named, scale, data)
+            found = Scale(scale or run.scale)
+            return cls(source / run.model, named or run.class_names, found, data or run.data, source)
+        return cls(source, named, Scale(scale) if scale is not None else None, data)
 
 
-def _translations(labels: tuple[str, ...] | None, given: list[str] | None) -> "tuple[Translation, ...]":
+def _check_names(names: tuple[str, ...], dataset: "Dataset | None", *, renamed: bool) -> None:
+    """Refuse data of other classes than the model's, unless the user has named them."""
+    from edge_fm_runtime.errors import DataError
+
+    if dataset is not None and names != dataset.class_names and not renamed:
+        raise DataError(
+            f"{dataset.name} has the classes {', '.join(dataset.class_names)}, and the model {', '.join(names)}: give the "
+            "data that it was trained on, or --labels if the same classes have other names here"
+        )
+
+
+def _translations(labels: tuple[str, ...], given: list[str] | None) -> "tuple[Translation, ...]":
     from edge_fm import datasets
     from edge_fm_runtime.errors import DataError
     from edge_fm_runtime.passport import Translation
 
-    known = dict(datasets.TRANSLATIONS.get(labels or (), {}))
+    known = dict(datasets.TRANSLATIONS.get(labels, {}))
     for text in given or []:
         language, sign, names = text.partition("=")
         if not sign:
@@ -303,32 +311,26 @@ def read_labels(text: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in text.split(","))
 
 
-def _pictures(
-    data: str | None, calibration: str | None, run: Path | None, spec: "InputSpec"
-) -> "ExportData | None":
-    if data is None:
-        return None
+def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "ExportData":
     from edge_fm import datasets, runs
     from edge_fm_exporters import ExportData
     from edge_fm_exporters.decision import Validation
     from edge_fm_exporters.quantize import CALIBRATION_IMAGES
     from edge_fm_exporters.verify import Pictures
 
-    dataset = datasets.load(data, spec)
     kept = run / runs.CALIBRATION if run is not None else None
     if calibration is None and kept is not None and kept.is_file():
         ranges = datasets.load_pictures(kept)
     else:
-        chosen = datasets.load(calibration, spec) if calibration is not None else dataset
+        chosen = datasets.load(calibration, dataset.spec) if calibration is not None else dataset
         ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
+    validation = run / runs.VALIDATION if run is not None else None
     return ExportData(
         dataset.name,
         dataset.licence,
         ranges,
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
-        Validation.load(run / runs.VALIDATION)
-        if run is not None and (run / runs.VALIDATION).is_file()
-        else None,
+        Validation.load(validation) if validation is not None and validation.is_file() else None,
         _training(dataset),
     )
 

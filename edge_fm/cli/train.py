@@ -24,15 +24,15 @@ def register(app: typer.Typer) -> None:
 
 def train(
     name: Annotated[str, typer.Argument(help="A model of 'edge-fm zoo'.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to make.", show_default=False)],
     data: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--data",
             help="As for 'data'; a second one, photos=DIR, adds photographs to edge-nano, edge and edge-plus.",
-            show_default=False,
+            show_default="what the model was made for",
         ),
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to make.", show_default=False)],
+    ] = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,8 +135,9 @@ def train(
     if name in edge.WIDTHS:
         if unused := [key for key in given if key not in {"epochs", "batch_size"}] + (options or []):
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        run = _train_edge(name, data, class_map, hold_out, out, epochs, batch_size, seed)
+        run = _train_edge(name, data or [], class_map, hold_out, out, epochs, batch_size, seed)
     else:
+        data = data or [architecture.data]
         if len(data) != 1 or class_map is not None or hold_out is not None:
             raise DataError(
                 f"{name} trains on one --data, without --map and --hold-out: the edge family takes several"

@@ -155,6 +155,21 @@ class TestTrainCommand:
         assert "is above 0.001" in failed.err
         assert (tmp_path / "run" / "model.skops").is_file()
 
+    def test_the_data_that_a_model_was_made_for(
+        self, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without --data, a model trains on its tutorial's data set."""
+        asked: list[str] = []
+        wardrobe = datasets.limited(datasets.load("wardrobe"), 200, 50)
+
+        def loaded(data: str, *_spec: object) -> datasets.Dataset:
+            asked.append(data)
+            return wardrobe
+
+        monkeypatch.setattr(datasets, "load", loaded)
+        assert cli("train", "ovr", "--set", "max_iter=1", "-o", tmp_path / "run").code == 0
+        assert asked == ["mnist"]
+
     def test_own_photographs(self, cli: RunCli, tmp_path: Path) -> None:
         """Classes from folder names, colour, another size, unreadable files counted and named, training goes on."""
         rng = np.random.default_rng(0)

@@ -87,3 +87,37 @@ def test_without_data_both_options_are_named(cli: RunCli, checkpoints: Path, tmp
     assert "--scale unit" in scaleless.err
     assert "--data" in scaleless.err
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_data_of_other_classes(cli: RunCli, tmp_path: Path) -> None:
+    """A run on garments is not measured on digits; the same classes under other names are a matter of --labels."""
+    run = tmp_path / "run"
+    assert cli("train", "logreg", "--data", "wardrobe", "--set", "max_iter=2", "-o", run).code == 0
+    wardrobe = datasets.load("wardrobe")
+    digits = {"class_names": np.array([str(n) for n in range(10)])}
+    for part in ("train", "test"):
+        split = getattr(wardrobe, part)
+        digits |= {f"x_{part}": split.images, f"y_{part}": split.labels}
+    np.savez(tmp_path / "digits.npz", **digits)
+    line = ("export", run, "--data", tmp_path / "digits.npz", "-o", tmp_path / "m.onnx")
+    refused = cli(*line)
+    assert refused.code == 2
+    assert "has the classes 0, 1, 2" in refused.err
+    assert cli(*line, "--labels", "a,b,c,d,e,f,g,h,i,j").code == 0
+    assert Classifier.load(tmp_path / "m.onnx").passport.labels == tuple("abcdefghij")
+
+
+def test_a_translation_of_ones_own(cli: RunCli, tmp_path: Path) -> None:
+    """--translation takes a list or a file; one that does not fit is a sentence."""
+    run = tmp_path / "run"
+    assert cli("train", "logreg", "--data", "wardrobe", "--set", "max_iter=2", "-o", run).code == 0
+    (tmp_path / "german.txt").write_text("\n".join(f"Kleid {n}" for n in range(10)), encoding="utf-8")
+    line = ("export", run, "-o", tmp_path / "m.onnx", "--translation")
+    assert cli(*line, f"de={tmp_path / 'german.txt'}").code == 0
+    passport = Classifier.load(tmp_path / "m.onnx").passport
+    assert [translation.language for translation in passport.translations] == ["ko", "de"]
+    assert passport.spoken("de").labels[9] == "Kleid 9"
+    for wrong, said in (("de", "expected LANG="), ("de=a,b", "2 labels in de for 10")):
+        refused = cli(*line, wrong)
+        assert refused.code == 2
+        assert said in refused.err
