@@ -105,6 +105,7 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
         return str(out / "fashion.onnx")
     say("export    samples/cnn.keras to int8, calibrated and measured on drawn garments ...")
     from edge_fm_exporters import ExportData, ExportRequest, export
+    from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import evidence_line
     from edge_fm_exporters.source import Scale
     from edge_fm_exporters.verify import Pictures
@@ -112,7 +113,9 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
     dataset = datasets.load("wardrobe")
     test = Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels)
     target = out / "cnn.onnx"
-    request = ExportRequest(seed, target, dataset.class_names, Scale.UNIT, int8=True, max_drop=_MAX_DROP)
+    request = ExportRequest(
+        seed, target, dataset.class_names, Scale.UNIT, int8=True, limits=Limits(_MAX_DROP)
+    )
     result = export(request, ExportData(dataset.name, dataset.licence, dataset.train.images, test))
     say(
         f"          {target}: {result.passport.precision.kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})"

@@ -72,7 +72,10 @@ def one_versus_one(shape: Shape, classes: int, options: Options) -> Estimator:
 
 
 def _sgd(options: Options, **more: int) -> Estimator:
-    return import_sklearn().linear_model.SGDClassifier(loss="log_loss", alpha=options["alpha"], **more)
+    average = bool(options.get("average", 0))  # of the weights over all steps; the last ones alone jump about
+    return import_sklearn().linear_model.SGDClassifier(
+        loss="log_loss", alpha=options["alpha"], average=average, **more
+    )
 
 
 def pixels(split: Split) -> NDArray[np.float32]:

@@ -138,6 +138,7 @@ _RANGES = {
     "C": (1e-6, 1e6, False),
     "alpha": (1e-9, 1e3, False),
     "max_iter": (1, 100_000, True),
+    "average": (0, 1, True),
 }
 """Lowest and highest value of each option, and whether it is a whole number."""
 
@@ -211,7 +212,7 @@ _LISTED = (
         "sgd-cv",
         "logistic regression by stochastic gradient descent, five passes",
         linear.sgd,
-        {"alpha": 1e-4, "max_iter": 5},
+        {"alpha": 1e-4, "max_iter": 5, "average": 1},
         Settings(epochs=1, patience=None, validation_share=0, folds=5),
         Reference(0.819, part="folds"),
     ),

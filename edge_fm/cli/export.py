@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_fm_runtime.passport import Passport, Translation
 
 BAD_ANSWER = 1
+_CHOICE_IMAGES = 5000
 
 Language = Annotated[
     str | None,
@@ -80,6 +81,12 @@ def export(
         ),
     ] = None,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose.")] = 0.003,
+    max_class_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Recall that any class may lose by int8.")
+    ] = 0.03,
+    min_speedup: Annotated[
+        float, typer.Option(min=0, help="How many times as fast as float32 int8 must be on this machine.")
+    ] = 1.0,
     unknown_coverage: Annotated[
         float,
         typer.Option(
@@ -95,9 +102,10 @@ def export(
 
     Example: edge-fm export best_cnn_model.h5 --data fashion-mnist --int8 -o fashion.onnx
     """
-    from edge_fm import datasets
+    from edge_fm import datasets, export_report
     from edge_fm_exporters import ExportRequest
     from edge_fm_exporters import export as write
+    from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import load
 
     chosen = _Source.of(source, data, labels, scale)
@@ -111,17 +119,20 @@ def export(
         names,
         chosen.scale,
         int8,
-        max_drop,
+        Limits(max_drop, max_class_drop, min_speedup),
         coverage=unknown_coverage,
         translations=_translations(names, translation),
     )
     pictures = _pictures(dataset, calibration, chosen.run) if dataset is not None else None
-    result = write(request, pictures, model)
+    with terminal.progress("export") as bar:
+        result = write(request, pictures, model, lambda what: bar(0, 0, what))
+    if result.candidates:
+        _say_candidates(result)
+        for path in export_report.write(out, result):
+            terminal.say(f"beside it: {path}")
     _say_result(out, result)
     if result.kept_fp32:
-        terminal.note(
-            f"int8 was not used ({result.kept_fp32}); the float32 file was written. --max-drop sets the limit"
-        )
+        terminal.note(f"int8 was not used: {result.kept_fp32}. The float32 file was written")
         raise typer.Exit(BAD_ANSWER)
 
 
@@ -221,6 +232,13 @@ def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
         ],
         ["size", f"{size_bytes:,} bytes"],
     ]
+
+
+def _say_candidates(result: "ExportResult") -> None:
+    from edge_fm import export_report
+
+    rows = export_report.rows(result)
+    terminal.table(export_report.COLUMNS, rows, f"chosen on {result.chosen_on}, never on the test part")
 
 
 def _say_result(out: Path, result: "ExportResult") -> None:
@@ -332,6 +350,7 @@ def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> 
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
         Validation.load(validation) if validation is not None and validation.is_file() else None,
         _training(dataset),
+        _choice(dataset, run),
     )
 
 
@@ -340,4 +359,24 @@ def _training(dataset: "Dataset") -> "Pictures":
     from edge_fm_exporters.verify import Pictures
 
     sample = dataset.train.sample(ENOUGH, seed=0)
-    return Pictures(dataset.name, "train", sample.images, sample.labels)
+    return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
+
+
+def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
+    """Return what int8 is chosen on: what the training held out, or training pictures that are not calibrated on."""
+    import numpy as np
+
+    from edge_fm import runs
+    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
+    from edge_fm_exporters.verify import Pictures
+
+    settings = runs.Run.load(run).settings if run is not None else {}
+    if settings.get("validation_share"):
+        _, part = dataset.split_validation(settings["validation_share"], settings["seed"])
+        kind = "validation"
+    else:
+        shuffled = dataset.train.sample(len(dataset.train), seed=0)
+        held_back = np.arange(min(CALIBRATION_IMAGES, len(shuffled) // 2), len(shuffled))
+        part, kind = shuffled.take(held_back), "training"
+    part = part.sample(_CHOICE_IMAGES, seed=0)
+    return Pictures(f"{len(part):,} {kind} pictures of {dataset.name}", kind, part.images, part.labels)

@@ -24,7 +24,7 @@ def clean(model: ModelProto) -> ModelProto:
     import onnxslim
 
     model = fuse_dense(fold_flatten_transpose(onnxslim.slim(model)))
-    _drop_unused(model)
+    drop_unused(model)
     _rename(model)
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -42,8 +42,8 @@ def fold_flatten_transpose(model: ModelProto) -> ModelProto:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for transpose in [node for node in graph.node if node.op_type == "Transpose"]:
-        reshape = _only_consumer(graph, transpose.output[0])
-        product = _only_consumer(graph, reshape.output[0]) if reshape is not None else None
+        reshape = only_consumer(graph, transpose.output[0])
+        product = only_consumer(graph, reshape.output[0]) if reshape is not None else None
         shape = shapes.get(transpose.input[0], [])
         if (
             reshape is None
@@ -73,7 +73,7 @@ def fuse_dense(model: ModelProto) -> ModelProto:
     graph = model.graph
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for product in [node for node in graph.node if node.op_type == "MatMul"]:
-        addition = _only_consumer(graph, product.output[0])
+        addition = only_consumer(graph, product.output[0])
         if addition is None or addition.op_type != "Add" or ranks.get(product.input[1]) != 2:  # noqa: PLR2004
             continue
         bias = next((name for name in addition.input if name != product.output[0]), "")
@@ -93,16 +93,23 @@ def with_uint8_input(model: ModelProto, spec: InputSpec, factor: float) -> Model
 
     scaled = onnx.ModelProto()
     scaled.CopyFrom(model)
-    _replace_input(scaled, spec)
+    replace_input(scaled, spec)
     _rewire(scaled, INPUT, f"{INPUT}_scaled")
-    _add_constant(scaled, "scale", np.float32(factor))
-    _add_constant(scaled, "zero", np.uint8(0))
+    add_constant(scaled, "scale", np.float32(factor))
+    add_constant(scaled, "zero", np.uint8(0))
     node = onnx.helper.make_node(
         "DequantizeLinear", [INPUT, "scale", "zero"], [f"{INPUT}_scaled"], name="scale"
     )
     scaled.graph.node.insert(0, node)
+    drop_unused(scaled)
     onnx.checker.check_model(scaled, full_check=True)
     return scaled
+
+
+def begins_quantized(model: ModelProto) -> bool:
+    """Return whether a QDQ model's input is quantised at once."""
+    first = only_consumer(model.graph, INPUT)
+    return first is not None and first.op_type == "QuantizeLinear"
 
 
 def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, factor: float) -> ModelProto:
@@ -116,11 +123,11 @@ def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, factor: float
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
     graph = exact.graph
-    tensor, first = INPUT, _only_consumer(graph, INPUT)
+    tensor, first = INPUT, only_consumer(graph, INPUT)
     while first is not None and first.op_type in {"Reshape", "Transpose"}:  # the same for integers
         tensor = first.output[0]
-        first = _only_consumer(graph, tensor)
-    second = _only_consumer(graph, first.output[0]) if first is not None else None
+        first = only_consumer(graph, tensor)
+    second = only_consumer(graph, first.output[0]) if first is not None else None
     if (
         first is None
         or second is None
@@ -131,12 +138,12 @@ def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, factor: float
             "the quantised graph does not begin with its input's QuantizeLinear: export without --int8"
         )
     graph.node.remove(first)
-    _add_constant(exact, "scale", np.float32(factor))
-    _add_constant(exact, "zero", np.uint8(0))
+    add_constant(exact, "scale", np.float32(factor))
+    add_constant(exact, "zero", np.uint8(0))
     second.input[:] = [tensor, "scale", "zero"]
-    _replace_input(exact, spec)
+    replace_input(exact, spec)
     del graph.value_info[:]  # it says float of what is now uint8
-    _drop_unused(exact)
+    drop_unused(exact)
     onnx.checker.check_model(exact, full_check=True)
     return exact
 
@@ -170,7 +177,8 @@ def _rename(model: ModelProto) -> None:
     graph.doc_string = ""
 
 
-def _only_consumer(graph: Any, tensor: str) -> Any:  # noqa: ANN401
+def only_consumer(graph: Any, tensor: str) -> Any:  # noqa: ANN401
+    """Return the one node that reads a tensor; None if there are none or several."""
     consumers = [node for node in graph.node if tensor in node.input]
     return consumers[0] if len(consumers) == 1 else None
 
@@ -184,20 +192,22 @@ def _rewire(model: ModelProto, old: str, new: str) -> None:
         node.input[:] = [new if name == old else name for name in node.input]
 
 
-def _replace_input(model: ModelProto, spec: InputSpec) -> None:
+def replace_input(model: ModelProto, spec: InputSpec) -> None:
+    """Give the model the uint8 input."""
     from onnx import TensorProto, helper
 
     del model.graph.input[:]
     model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", *spec.shape]))
 
 
-def _add_constant(model: ModelProto, name: str, value: np.generic | NDArray[np.generic]) -> None:
+def add_constant(model: ModelProto, name: str, value: np.generic | NDArray[np.generic]) -> None:
+    """Add a constant of a name that is not there yet."""
     from onnx import numpy_helper
 
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
 
 
-def _drop_unused(model: ModelProto) -> None:
+def drop_unused(model: ModelProto) -> None:
     """Drop constants that no node reads, and operator sets that no node is of."""
     domains = {node.domain for node in model.graph.node}
     for opset in [opset for opset in model.opset_import if opset.domain not in domains]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import decision, graph, keras, quantize, scales, sklearn, verify
+from edge_fm_exporters import decision, graph, int8, keras, quantize, scales, sklearn, verify
 from edge_fm_exporters.decision import Validation
+from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.source import Scale, SourceModel
-from edge_fm_exporters.verify import Comparison, Pictures
+from edge_fm_exporters.verify import Comparison, Flip, Pictures
 from edge_fm_runtime import onnxfile, preprocess
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
@@ -36,6 +37,7 @@ DEFAULT_COVERAGE = 0.95
 _DEFAULT_RECIPE = Preprocess()
 _GOLDEN_INPUTS = 8
 _NOISE_IMAGES = 256
+_USUAL_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class ExportData:
         test: what the file is measured on.
         validation: what temperature and threshold are fitted on, if anything.
         training: pictures with classes from the training part, on which an unknown scale is found.
+        choice: pictures that are neither calibrated on nor tested on, on which int8 is chosen; None takes `training`.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ExportData:
     test: Pictures
     validation: Validation | None = None
     training: Pictures | None = None
+    choice: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class ExportRequest:
         labels: class names in output order; None where the source names them.
         scale: what the network's pixels were in training; None has the likely ones tried on training pictures.
         int8: whether to quantise.
-        max_drop: accuracy that int8 may lose, in [0, 1].
+        limits: what int8 may cost, and what it must bring.
         opset: of the ONNX operators.
         preprocess: the recipe for the device.
         coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
@@ -81,7 +85,7 @@ class ExportRequest:
     labels: tuple[str, ...] | None
     scale: Scale | None
     int8: bool = False
-    max_drop: float = 0.003
+    limits: Limits = _USUAL_LIMITS
     opset: int = DEFAULT_OPSET
     preprocess: Preprocess = _DEFAULT_RECIPE
     coverage: float = DEFAULT_COVERAGE
@@ -98,6 +102,9 @@ class ExportResult:
         fp32_size_bytes: of the float32 file with the same passport.
         kept_fp32: why int8 was asked for and not used; empty otherwise.
         scale_scores: accuracy on training pictures of each scale that was tried; empty if the scale was known.
+        candidates: float32 and every int8 file that was tried; empty if none was asked for.
+        chosen_on: the pictures that they were measured on.
+        flips: test pictures to which the file gives another label than its source.
     """
 
     passport: Passport
@@ -105,11 +112,14 @@ class ExportResult:
     fp32_size_bytes: int
     kept_fp32: str
     scale_scores: tuple[tuple[Scale, float], ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    chosen_on: str = ""
+    flips: tuple[Flip, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """A graph that could be the result."""
+class _Verified:
+    """A graph that could be the result, compared with its source."""
 
     data: bytes
     precision: Precision
@@ -117,7 +127,10 @@ class _Candidate:
 
 
 def export(
-    request: ExportRequest, data: ExportData | None, source: SourceModel | None = None
+    request: ExportRequest,
+    data: ExportData | None,
+    source: SourceModel | None = None,
+    listener: int8.Listener = lambda _what: None,
 ) -> ExportResult:
     """Convert, clean, quantise if asked, verify, stamp; the file appears only when all went well.
 
@@ -125,6 +138,7 @@ def export(
         request: what to export.
         data: pictures to calibrate and to measure on.
         source: the model, if it has been read already.
+        listener: told which int8 is tried.
 
     Raises:
         ModelError: the source cannot be used, or the labels do not fit it.
@@ -141,27 +155,36 @@ def export(
     float_graph = graph.clean(source.convert(request.opset))
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
-    fp32 = _candidate(
+    fp32 = _verified(
         graph.with_uint8_input(float_graph, source.spec, scale.factor),
         Precision(),
         expected,
         pictures,
     )
     lacking = verify.shortfall(
-        PrecisionKind.FP32, fp32.comparison.evidence, request.max_drop, source.max_difference
+        PrecisionKind.FP32, fp32.comparison.evidence, request.limits.max_drop, source.max_difference
     )
     if lacking:
         raise ExportError(f"the float32 file does not answer as its source: {lacking}. Nothing was written")
     chosen, kept_fp32 = fp32, ""
+    tried: tuple[Candidate, ...] = ()
     if request.int8 and data is not None:
-        int8 = _quantized(float_graph, order, data, expected)
-        kept_fp32 = verify.shortfall(PrecisionKind.INT8, int8.comparison.evidence, request.max_drop)
-        chosen = fp32 if kept_fp32 else int8
+        tried = _search(fp32.data, float_graph, order, data, listener)
+        chosen, kept_fp32 = _chosen(tried, fp32, expected, data, request.limits)
     stamped, passport = _stamp(chosen, order, data, pictures)
     Classifier.from_bytes(stamped)  # what the device would refuse is not written
     write(request.output, stamped)
     fp32_size = len(stamped) if chosen is fp32 else len(_stamp(fp32, order, data, pictures)[0])
-    return ExportResult(passport, len(stamped), fp32_size, kept_fp32, scale_scores)
+    return ExportResult(
+        passport,
+        len(stamped),
+        fp32_size,
+        kept_fp32,
+        scale_scores,
+        tried,
+        _choice(data).name if data is not None else "",
+        verify.flips(chosen.comparison, pictures),
+    )
 
 
 def load(path: Path) -> SourceModel:
@@ -220,20 +243,50 @@ def _check_fits(
         )
 
 
-def _quantized(
-    float_graph: graph.ModelProto, order: _Order, data: ExportData, expected: NDArray[np.float32]
-) -> _Candidate:
-    images = order.scale.applied(data.calibration[: quantize.CALIBRATION_IMAGES])
-    quantized = quantize.quantize(float_graph, images, order.source.quantizable)
-    exact = graph.quantized_with_uint8_input(quantized, order.source.spec, order.scale.factor)
-    return _candidate(exact, Precision(PrecisionKind.INT8, quantize.SETTINGS), expected, data.test)
+def _choice(data: ExportData) -> Pictures:
+    """Return what int8 is chosen on: never the test part."""
+    return data.choice or data.training or Pictures(data.name, "calibration", data.calibration, None)
 
 
-def _candidate(
+def _search(
+    fp32: bytes, float_graph: graph.ModelProto, order: _Order, data: ExportData, listener: int8.Listener
+) -> tuple[Candidate, ...]:
+    pictures = _choice(data)
+    material = int8.Material(
+        float_graph,
+        order.source.spec,
+        order.scale.factor,
+        order.scale.applied(data.calibration[: quantize.CALIBRATION_IMAGES]),
+        pictures,
+        order.source.predict(order.scale.applied(pictures.images)),
+        order.source.quantizable,
+    )
+    return int8.search(fp32, material, order.request.limits, listener)
+
+
+def _chosen(
+    tried: tuple[Candidate, ...],
+    fp32: _Verified,
+    expected: NDArray[np.float32],
+    data: ExportData,
+    limits: Limits,
+) -> tuple[_Verified, str]:
+    """Return what is written, and why it is not int8; the test part only confirms what was chosen without it."""
+    best = int8.best(tried)
+    if best.recipe is None:
+        nearest = min(tried[1:], key=lambda candidate: (candidate.drop, -candidate.speedup))
+        return fp32, f"{nearest.name} comes nearest and {nearest.verdict}"
+    precision = Precision(PrecisionKind.INT8, best.recipe.settings)
+    own = _Verified(best.data, precision, verify.compare(expected, OnnxSession(best.data), data.test))
+    lacking = verify.shortfall(PrecisionKind.INT8, own.comparison.evidence, limits.max_drop)
+    return (fp32, f"{best.name}, on the test part: {lacking}") if lacking else (own, "")
+
+
+def _verified(
     model: graph.ModelProto, precision: Precision, expected: NDArray[np.float32], pictures: Pictures
-) -> _Candidate:
+) -> _Verified:
     data = model.SerializeToString()
-    return _Candidate(data, precision, verify.compare(expected, OnnxSession(data), pictures))
+    return _Verified(data, precision, verify.compare(expected, OnnxSession(data), pictures))
 
 
 def _noise(source: SourceModel) -> Pictures:
@@ -243,7 +296,7 @@ def _noise(source: SourceModel) -> Pictures:
 
 
 def _stamp(
-    candidate: _Candidate, order: _Order, data: ExportData | None, pictures: Pictures
+    candidate: _Verified, order: _Order, data: ExportData | None, pictures: Pictures
 ) -> tuple[bytes, Passport]:
     request = order.request
     passport = Passport(
@@ -267,7 +320,7 @@ def _stamp(
     return onnxfile.with_metadata(candidate.data, {KEY: passport.to_json()}), passport
 
 
-def _decision(candidate: _Candidate, order: _Order, data: ExportData | None) -> Decision:
+def _decision(candidate: _Verified, order: _Order, data: ExportData | None) -> Decision:
     """Fit temperature and threshold to the very file that is written."""
     if data is None or data.validation is None:
         return Decision(calibrated=order.source.calibrated)

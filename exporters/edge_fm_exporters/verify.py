@@ -43,6 +43,18 @@ class Comparison:
     own: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Flip:
+    """A picture to which the file gives another label than its source; labels are indices, `true` None if unknown."""
+
+    index: int
+    true: int | None
+    source: int
+    own: int
+    source_probability: float
+    own_probability: float
+
+
 def probabilities(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return (N, classes) float32 of an exported file."""
     return np.concatenate(
@@ -64,6 +76,22 @@ def compare(source: NDArray[np.float32], session: Session, pictures: Pictures) -
         max_probability_difference=min(1.0, float(np.abs(source - own).max())),
     )
     return Comparison(evidence, source, own)
+
+
+def flips(comparison: Comparison, pictures: Pictures) -> tuple[Flip, ...]:
+    """Return the pictures to which the file gives another label than its source."""
+    source, own = comparison.source.argmax(axis=1), comparison.own.argmax(axis=1)
+    return tuple(
+        Flip(
+            int(index),
+            None if pictures.labels is None else int(pictures.labels[index]),
+            int(source[index]),
+            int(own[index]),
+            float(comparison.source[index].max()),
+            float(comparison.own[index].max()),
+        )
+        for index in np.flatnonzero(source != own)
+    )
 
 
 def shortfall(

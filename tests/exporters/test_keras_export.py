@@ -12,6 +12,7 @@ from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
 from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.int8 import Limits
 from edge_fm_exporters.source import Scale
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.classifier import Classifier
@@ -117,7 +118,7 @@ def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_p
     import onnx
 
     path = tmp_path / "cnn.onnx"
-    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, Scale.UNIT, int8=True, max_drop=0.005)
+    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, Scale.UNIT, int8=True, limits=Limits(0.005))
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.INT8
     assert result.kept_fp32 == ""
@@ -143,12 +144,12 @@ def test_int8_that_does_not_hold_is_not_used(
 
     useful = quantize.quantize
     monkeypatch.setattr(
-        quantize, "quantize", lambda model, images, nodes: useful(model, images * 0.01, nodes)
+        quantize, "quantize", lambda model, images, recipe, nodes: useful(model, images * 0.01, recipe, nodes)
     )
     request = ExportRequest(SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, Scale.UNIT, int8=True)
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.FP32
-    assert "accuracy lost" in result.kept_fp32
+    assert "--max-drop" in result.kept_fp32 or "--min-speedup" in result.kept_fp32
 
 
 @pytest.mark.real_data
@@ -164,7 +165,7 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
     for int8 in (False, True):
         path = tmp_path / f"{int8}.onnx"
         export(
-            ExportRequest(SEED_CNN, path, dataset.class_names, Scale.UNIT, int8=int8, max_drop=0.005),
+            ExportRequest(SEED_CNN, path, dataset.class_names, Scale.UNIT, int8=int8, limits=Limits(0.005)),
             pictures(dataset),
         )
         found = onnx_probabilities(path, images)

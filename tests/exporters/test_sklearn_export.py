@@ -13,6 +13,7 @@ from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, export
 from edge_fm_exporters import sklearn as source_format
+from edge_fm_exporters.int8 import Limits
 from edge_fm_exporters.source import Scale
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.classifier import Classifier
@@ -133,9 +134,10 @@ def test_int8_of_a_linear_model(wardrobe: Dataset, tmp_path: Path) -> None:
     path = kept(model, tmp_path / "model.skops")
     pictures = Pictures("wardrobe", "test", wardrobe.test.images, wardrobe.test.labels)
     request = ExportRequest(
-        path, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT, int8=True, max_drop=0.02
+        path, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT, int8=True, limits=Limits(0.02)
     )
-    result = export(request, ExportData("wardrobe", "MIT", wardrobe.train.images, pictures))
+    data = ExportData("wardrobe", "MIT", wardrobe.train.images, pictures, choice=pictures)
+    result = export(request, data)
     assert result.passport.precision.kind is PrecisionKind.INT8, result.kept_fp32
     assert result.size_bytes < result.fp32_size_bytes - 20_000
 

@@ -1,0 +1,212 @@
+"""int8 that is chosen: what is tried, what is given back to float, what is refused."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets, samples
+from edge_fm.datasets import Dataset
+from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export, graph, int8, keras, stem
+from edge_fm_exporters.int8 import Candidate, Limits
+from edge_fm_exporters.quantize import Calibration, Recipe
+from edge_fm_exporters.source import Scale
+from edge_fm_exporters.verify import Pictures
+from edge_fm_runtime.passport import PrecisionKind
+from tests.conftest import RunCli
+
+SEED_CNN = samples.CHECKOUT / "cnn.keras"
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Dataset:
+    """Return a part of the drawn garments."""
+    return datasets.limited(datasets.load("wardrobe"), 1000, 300)
+
+
+def data(dataset: Dataset) -> ExportData:
+    """Return pictures to calibrate on, to choose on and to test on, none in two of them."""
+    first, second = dataset.train.take(np.arange(200)), dataset.train.take(np.arange(200, 1000))
+    return ExportData(
+        dataset.name,
+        dataset.licence,
+        first.images,
+        Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        choice=Pictures("the choice", "training", second.images, second.labels),
+    )
+
+
+def exported(dataset: Dataset, path: Path, limits: Limits) -> ExportResult:
+    """Export the seed CNN."""
+    request = ExportRequest(SEED_CNN, path, dataset.class_names, Scale.UNIT, int8=True, limits=limits)
+    return export(request, data(dataset))
+
+
+def candidate(name: str, speedup: float, drop: float, verdict: str = "") -> Candidate:
+    """Return a candidate with these figures."""
+    recipe = None if name == "float32" else Recipe()
+    return Candidate(name, recipe, b"", 0.9, drop, (drop, drop), None, 1.0, 100 / speedup, speedup, verdict)
+
+
+class TestBest:
+    """Which of what was measured is taken."""
+
+    def test_the_fastest_that_holds(self) -> None:
+        """A faster one with a verdict is not taken."""
+        tried = (
+            candidate("float32", 1, 0),
+            candidate("slow", 1.2, 0.001),
+            candidate("fast", 1.5, 0.002),
+            candidate("too lossy", 2.0, 0.1, "loses"),
+        )
+        assert int8.best(tried).name == "fast"
+
+    def test_as_fast_but_for_noise(self) -> None:
+        """Of files within a twentieth of the fastest, the one that loses least."""
+        tried = (candidate("float32", 1, 0), candidate("a", 1.5, 0.002), candidate("b", 1.45, 0.001))
+        assert int8.best(tried).name == "b"
+
+    def test_none_holds(self) -> None:
+        """Without one that passes it is float32."""
+        tried = (candidate("float32", 1, 0), candidate("a", 1.5, 0.5, "loses"))
+        assert int8.best(tried).name == "float32"
+
+
+@pytest.mark.train
+class TestSeedCnn:
+    """The whole search on the seed CNN and drawn garments."""
+
+    def test_every_way_is_tried_and_the_float_stem_wins(self, wardrobe: Dataset, tmp_path: Path) -> None:
+        """Three calibrations with and without the float stem, each judged on the choice; the file is one of them."""
+        result = exported(wardrobe, tmp_path / "cnn.onnx", Limits(0.02, 0.1, 0.0))
+        assert [c.recipe for c in result.candidates] == [
+            None,
+            *(Recipe(calibration) for calibration in Calibration),
+            *(Recipe(calibration, float_stem=True) for calibration in Calibration),
+        ]
+        assert result.chosen_on == "the choice"
+        assert result.passport.precision.kind is PrecisionKind.INT8
+        chosen = int8.best(result.candidates)
+        assert chosen.recipe is not None
+        assert result.passport.precision.settings == chosen.recipe.settings
+        labels = data(wardrobe).choice.labels
+        for tried in result.candidates:
+            assert tried.accuracy is not None
+            assert tried.worst_class is not None
+            assert tried.accuracy == pytest.approx((result.candidates[0].accuracy or 0) - tried.drop, abs=1e-9)
+            assert tried.drop_interval[0] <= tried.drop <= tried.drop_interval[1]
+            assert tried.worst_class[1] >= -1 / np.bincount(labels).min()
+        differ = {flip.index for flip in result.flips}
+        assert len(differ) == round((1 - result.passport.evidence[0].label_agreement) * len(wardrobe.test))
+
+    @pytest.mark.parametrize(
+        ("limits", "said"),
+        [
+            (Limits(max_drop=-1.0, max_class_drop=1, min_speedup=0), "--max-drop"),
+            (Limits(max_drop=1, max_class_drop=-1.0, min_speedup=0), "--max-class-drop"),
+            (Limits(max_drop=1, max_class_drop=1, min_speedup=1000), "--min-speedup"),
+        ],
+    )
+    def test_a_limit_that_nothing_holds(
+        self, limits: Limits, said: str, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """float32 is written, and the limit that was missed is named."""
+        monkeypatch.setattr(int8, "_MAX_FLOAT_LAYERS", 1)
+        monkeypatch.setattr(int8, "Calibration", [Calibration.MINMAX])
+        result = exported(wardrobe, tmp_path / "cnn.onnx", limits)
+        assert result.passport.precision.kind is PrecisionKind.FP32
+        assert said in result.kept_fp32
+
+    def test_layers_that_hurt_are_given_back(
+        self, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With ranges that are far too small everywhere, layers go back to float until the accuracy holds."""
+        monkeypatch.setattr(int8, "Calibration", [Calibration.MINMAX])
+        request = data(wardrobe)
+        dark = replace(request, calibration=request.calibration // 60)
+        limits = Limits(0.02, 0.1, 0.0)
+        result = export(
+            ExportRequest(
+                SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT, int8=True, limits=limits
+            ),
+            dark,
+        )
+        plain, given_back = result.candidates[1:3], result.candidates[3:]
+        assert all("--max-drop" in tried.verdict for tried in plain)
+        assert given_back
+        counts = [len(tried.recipe.float_nodes) for tried in given_back]
+        assert counts == list(range(1, len(counts) + 1))
+        assert given_back[-1].drop < min(tried.drop for tried in plain) / 4
+
+    def test_the_stem_is_what_it_says(self, wardrobe: Dataset) -> None:
+        """Convolution, Relu and pooling of one channel; the file with it in float answers as the one without."""
+        source = keras.load(SEED_CNN)
+        model = graph.clean(source.convert(17))
+        assert stem.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
+        pictures = data(wardrobe).choice
+        material = int8.Material(
+            model,
+            source.spec,
+            1 / 255,
+            Scale.UNIT.applied(wardrobe.train.images[:200]),
+            pictures,
+            source.predict(Scale.UNIT.applied(pictures.images)),
+        )
+        from edge_fm_runtime.session import OnnxSession
+
+        plain, stemmed = (
+            OnnxSession(int8._built(Recipe(float_stem=flag), material)).run(wardrobe.test.images)
+            for flag in (False, True)
+        )
+        assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
+        assert np.abs(plain - stemmed).mean() < 0.01
+
+    def test_networks_without_such_a_stem(self) -> None:
+        """Three channels, or a dense first layer, have none."""
+        from edge_fm_exporters.framework import import_keras
+
+        layers = import_keras().layers
+        from edge_fm_exporters.keras import _convert
+        from edge_fm_runtime.passport import InputSpec
+
+        for shape, first in (((28, 28, 3), layers.Conv2D(4, 3)), ((28, 28, 1), layers.Dense(4))):
+            network = import_keras().Sequential(
+                [import_keras().Input(shape), first, layers.Flatten(), layers.Dense(10, activation="softmax")]
+            )
+            assert stem.nodes(graph.clean(_convert(network, InputSpec(*shape), 17))) == ()
+
+    def test_files_beside_the_model(
+        self, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The command prints the table, and writes every candidate's figures and the flipped pictures."""
+        monkeypatch.setattr(int8, "Calibration", [Calibration.MINMAX])
+        done = cli(
+            *(
+                "export",
+                SEED_CNN,
+                "--data",
+                "wardrobe",
+                "--scale",
+                "unit",
+                "--int8",
+                "-o",
+                tmp_path / "cnn.onnx",
+            ),
+            *("--max-drop", "0.02", "--max-class-drop", "0.2", "--min-speedup", "0"),
+        )
+        assert done.code == 0, done.err
+        assert "never on the test part" in done.out
+        assert done.out.count("chosen") >= 2
+        written = json.loads((tmp_path / "cnn.candidates.json").read_text())
+        assert [entry["name"] for entry in written["candidates"]] == [
+            "float32",
+            "int8 MinMax",
+            "int8 MinMax, float stem",
+        ]
+        with (tmp_path / "cnn.flips.csv").open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                assert row["source"] != row["file"]
+                assert row["true"] in datasets.GARMENTS
