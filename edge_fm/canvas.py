@@ -72,6 +72,12 @@ class Canvas:
             far = (round(x + width) - 1 - step, round(y + height) - 1 - step)
             cv2.rectangle(self.pixels_bgr, near, far, colour[::-1], 1)
 
+    def disc(self, x: float, y: float, radius: float, colour: Colour, share: float = 1.0) -> None:
+        """Fill a circle; `share` in [0, 1] is how much of the colour covers what is below."""
+        drawn = self.pixels_bgr.copy()
+        cv2.circle(drawn, (round(x), round(y)), max(1, round(radius)), colour[::-1], cv2.FILLED, cv2.LINE_AA)
+        self.pixels_bgr = as_uint8(cv2.addWeighted(drawn, share, self.pixels_bgr, 1 - share, 0))
+
     def picture(self, image: NDArray[np.uint8], x: float, y: float, side: int) -> None:
         """Place a model's input, (H, W, 1) or (H, W, 3) uint8 in RGB order, in a square, its pixels kept sharp."""
         code = cv2.COLOR_GRAY2BGR if image.shape[2] == 1 else cv2.COLOR_RGB2BGR

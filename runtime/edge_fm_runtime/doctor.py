@@ -24,6 +24,9 @@ _TRAIN = {
     "tf2onnx": "tf2onnx",
     "onnx": "onnx",
     "onnxslim": "onnxslim",
+    "sklearn": "scikit-learn",
+    "skl2onnx": "skl2onnx",
+    "skops": "skops",
 }
 _FEATURES = {
     "avx512_vnni": "int8 at full speed",

@@ -23,6 +23,10 @@ if sys.platform == "win32":
     def limit_memory(extra_bytes: int) -> None:
         """Windows has no such limit."""
 
+    def peak_memory_bytes() -> int | None:
+        """Windows does not tell it in the standard library."""
+        return None
+
 else:
     import fcntl
     import resource
@@ -49,6 +53,15 @@ else:
             resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
         )
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    def peak_memory_bytes() -> int | None:
+        """Return the largest resident size that this process has had; None where the system does not tell."""
+        status = Path("/proc/self/status")
+        if status.is_file():  # getrusage counts what the parent took before the program was started
+            lines = status.read_text().splitlines()
+            peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
+            return peaks[0] if peaks else None
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the only other one
 
 
 def usable_cores(root: Path = Path("/sys/fs/cgroup")) -> int:

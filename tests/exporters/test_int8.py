@@ -96,7 +96,9 @@ class TestSeedCnn:
         for tried in result.candidates:
             assert tried.accuracy is not None
             assert tried.worst_class is not None
-            assert tried.accuracy == pytest.approx((result.candidates[0].accuracy or 0) - tried.drop, abs=1e-9)
+            assert tried.accuracy == pytest.approx(
+                (result.candidates[0].accuracy or 0) - tried.drop, abs=1e-9
+            )
             assert tried.drop_interval[0] <= tried.drop <= tried.drop_interval[1]
             assert tried.worst_class[1] >= -1 / np.bincount(labels).min()
         differ = {flip.index for flip in result.flips}

@@ -1,0 +1,68 @@
+"""`edge-fm bench`: figures that belong to each file, a chart that shows them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm.bench_chart import draw
+from edge_fm.canvas import BLUE, RED
+from edge_fm_runtime import bench
+from edge_fm_runtime.bench import Measurement
+from edge_fm_runtime.errors import ModelError
+from tests.conftest import RunCli
+
+
+def test_each_file_is_measured(tiny_path: Path) -> None:
+    """Percentiles in order, a whole process's start and memory, the file's own size and precision."""
+    tiny, fashion = bench.measure([str(tiny_path), "fashion"], lambda _done, _total, _what: None, rounds=30)
+    assert (tiny.model, tiny.precision, tiny.size_bytes) == (str(tiny_path), "fp32", tiny_path.stat().st_size)
+    assert fashion.precision == "int8"
+    for found in (tiny, fashion):
+        assert 0 < found.p50_us <= found.p90_us <= found.p99_us
+        assert found.images_per_second > 0
+        assert found.cold_start_ms * 1000 > found.p50_us
+        assert found.peak_memory_bytes is None or 20e6 < found.peak_memory_bytes < 300e6
+    assert tiny.p50_us < fashion.p50_us
+
+
+def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
+    """A file that a process of its own cannot open is named, with that process's last line."""
+    (tmp_path / "broken.onnx").write_bytes(b"broken")
+    with pytest.raises(
+        ModelError, match=r"broken\.onnx could not be opened in a process of its own: .*ModelError"
+    ):
+        bench._cold_start(str(tmp_path / "broken.onnx"))
+
+
+def test_the_chart_has_a_disc_for_each_model() -> None:
+    """int8 blue and float32 red, the larger file larger, the faster one further left, the better one higher."""
+    small = Measurement("small", "int8", 100_000, 50, 60, 70, 1, 1, None)
+    large = Measurement("large", "fp32", 400_000, 100, 110, 120, 1, 1, None)
+    pixels = draw([small, large], {"small": 0.90, "large": 0.95}, "chart").pixels_bgr.astype(int)
+    centres, areas = [], []
+    for colour in (BLUE, RED):
+        shade = np.round(np.array(colour[::-1]) * 0.55 + 255 * 0.45)
+        rows, columns = np.nonzero(np.abs(pixels - shade).max(axis=2) <= 2)
+        centres.append((columns.mean(), rows.mean()))
+        areas.append(len(rows))
+    assert areas[1] == pytest.approx(4 * areas[0], rel=0.15)
+    assert centres[0][0] < centres[1][0]
+    assert centres[0][1] > centres[1][1]
+
+
+def test_the_command(cli: RunCli, tmp_path: Path) -> None:
+    """Table, JSON and chart; a chart without data to measure accuracy on is refused."""
+    refused = cli("bench", "fashion", "--chart", tmp_path / "chart.png")
+    assert refused.code == 2
+    assert "give --data" in refused.err
+    done = cli(
+        *("bench", "fashion", "--data", "wardrobe", "--rounds", 10),
+        *("--chart", tmp_path / "chart.png", "--json", tmp_path / "bench.json"),
+    )
+    assert done.code == 0, done.err
+    (found,) = json.loads((tmp_path / "bench.json").read_text())
+    assert found["model"] == "fashion"
+    assert 0 < found["accuracy"]["low"] < found["accuracy"]["value"] < found["accuracy"]["high"] < 1
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
