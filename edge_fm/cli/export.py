@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData, ExportResult
     from edge_fm_exporters.source import Scale
+    from edge_fm_exporters.summary import Summary
     from edge_fm_exporters.verify import Pictures
     from edge_fm_runtime.passport import Passport, Translation
 
@@ -171,7 +172,7 @@ def inspect(
     model: ModelArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print the passport as JSON.")] = False,
 ) -> None:
-    """Show what a model file says about itself.
+    """Show what a model file says about itself, and its layers.
 
     Example: edge-fm inspect fashion
     """
@@ -182,14 +183,49 @@ def inspect(
     passport = read_passport(data)
     if passport is None:
         raise ModelError(f"{model} has no passport: export it from its source with 'edge-fm export'")
+    summary = _summary(data)
     if as_json:
-        terminal.say(
-            json.dumps(
-                {"size_bytes": len(data), **json.loads(passport.to_json())}, indent=2, ensure_ascii=False
-            )
-        )
+        found = {"size_bytes": len(data), **json.loads(passport.to_json())}
+        if summary is not None:
+            found["graph"] = asdict(summary)
+        terminal.say(json.dumps(found, indent=2, ensure_ascii=False))
         return
     terminal.table(["part", "says"], _passport_rows(passport, len(data)), f"passport of {model}")
+    if summary is None:
+        terminal.note("the layers need the onnx package: pip install 'edge-fm[train]'")
+        return
+    rows = [
+        [
+            layer.name,
+            layer.operator,
+            layer.arithmetic,
+            " x ".join(map(str, layer.output_shape)),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+            f"{layer.size_bytes:,}" if layer.size_bytes else "",
+        ]
+        for layer in summary.layers
+    ]
+    total = [
+        f"{sum(getattr(layer, part) for layer in summary.layers):,}"
+        for part in ("parameters", "multiply_adds", "size_bytes")
+    ]
+    rows.append(["all", f"{summary.nodes} nodes", "", "", *total])
+    terminal.table(
+        ["layer", "operator", "weights", "one picture", "parameters ", "multiply-adds ", "bytes "],
+        rows,
+        "graph",
+    )
+
+
+def _summary(data: bytes) -> "Summary | None":
+    import importlib.util
+
+    if importlib.util.find_spec("onnx") is None:
+        return None
+    from edge_fm_exporters.summary import summarise
+
+    return summarise(data)
 
 
 def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:

@@ -1,0 +1,54 @@
+"""`edge-fm inspect`: nodes, parameters, multiply-adds and bytes by layer."""
+
+import json
+
+import pytest
+
+from edge_fm import samples
+from edge_fm_exporters import graph, keras
+from edge_fm_exporters.summary import summarise
+from edge_fm_runtime.modelfile import read_model
+from tests.conftest import RunCli
+
+pytestmark = pytest.mark.train
+
+
+def test_the_seed_cnn_layer_by_layer() -> None:
+    """Parameters as Keras counts them, multiply-adds as one does by hand, four bytes for each parameter."""
+    source = keras.load(samples.CHECKOUT / "cnn.keras")
+    model = graph.with_uint8_input(graph.clean(source.convert(17)), source.spec, 1 / 255)
+    found = {layer.name: layer for layer in summarise(model.SerializeToString()).layers}
+    assert found["conv_1"].multiply_adds == 28 * 28 * 32 * 3 * 3
+    assert found["conv_2"].multiply_adds == 14 * 14 * 64 * 3 * 3 * 32
+    assert found["gemm_1"].multiply_adds == 3136 * 100
+    assert found["conv_2"].output_shape == (64, 14, 14)
+    assert sum(layer.parameters for layer in found.values()) == 333_526
+    assert sum(layer.size_bytes for layer in found.values()) == 4 * 333_526
+    assert {layer.arithmetic for layer in found.values()} == {"", "float32"}
+
+
+def test_the_bundled_model_is_int8() -> None:
+    """Its weights are a byte each, whatever stands between them and their layer."""
+    found = summarise(read_model("fashion"))
+    weighted = [layer for layer in found.layers if layer.parameters]
+    assert {layer.operator for layer in weighted} == {"Conv", "Gemm"}
+    assert sum(layer.arithmetic == "int8" for layer in weighted) >= len(weighted) - 1
+    assert found.nodes == sum(found.kinds.values()) > len(found.layers)
+
+
+def test_the_command_shows_them(cli: RunCli) -> None:
+    """A row for each layer, and all of them in JSON."""
+    shown = cli("inspect", "fashion")
+    assert "multiply-adds" in shown.out
+    assert "conv_1" in shown.out
+    graph_found = json.loads(cli("inspect", "fashion", "--json").out)["graph"]
+    assert graph_found["nodes"] == summarise(read_model("fashion")).nodes
+
+
+def test_a_device_without_onnx(cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The passport is shown, and what the layers need is said."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    shown = cli("inspect", "fashion")
+    assert shown.code == 0
+    assert "Ankle boot" in shown.out
+    assert "need the onnx package" in shown.err
