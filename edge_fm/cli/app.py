@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edge_fm import __version__
-from edge_fm.cli import data, evaluate, export, label, live, machine, train
+from edge_fm.cli import data, evaluate, export, label, live, machine, models, train
 from edge_fm.cli.terminal import say_error
 from edge_fm_runtime.errors import EdgeFmError
 
@@ -25,6 +25,7 @@ data.register(app)
 train.register(app)
 evaluate.register(app)
 export.register(app)
+models.register(app)
 label.register(app)
 live.register(app)
 

@@ -1,21 +1,20 @@
-"""Commands about exported files: export, verify, inspect."""
+"""The command that exports: export."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_fm.cli import terminal
+from edge_fm_runtime.passport import Fit, Polarity
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData, ExportResult
     from edge_fm_exporters.source import Scale
-    from edge_fm_exporters.summary import Summary
     from edge_fm_exporters.verify import Pictures
-    from edge_fm_runtime.passport import Passport, Translation
+    from edge_fm_runtime.passport import Translation
 
 BAD_ANSWER = 1
 _CHOICE_IMAGES = 5000
@@ -24,16 +23,11 @@ Language = Annotated[
     str | None,
     typer.Option("--lang", help="Labels in this language, such as ko.", show_default="the model's own"),
 ]
-ModelArgument = Annotated[
-    str, typer.Argument(help="A bundled model's name or an .onnx file.", metavar="MODEL", show_default=False)
-]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("export")(export)
-    app.command("verify")(verify)
-    app.command("inspect")(inspect)
 
 
 def export(
@@ -72,6 +66,22 @@ def export(
             show_default="from the run, or tried on training pictures of --data",
         ),
     ] = None,
+    fit: Annotated[
+        Fit, typer.Option(help="How pictures of another shape become the model's, on the device.")
+    ] = Fit.LETTERBOX,
+    polarity: Annotated[
+        Polarity,
+        typer.Option(help="invert: for a model of light on dark, read from paper, dark on light."),
+    ] = Polarity.AS_IS,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Pictures that the file takes at a time.", show_default="any number"
+        ),
+    ] = None,
+    opset: Annotated[
+        int, typer.Option(min=15, max=18, help="Of the ONNX operators; 17 is known everywhere.")
+    ] = 17,
     translation: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,9 +118,12 @@ def export(
     from edge_fm_exporters import export as write
     from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import load
+    from edge_fm_runtime.passport import Preprocess
 
     chosen = _Source.of(source, data, labels, scale)
     model = load(chosen.model)
+    if model.added:
+        terminal.say(f"{chosen.model}: {model.added}")
     dataset = datasets.load(chosen.data, model.spec) if chosen.data is not None else None
     names = chosen.labels or model.names or (dataset.class_names if dataset is not None else ())
     _check_names(names, dataset, renamed=labels is not None)
@@ -121,8 +134,11 @@ def export(
         chosen.scale,
         int8,
         Limits(max_drop, max_class_drop, min_speedup),
-        coverage=unknown_coverage,
+        opset,
+        Preprocess(fit=fit, polarity=polarity),
+        unknown_coverage,
         translations=_translations(names, translation),
+        batch=batch,
     )
     pictures = _pictures(dataset, calibration, chosen.run) if dataset is not None else None
     with terminal.progress("export") as bar:
@@ -135,139 +151,6 @@ def export(
     if result.kept_fp32:
         terminal.note(f"int8 was not used: {result.kept_fp32}. The float32 file was written")
         raise typer.Exit(BAD_ANSWER)
-
-
-def verify(model: ModelArgument) -> None:
-    """Replay a model's golden inputs on this device; exit code 1 if they differ.
-
-    Example: edge-fm verify fashion.onnx
-    """
-    from edge_fm_runtime.classifier import Classifier
-    from edge_fm_runtime.replay import replay
-
-    results = replay(Classifier.load(model))
-    rows = [
-        [
-            str(r.index + 1),
-            r.expected_label,
-            r.label,
-            "-" if r.tensor_difference is None else str(r.tensor_difference),
-            f"{r.probability_difference:.1e}",
-            f"{r.stage} differs" if r.stage else "same",
-        ]
-        for r in results
-    ]
-    terminal.table(
-        ["#", "exported", "here", "grey levels ", "probability ", "result"], rows, f"golden inputs of {model}"
-    )
-    different = [r for r in results if r.stage]
-    if different:
-        stages = ", ".join(sorted({r.stage for r in different}))
-        terminal.note(f"{len(different)} of {len(results)} golden inputs differ here: {stages}")
-        raise typer.Exit(BAD_ANSWER)
-    terminal.say(f"all {len(results)} golden inputs are answered as where the model was exported")
-
-
-def inspect(
-    model: ModelArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the passport as JSON.")] = False,
-) -> None:
-    """Show what a model file says about itself, and its layers.
-
-    Example: edge-fm inspect fashion
-    """
-    from edge_fm_runtime.errors import ModelError
-    from edge_fm_runtime.modelfile import read_model, read_passport
-
-    data = read_model(model)
-    passport = read_passport(data)
-    if passport is None:
-        raise ModelError(f"{model} has no passport: export it from its source with 'edge-fm export'")
-    summary = _summary(data)
-    if as_json:
-        found = {"size_bytes": len(data), **json.loads(passport.to_json())}
-        if summary is not None:
-            found["graph"] = asdict(summary)
-        terminal.say(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    terminal.table(["part", "says"], _passport_rows(passport, len(data)), f"passport of {model}")
-    if summary is None:
-        terminal.note("the layers need the onnx package: pip install 'edge-fm[train]'")
-        return
-    rows = [
-        [
-            layer.name,
-            layer.operator,
-            layer.arithmetic,
-            " x ".join(map(str, layer.output_shape)),
-            f"{layer.parameters:,}" if layer.parameters else "",
-            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
-            f"{layer.size_bytes:,}" if layer.size_bytes else "",
-        ]
-        for layer in summary.layers
-    ]
-    total = [
-        f"{sum(getattr(layer, part) for layer in summary.layers):,}"
-        for part in ("parameters", "multiply_adds", "size_bytes")
-    ]
-    rows.append(["all", f"{summary.nodes} nodes", "", "", *total])
-    terminal.table(
-        ["layer", "operator", "weights", "one picture", "parameters ", "multiply-adds ", "bytes "],
-        rows,
-        "graph",
-    )
-
-
-def _summary(data: bytes) -> "Summary | None":
-    import importlib.util
-
-    if importlib.util.find_spec("onnx") is None:
-        return None
-    from edge_fm_exporters.summary import summarise
-
-    return summarise(data)
-
-
-def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
-    recipe, decision = passport.preprocess, passport.decision
-    rows = [
-        ["labels", ", ".join(passport.labels)],
-        *([f"labels ({t.language})", ", ".join(t.labels)] for t in passport.translations),
-        [
-            "input",
-            f"{' x '.join(map(str, passport.input.shape))} {passport.input.dtype} {passport.input.layout}",
-        ],
-        ["preprocess", ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())],
-        [
-            "decision",
-            f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}"
-            + ("" if decision.calibrated else ", from votes: not calibrated"),
-        ],
-        [
-            "precision",
-            ", ".join([passport.precision.kind, *(f"{k} {v}" for k, v in passport.precision.settings)]),
-        ],
-    ]
-    for evidence in passport.evidence:
-        if evidence.accuracy is not None:
-            rows.append(["accuracy", f"{evidence.accuracy:.4f} (source {evidence.source_accuracy:.4f})"])
-        rows += [
-            ["label agreement", f"{evidence.label_agreement:.2%}"],
-            ["probabilities", f"differ by at most {evidence.max_probability_difference:.1e}"],
-            ["measured on", f"{evidence.images:,} images of {evidence.data} ({evidence.split})"],
-        ]
-    provenance = passport.provenance
-    return [
-        *rows,
-        ["golden inputs", str(len(passport.golden))],
-        ["source", f"{provenance.source}, sha256 {provenance.source_sha256[:16]}"],
-        ["data", f"{provenance.data}, {provenance.licence}"],
-        [
-            "made",
-            f"{provenance.created} with {', '.join(f'{name} {version}' for name, version in provenance.tools)}",
-        ],
-        ["size", f"{size_bytes:,} bytes"],
-    ]
 
 
 def _say_candidates(result: "ExportResult") -> None:

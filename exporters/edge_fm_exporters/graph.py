@@ -106,6 +106,21 @@ def with_uint8_input(model: ModelProto, spec: InputSpec, factor: float) -> Model
     return scaled
 
 
+def with_batch(data: bytes, batch: int | None) -> bytes:
+    """Return a model that takes exactly `batch` pictures at a time; None leaves the number free."""
+    if batch is None:
+        return data
+    import onnx
+
+    model = onnx.load_from_string(data)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].ClearField("dim_param")
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
 def begins_quantized(model: ModelProto) -> bool:
     """Return whether a QDQ model's input is quantised at once."""
     first = only_consumer(model.graph, INPUT)

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import json
+import re
 import zipfile
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ _MAX_CONFIG_BYTES = 16 * 2**20
 _TESTED = {"keras": "3.15.1", "tensorflow": "2.21.0", "tf2onnx": "1.17.0", "onnx": "1.23.2"}
 _IMAGE_RANK = 4
 _MIN_CLASSES = 2
+_NOISE = 32
+_NEARLY = 1e-3
 
 
 def load(path: Path) -> SourceModel:
@@ -41,19 +45,91 @@ def load(path: Path) -> SourceModel:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers raise
-        raise ModelError(
-            f"{path} cannot be read as a Keras model ({_first_line(error)}); {_versions()}"
-        ) from error
-    spec, classes = _image_classifier(path, model)
+        raise ModelError(_unreadable(path, error)) from error
+    spec, outputs = _image_classifier(path, model)
+    halved = _in_float32(model)
+    ending = _ending(model, spec, outputs)
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)
+        answers = np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)
+        return np.asarray(ending.applied(keras.ops.convert_to_tensor(answers), keras.ops), np.float32)
 
     def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
-        return _convert(model, spec, opset)
+        return _convert(model, spec, opset, ending)
 
     tools = tuple((name, importlib.metadata.version(name)) for name in _TESTED)
-    return SourceModel(path, spec, classes, predict, convert, tools)
+    added = ", ".join(text for text in (ending.said, halved) if text)
+    return SourceModel(path, spec, max(outputs, _MIN_CLASSES), predict, convert, tools, added=added)
+
+
+class Ending(StrEnum):
+    """What a network's outputs are, and so what makes probabilities of them."""
+
+    PROBABILITIES = "probabilities"
+    LOGITS = "logits"
+    SIGMOIDS = "sigmoids"  # one for each class
+    SIGMOID = "sigmoid"  # one output, of the second of two classes
+    LOGIT = "logit"  # the same before its sigmoid
+
+    @property
+    def said(self) -> str:
+        """What is added, in words."""
+        return {
+            Ending.PROBABILITIES: "",
+            Ending.LOGITS: "a softmax was added: the network ends in logits",
+            Ending.SIGMOIDS: "its sigmoids were made to sum to one",
+            Ending.SIGMOID: "its one sigmoid was made two classes' probabilities",
+            Ending.LOGIT: "a sigmoid was added and made two classes' probabilities",
+        }[self]
+
+    def applied(self, outputs: Any, ops: Any) -> Any:  # noqa: ANN401  # a tensor, and `keras.ops`
+        """Return probabilities."""
+        if self is Ending.LOGITS:
+            return ops.softmax(outputs, axis=-1)
+        if self is Ending.SIGMOIDS:
+            return outputs / ops.sum(outputs, axis=-1, keepdims=True)
+        if self is Ending.LOGIT:
+            outputs = ops.sigmoid(outputs)
+        if self in {Ending.SIGMOID, Ending.LOGIT}:
+            return ops.concatenate([1 - outputs, outputs], axis=-1)
+        return outputs
+
+
+def _ending(model: Any, spec: InputSpec, outputs: int) -> Ending:  # noqa: ANN401
+    """Find out by the numbers what the outputs are: on noise, dark and bright, in either scale."""
+    rng = np.random.default_rng(0)
+    noise = rng.random((_NOISE, *spec.shape), np.float32)
+    pictures = np.concatenate([noise, noise * 255, np.zeros_like(noise[:1])])
+    answers = np.asarray(model.predict(pictures, batch_size=500, verbose=0), np.float64)
+    inside = bool((answers >= 0).all() and (answers <= 1 + _NEARLY).all())
+    if outputs == 1:
+        return Ending.SIGMOID if inside else Ending.LOGIT
+    if inside and np.abs(answers.sum(axis=1) - 1).max() < _NEARLY:
+        return Ending.PROBABILITIES
+    return Ending.SIGMOIDS if inside else Ending.LOGITS
+
+
+def _in_float32(model: Any) -> str:  # noqa: ANN401
+    """Let every layer compute in float32, as its file will; return that in words if any did not."""
+    changed = False
+    for layer in model._flatten_layers():  # noqa: SLF001  # the only way to the layers inside layers
+        if layer.compute_dtype != "float32" and layer.variable_dtype == "float32":
+            layer.dtype_policy = "float32"
+            changed = True
+    return "it is computed in float32, not in mixed precision" if changed else ""
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    own = re.search(
+        r"Could not locate class '([^']+)'|Unknown (?:layer|object): '?([A-Za-z0-9_>]+)", str(error)
+    )
+    if own is not None:
+        name = own.group(1) or own.group(2)
+        return (
+            f"{path} has a class of your own, {name}, whose code a file does not bring. In the program that trained it, save "
+            "it as layers: image = keras.Input((28, 28, 1)); keras.Model(image, model.call(image)).save('name.keras')"
+        )
+    return f"{path} cannot be read as a Keras model ({_first_line(error)}); {_versions()}"
 
 
 def _refuse_executable(path: Path) -> None:
@@ -101,19 +177,28 @@ def _layers(config: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
 
 def _image_classifier(path: Path, model: Any) -> tuple[InputSpec, int]:  # noqa: ANN401
     given, answered = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not isinstance(given, tuple) or len(given) != _IMAGE_RANK or None in given[1:]:
-        raise ModelError(f"{path} takes {given}, expected one picture (None, height, width, 1 or 3)")
-    if not isinstance(answered, tuple) or len(answered) != 2 or (answered[1] or 0) < _MIN_CLASSES:  # noqa: PLR2004
-        raise ModelError(f"{path} answers {answered}, expected (None, classes) with at least two classes")
+    if not isinstance(given, tuple) or len(given) != _IMAGE_RANK:
+        raise ModelError(f"{path} takes {given}, expected pictures (None, height, width, 1 or 3)")
+    if None in given[1:]:
+        raise ModelError(
+            f"{path} takes {given}, expected a fixed height and width: save it with an Input of the size that it was trained on"
+        )
+    if given[3] not in {1, 3}:
+        raise ModelError(f"{path} takes {given}, expected pictures of 1 or 3 channels, channels last")
+    if not isinstance(answered, tuple) or len(answered) != 2 or not answered[1]:  # noqa: PLR2004
+        raise ModelError(f"{path} answers {answered}, expected (None, classes): one row for each picture")
     return InputSpec(*given[1:]), int(answered[1])
 
 
-def _convert(model: Any, spec: InputSpec, opset: int) -> Any:  # noqa: ANN401
+def _convert(model: Any, spec: InputSpec, opset: int, ending: Ending = Ending.PROBABILITIES) -> Any:  # noqa: ANN401
     """Convert through a tf.function: `tf2onnx.convert.from_keras` fails with Keras 3."""
     import tensorflow as tf
     import tf2onnx
 
-    function = tf.function(lambda image: tf.identity(model(image, training=False), name=OUTPUT))
+    ops = import_keras().ops
+    function = tf.function(
+        lambda image: tf.identity(ending.applied(model(image, training=False), ops), name=OUTPUT)
+    )
     signature = [tf.TensorSpec((None, *spec.shape), tf.float32, name=INPUT)]
     try:
         proto, _ = tf2onnx.convert.from_function(function, signature, opset=opset)

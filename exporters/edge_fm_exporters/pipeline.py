@@ -24,6 +24,7 @@ from edge_fm_runtime.passport import (
     Evidence,
     Golden,
     Passport,
+    Polarity,
     Precision,
     PrecisionKind,
     Preprocess,
@@ -78,6 +79,7 @@ class ExportRequest:
         preprocess: the recipe for the device.
         coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
         translations: of the labels.
+        batch: how many pictures the file takes at a time; None for any number.
     """
 
     source: Path
@@ -90,6 +92,7 @@ class ExportRequest:
     preprocess: Preprocess = _DEFAULT_RECIPE
     coverage: float = DEFAULT_COVERAGE
     translations: tuple[Translation, ...] = ()
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -317,7 +320,8 @@ def _stamp(
         ),
         translations=request.translations,
     )
-    return onnxfile.with_metadata(candidate.data, {KEY: passport.to_json()}), passport
+    data_bytes = graph.with_batch(candidate.data, request.batch)
+    return onnxfile.with_metadata(data_bytes, {KEY: passport.to_json()}), passport
 
 
 def _decision(candidate: _Verified, order: _Order, data: ExportData | None) -> Decision:
@@ -338,14 +342,13 @@ def _golden(
     golden = []
     for index in chosen:
         image = pictures.images[index]
-        pixels = image if source.spec.channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        seen = 255 - image if request.preprocess.polarity is Polarity.INVERT else image  # as a camera sees it
+        pixels = seen if source.spec.channels == 1 else cv2.cvtColor(seen, cv2.COLOR_RGB2BGR)
         encoded = cv2.imencode(".png", pixels)[1].tobytes()
-        tensor = preprocess.tensor_from_bytes(encoded, source.spec, request.preprocess)
-        stored = tensor.tobytes()
-        if stored == image.tobytes():
-            rows = comparison.source[index], comparison.own[index]
-        else:  # another polarity changes the tensor on its way
+        stored = preprocess.tensor_from_bytes(encoded, source.spec, request.preprocess).tobytes()
+        if stored != image.tobytes():
             raise ExportError("golden inputs do not survive the preprocessing")
+        rows = comparison.source[index], comparison.own[index]
         golden.append(Golden(encoded, stored, *(tuple(float(value) for value in row) for row in rows)))
     return tuple(golden)
 

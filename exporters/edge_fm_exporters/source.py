@@ -44,6 +44,7 @@ class SourceModel:
         max_difference: largest difference of a probability that its float32 export may show.
         calibrated: whether its probabilities are meant as such, and not made from votes.
         names: of its classes, where it knows them.
+        added: what was changed on the way to probabilities, in words; empty if nothing was.
         quantizable: nodes of the cleaned graph that int8 is for; empty for all.
     """
 
@@ -56,4 +57,5 @@ class SourceModel:
     max_difference: float = 1e-5
     calibrated: bool = True
     names: tuple[str, ...] = ()
+    added: str = ""
     quantizable: tuple[str, ...] = ()
