@@ -172,6 +172,7 @@ def _say_result(out: Path, result: "ExportResult") -> None:
     terminal.say(f"{out}: {kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})")
     for evidence in result.passport.evidence:
         terminal.say(evidence_line(evidence))
+    terminal.say(f"from file bytes on: all {result.from_bytes} pictures get the label of their tensors")
     terminal.say(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
 
 

@@ -1,12 +1,13 @@
-"""From Keras to one self-describing `.onnx` file: convert, clean, quantise, verify, stamp.
+"""Exporters: Keras and scikit-learn models become one self-describing ONNX file, proved to answer as its source did.
 
-`pipeline.export` is the pipeline, read top to bottom. Needs the `train` extra.
+Importing this package loads no framework; the first export does.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_fm_exporters.pipeline import ExportData, ExportRequest, ExportResult, export
+    from edge_fm_exporters.pipeline import export
+    from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult
 
 __all__ = ["ExportData", "ExportRequest", "ExportResult", "export"]
 
@@ -16,5 +17,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the module holds
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("edge_fm_exporters.pipeline"), name)
+        home = "pipeline" if name == "export" else "request"
+        return getattr(import_module(f"edge_fm_exporters.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,14 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.passport import Evidence, PrecisionKind
-from edge_fm_runtime.session import Session
+from edge_fm_exporters.graph import ModelProto
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.passport import Evidence, Polarity, Precision, PrecisionKind, Preprocess
+from edge_fm_runtime.session import OnnxSession, Session
 
 FP32_MAX_DIFFERENCE = 1e-5
 """Largest difference of a probability that a float32 export may show."""
 
 FP32_MIN_AGREEMENT = 0.9999
 """Smallest share of images to which a float32 export must give the source's label."""
+
+FROM_BYTES = 200
+"""How many pictures are given to the finished file as encoded bytes."""
 
 _BATCH = 500
 
@@ -123,3 +129,44 @@ def shortfall(
 
 def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64] | None) -> float | None:
     return None if labels is None else float(np.mean(answers == labels))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A graph that could be the result, compared with its source."""
+
+    data: bytes
+    precision: Precision
+    comparison: Comparison
+
+
+def verified(
+    model: ModelProto, precision: Precision, expected: NDArray[np.float32], pictures: Pictures
+) -> Verified:
+    """Return a graph compared with its source's answers for the pictures."""
+    data = model.SerializeToString()
+    return Verified(data, precision, compare(expected, OnnxSession(data), pictures))
+
+
+def as_png(image: NDArray[np.uint8], recipe: Preprocess) -> bytes:
+    """Return a model's input, (H, W, C) uint8 in RGB order, as the file of a picture that becomes it on the device."""
+    seen = 255 - image if recipe.polarity is Polarity.INVERT else image
+    pixels = seen if image.shape[2] == 1 else cv2.cvtColor(seen, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def through_bytes(sealed: bytes, comparison: Comparison, pictures: Pictures) -> tuple[int, int]:
+    """Return how many pictures, given to the sealed file as encoded bytes, get the label of their tensors, and of how many.
+
+    Raises:
+        ModelError: the runtime refuses the file.
+    """
+    classifier = Classifier.from_bytes(sealed)
+    labels = classifier.passport.labels
+    chosen = np.linspace(0, len(pictures.images) - 1, min(FROM_BYTES, len(pictures.images))).astype(int)
+    right = 0
+    for index in chosen:
+        said = classifier.classify(as_png(pictures.images[index], classifier.passport.preprocess)).label
+        row = comparison.own[index]
+        right += row[labels.index(said)] >= row.max() - classifier.passport.precision.tolerance
+    return int(right), len(chosen)

@@ -10,11 +10,22 @@ import pytest
 
 from edge_fm import datasets, samples
 from edge_fm.datasets import Dataset
-from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export, graph, int8, keras, stem
+from edge_fm_exporters import (
+    ExportData,
+    ExportRequest,
+    ExportResult,
+    export,
+    graph,
+    int8,
+    keras,
+    stem,
+    verify,
+)
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.quantize import Calibration, Recipe
 from edge_fm_exporters.source import Scale
 from edge_fm_exporters.verify import Pictures
+from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.passport import PrecisionKind
 from tests.conftest import RunCli
 
@@ -212,3 +223,25 @@ class TestSeedCnn:
             for row in csv.DictReader(file):
                 assert row["source"] != row["file"]
                 assert row["true"] in datasets.GARMENTS
+
+
+@pytest.mark.train
+class TestFromBytes:
+    """The third stage: from a picture's file bytes to its label, through the runtime's own preprocessing."""
+
+    def test_it_is_counted(self, wardrobe: Dataset, tmp_path: Path) -> None:
+        """A good export has given 200 pictures to the sealed file."""
+        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT)
+        assert export(request, data(wardrobe)).from_bytes == 200
+
+    def test_preprocessing_that_does_not_fit_is_noticed(
+        self, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Pictures that arrive upside down on the device are a failed export, and nothing is written."""
+        useful = verify.as_png
+        monkeypatch.setattr(verify, "as_png", lambda image, recipe: useful(image[::-1], recipe))
+        monkeypatch.setattr("edge_fm_exporters.stamp._golden", lambda *_: ())
+        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT)
+        with pytest.raises(ExportError, match="from file bytes on, .* of 200 pictures get another label"):
+            export(request, data(wardrobe))
+        assert not (tmp_path / "m.onnx").exists()

@@ -1,0 +1,82 @@
+"""Stamp a file: its passport with the decision and the golden inputs, and the seal over it all."""
+
+import datetime as dt
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from edge_fm_exporters import decision, graph, verify
+from edge_fm_exporters.request import ExportData, ExportRequest, Order
+from edge_fm_exporters.source import SourceModel
+from edge_fm_exporters.verify import Comparison, Pictures, Verified
+from edge_fm_runtime import onnxfile, preprocess
+from edge_fm_runtime.errors import ExportError
+from edge_fm_runtime.passport import KEY, Decision, Golden, Passport, Provenance
+from edge_fm_runtime.session import OnnxSession
+
+_GOLDEN_INPUTS = 8
+
+
+def stamp(
+    candidate: Verified, order: Order, data: ExportData | None, pictures: Pictures
+) -> tuple[bytes, Passport]:
+    """Return the sealed file and its passport.
+
+    Args:
+        candidate: the file, compared with its source.
+        order: what was asked for.
+        data: pictures for the decision, if there are any.
+        pictures: that golden inputs are taken from.
+
+    Raises:
+        ExportError: a picture does not survive the preprocessing.
+    """
+    request = order.request
+    passport = Passport(
+        labels=order.labels,
+        input=order.source.spec,
+        preprocess=request.preprocess,
+        decision=_decision(candidate, order, data),
+        precision=candidate.precision,
+        evidence=(candidate.comparison.evidence,),
+        golden=_golden(candidate.comparison, pictures, order.source, request),
+        provenance=Provenance(
+            source=request.source.name,
+            source_sha256=hashlib.sha256(request.source.read_bytes()).hexdigest(),
+            tools=order.source.tools,
+            created=dt.datetime.now(dt.UTC).date().isoformat(),
+            data=data.name if data is not None else "unknown",
+            licence=data.licence if data is not None else "unknown",
+        ),
+        translations=request.translations,
+    )
+    data_bytes = graph.with_batch(candidate.data, request.batch)
+    return onnxfile.with_metadata(data_bytes, {KEY: passport.to_json()}), passport
+
+
+def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
+    """Fit temperature and threshold to the very file that is written."""
+    if data is None or data.validation is None:
+        return Decision(calibrated=order.source.calibrated)
+    raw = OnnxSession(candidate.data).run(data.validation.images)
+    groups = data.validation.groups(order.labels)
+    fitted = decision.fit(raw, data.validation.allowed, groups, order.labels, order.request.coverage)
+    return replace(fitted, calibrated=order.source.calibrated)
+
+
+def _golden(
+    comparison: Comparison, pictures: Pictures, source: SourceModel, request: ExportRequest
+) -> tuple[Golden, ...]:
+    """Choose inputs spread over the pictures, kept as a PNG file would hold them."""
+    chosen = np.linspace(0, len(pictures.images) - 1, _GOLDEN_INPUTS).astype(int)
+    golden = []
+    for index in chosen:
+        image = pictures.images[index]
+        encoded = verify.as_png(image, request.preprocess)
+        stored = preprocess.tensor_from_bytes(encoded, source.spec, request.preprocess).tobytes()
+        if stored != image.tobytes():
+            raise ExportError("golden inputs do not survive the preprocessing")
+        rows = comparison.source[index], comparison.own[index]
+        golden.append(Golden(encoded, stored, *(tuple(float(value) for value in row) for row in rows)))
+    return tuple(golden)
