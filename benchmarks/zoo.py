@@ -122,9 +122,13 @@ def figure(reference: Reference, measured: list[runs.Run]) -> dict[str, Any]:
     return {**asdict(reference), "measured": ours, "each": each, "reached": reached}
 
 
-def exported(training: Training, run: runs.Run) -> dict[str, Any]:
+def exported(training: Training, run: runs.Run, resume: bool) -> dict[str, Any]:
     """Export both precisions, replay their golden inputs, and return what their passports say."""
-    found: dict[str, Any] = {}
+    kept = training.folder / "exported.json"
+    if resume and kept.is_file():
+        found: dict[str, Any] = json.loads(kept.read_text())
+        return found
+    found = {"source_accuracy": run.test_accuracy}
     for kind in ("fp32", "int8"):
         path = training.folder / f"{kind}.onnx"
         said = edge_fm(
@@ -148,7 +152,8 @@ def exported(training: Training, run: runs.Run) -> dict[str, Any]:
         }
         if passport.precision.kind != kind:
             found[kind]["refused"] = next(line for line in said.splitlines() if "int8 was not used" in line)
-    return {"source_accuracy": run.test_accuracy, **found}
+    kept.write_text(json.dumps(found))
+    return found
 
 
 def row(work: Path, name: str, resume: bool) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def row(work: Path, name: str, resume: bool) -> dict[str, Any]:
         figures += [{**figure(reference, done), "varied": varied} for reference in variant.references]
     training = shown(work, name)
     run = runs.Run.load(training.folder)
-    agrees = exported(training, run)
+    agrees = exported(training, run, resume)
     return {
         "name": name,
         "data": architecture.data,

@@ -33,19 +33,23 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            # Its fallback tries the same provider again, and prints.
+            self._session = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+            names = [value.name for value in (*inputs, *outputs)]
         except Exception as error:  # onnxruntime raises a family of its own, not exported in full
             reason = str(error).splitlines()[0]
             raise ModelError(
                 f"onnxruntime {onnxruntime.__version__} cannot open the model: {reason}"
             ) from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one picture in and one "
                 "row of probabilities out"
             )
-        self._input, self._output = inputs[0].name, outputs[0].name
+        self._input, self._output = names
         self.input_type: str = inputs[0].type
         self.input_shape: tuple[int | str | None, ...] = tuple(inputs[0].shape)
         self.output_shape: tuple[int | str | None, ...] = tuple(outputs[0].shape)
@@ -61,7 +65,10 @@ class OnnxSession:
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         tensor = images if self._dtype is np.uint8 else images.astype(np.float32) / np.float32(255)
-        result: NDArray[np.float32] = self._session.run([self._output], {self._input: tensor})[0]
+        try:
+            result: NDArray[np.float32] = self._session.run([self._output], {self._input: tensor})[0]
+        except Exception as error:  # the same family
+            raise ModelError(f"onnxruntime cannot run the model: {str(error).splitlines()[0]}") from error
         return result
 
     def _run_fixed(self, images: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:

@@ -242,6 +242,6 @@ class TestFromBytes:
         monkeypatch.setattr(verify, "as_png", lambda image, recipe: useful(image[::-1], recipe))
         monkeypatch.setattr("edge_fm_exporters.stamp._golden", lambda *_: ())
         request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT)
-        with pytest.raises(ExportError, match="from file bytes on, .* of 200 pictures get another label"):
+        with pytest.raises(ExportError, match=r"from file bytes on, .* of 200 pictures get another label"):
             export(request, data(wardrobe))
         assert not (tmp_path / "m.onnx").exists()

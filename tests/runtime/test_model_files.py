@@ -151,6 +151,59 @@ def test_any_json_is_a_passport_or_a_sentence(value: object) -> None:
         Passport.from_json(json.dumps(value))
 
 
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_mutated_graphs_never_crash(data: st.DataObject) -> None:
+    """A graph with changed bytes and no seal is refused with a sentence, or answers with a row for each picture."""
+    mutated = bytearray(BARE)
+    for _ in range(data.draw(st.integers(1, 4))):
+        mutated[data.draw(st.integers(0, len(BARE) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        classifier = Classifier.from_bytes(bytes(mutated), labels=("dark", "light"))
+        rows = classifier.probabilities(np.zeros((2, *classifier.passport.input.shape), np.uint8))
+    except ModelError:
+        return
+    assert rows.shape == (2, 2)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_mutated_passports_never_crash(data: st.DataObject) -> None:
+    """A passport with one part changed, sealed anew, is refused with a sentence, or is a passport that holds together."""
+    value = json.loads(passport().to_json())
+    where, key = value, data.draw(st.sampled_from(sorted(value)))
+    while isinstance(where[key], (dict, list)) and where[key] and data.draw(st.booleans()):
+        where = where[key]
+        key = data.draw(st.sampled_from(sorted(where) if isinstance(where, dict) else range(len(where))))
+    where[key] = data.draw(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.just([])
+        | st.just({})
+        | st.just(where[key])
+    )
+    sealed = stamped(json.dumps(value))
+    try:
+        classifier = Classifier.from_bytes(sealed)
+        answer = classifier.classify_frame(np.full((30, 30, 3), 255, np.uint8))
+    except ModelError:
+        return
+    assert answer.label in classifier.passport.labels
+    assert 0 <= answer.confidence <= 1 + 1e-6
+    assert classifier.passport.decision.temperature > 0
+
+
+def test_names_that_are_no_text_are_refused() -> None:
+    """An input whose name is no UTF-8 is a sentence, and onnxruntime says nothing of its own (found by mutation)."""
+    renamed = BARE.replace(b"image", b"imag\xe9")
+    assert renamed != BARE
+    with pytest.raises(ModelError):
+        Classifier.from_bytes(renamed, labels=("dark", "light"))
+
+
 def test_foreign_parts_are_refused() -> None:
     """External data, sparse initialisers, foreign domains and functions never reach onnxruntime."""
     onnx = pytest.importorskip("onnx")
