@@ -99,7 +99,7 @@ def quantize(
                 quantization.quantize_static(
                     prepared,
                     quantized,
-                    _Reader(images),
+                    Reader(images),
                     quant_format=quantization.QuantFormat.QDQ,
                     activation_type=quantization.QuantType.QUInt8,
                     weight_type=quantization.QuantType.QInt8,
@@ -157,12 +157,13 @@ def _leads_to_another(graph: Any, quantizer: Any) -> bool:  # noqa: ANN401  # on
     return False
 
 
-class _Reader:
+class Reader:
     """Hand the calibration images to onnxruntime in batches."""
 
     def __init__(self, images: NDArray[np.float32], batch: int = 100) -> None:
         self._batches = iter([images[start : start + batch] for start in range(0, len(images), batch)])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the next batch as a session takes it, None when there are no more."""
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}

@@ -1,0 +1,197 @@
+"""Exported files against their peers on the same weights, all in one run and in turn: microseconds for one picture.
+
+python benchmarks/int8.py RUN... [--processes 5]
+
+Peers: onnxruntime with its defaults (its quantiser's own settings, its session's own options), LiteRT and OpenVINO, as far as
+they are installed (pip install ai-edge-litert openvino). Each figure is the median over whole processes of each process's
+median; ratios are of one process, and the median of those is printed.
+"""
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm import datasets, runs
+
+ROUNDS = 600
+_CALIBRATION = 1000
+
+Runner = Callable[[NDArray[np.uint8]], Any]
+
+
+def main() -> None:
+    """Prepare the files of each run, time them in processes of their own, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child is not None:
+        print(json.dumps(timed(runners(arguments.child))))
+        return
+    for run in arguments.runs:
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(run, Path(folder))
+            taken = [
+                json.loads(
+                    subprocess.run(
+                        [sys.executable, __file__, str(run), "--child", folder],
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        text=True,
+                        check=True,
+                    ).stdout.splitlines()[-1]
+                )
+                for _ in range(arguments.processes)
+            ]
+        print(f"\n{run.name}: microseconds for one picture, one thread, median of {len(taken)} processes")
+        print(f"{'':34} {'us':>8} {'lowest':>8} {'highest':>8} {'against our fp32':>17}")
+        for name in taken[0]:
+            each = [process[name] for process in taken]
+            ratio = median(process["edge-fm fp32"] / process[name] for process in taken)
+            print(f"{name:34} {median(each):8.1f} {min(each):8.1f} {max(each):8.1f} {ratio:17.2f}")
+
+
+def prepare(run: Path, folder: Path) -> None:
+    """Make every file of a run: ours, onnxruntime's defaults, LiteRT's."""
+    import onnx
+    from onnxruntime import quantization
+
+    from edge_fm_exporters import graph
+    from edge_fm_exporters.pipeline import load
+    from edge_fm_exporters.quantize import Reader
+
+    record = runs.Run.load(run)
+    dataset = datasets.load(record.data)
+    images = dataset.train.sample(_CALIBRATION, seed=0).images.astype(np.float32) / np.float32(255)
+    for kind in ("fp32", "int8"):
+        line = ["export", str(run), *(["--int8", "--min-speedup", "0"] if kind == "int8" else [])]
+        subprocess.run(
+            [sys.executable, "-m", "edge_fm", *line, "-o", str(folder / f"{kind}.onnx")],
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+    source = load(run / record.model)
+    plain = graph.clean(source.convert(17))
+    onnx.save(plain, folder / "plain.onnx")
+    quantization.quantize_static(folder / "plain.onnx", folder / "static.onnx", Reader(images))
+    quantization.quantize_dynamic(folder / "plain.onnx", folder / "dynamic.onnx")
+    if record.model == runs.MODEL and importlib.util.find_spec("ai_edge_litert"):
+        _litert(run / record.model, folder, images)
+
+
+def _litert(model: Path, folder: Path, images: NDArray[np.float32]) -> None:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from edge_fm.backprop import load_uncompiled
+
+    network = load_uncompiled(model)
+    for kind in ("fp32", "int8"):
+        function = tf.function(lambda image: network(image, training=False))
+        signature = function.get_concrete_function(tf.TensorSpec((1, *images.shape[1:]), tf.float32))
+        frozen = convert_variables_to_constants_v2(signature)  # LiteRT's calibrator finds no variables
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+        if kind == "int8":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = partial(_one_by_one, images)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        (folder / f"{kind}.tflite").write_bytes(converter.convert())
+
+
+def _one_by_one(images: NDArray[np.float32]) -> Iterator[list[NDArray[np.float32]]]:
+    for image in images:
+        yield [image[np.newaxis]]
+
+
+def runners(folder: Path) -> dict[str, Runner]:
+    """Open every file that is there."""
+    import onnxruntime
+
+    from edge_fm_runtime.classifier import Classifier
+
+    found: dict[str, Runner] = {}
+    for kind in ("fp32", "int8"):
+        classifier = Classifier.load(folder / f"{kind}.onnx")
+        said = str(classifier.passport.precision.kind)
+        found[f"edge-fm {kind}" + ("" if said == kind else " (refused: fp32)")] = classifier.raw_probabilities
+    for name in ("plain", "static", "dynamic"):
+        session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        label = "fp32" if name == "plain" else f"int8 {name}"
+        found[f"onnxruntime defaults, {label}"] = _float_runner(partial(_run_onnx, session))
+    if importlib.util.find_spec("ai_edge_litert"):
+        from ai_edge_litert.interpreter import Interpreter
+
+        for path in sorted(folder.glob("*.tflite")):
+            found[f"LiteRT {path.stem}"] = _litert_runner(Interpreter(model_path=str(path), num_threads=1))
+    if importlib.util.find_spec("openvino"):
+        import openvino
+
+        core = openvino.Core()
+        for kind, file in (("fp32", "plain.onnx"), ("int8", "static.onnx")):
+            compiled = core.compile_model(
+                core.read_model(folder / file),
+                "CPU",
+                {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"},
+            )
+            request = compiled.create_infer_request()
+            found[f"OpenVINO {kind}"] = _float_runner(partial(_run_openvino, request))
+    return found
+
+
+def _run_onnx(session: Any, image: NDArray[np.float32]) -> Any:  # noqa: ANN401  # onnxruntime ships no types
+    return session.run(None, {"image": image})
+
+
+def _run_openvino(request: Any, image: NDArray[np.float32]) -> Any:  # noqa: ANN401  # OpenVINO ships no types
+    return request.infer({0: image})
+
+
+def _float_runner(run: Callable[[NDArray[np.float32]], Any]) -> Runner:
+    """Return a runner that scales the pixels first, as a user of that file must."""
+    return lambda image: run(image.astype(np.float32) / np.float32(255))
+
+
+def _litert_runner(interpreter: Any) -> Runner:  # noqa: ANN401  # LiteRT ships no types
+    interpreter.allocate_tensors()
+    given, answered = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run(image: NDArray[np.uint8]) -> Any:  # noqa: ANN401
+        whole = given["dtype"] is np.uint8
+        interpreter.set_tensor(given["index"], image if whole else image.astype(np.float32) / np.float32(255))
+        interpreter.invoke()
+        return interpreter.get_tensor(answered["index"])
+
+    return run
+
+
+def timed(opened: dict[str, Runner]) -> dict[str, float]:
+    """Return each runner's median microseconds, all in turn."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1), np.uint8)
+    times: dict[str, list[float]] = {name: [] for name in opened}
+    for _ in range(ROUNDS):
+        for name, run in opened.items():
+            run(image)  # the first call after another file's finds cold caches
+            started = time.perf_counter()
+            run(image)
+            times[name].append(time.perf_counter() - started)
+    return {name: median(taken) * 1e6 for name, taken in times.items()}
+
+
+if __name__ == "__main__":
+    main()
