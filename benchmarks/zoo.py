@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from edge_fm import datasets, measurements, runs, zoo
-from edge_fm.zoo import Architecture, Framework, Reference, Variant
+from edge_fm.architecture import Architecture, Framework, Reference, Variant
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.modelfile import read_model
 
@@ -245,7 +245,7 @@ def build(work: Path, names: list[str], resume: bool) -> None:
         {entry["name"]: entry for entry in json.loads(TABLE.read_text())["rows"]} if TABLE.is_file() else {}
     )
     table = [({**kept, **rows})[name] for name in zoo.ARCHITECTURES if name in kept or name in rows]
-    tools = zoo.Framework.KERAS.tools() | Framework.SKLEARN.tools()
+    tools = Framework.KERAS.tools() | Framework.SKLEARN.tools()
     facts = {"measured": dt.datetime.now(dt.UTC).date().isoformat(), "processor": processor(), "tools": tools}
     TABLE.write_text(
         json.dumps({**facts, "rows": table}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_fm import backprop, linear, plots, runs
+from edge_fm.architecture import Architecture, Framework
 from edge_fm.datasets import Dataset, Split
 from edge_fm.fitting import Figures, Fitted, Listener, Options, Settings, Watched
 from edge_fm.runs import Run
-from edge_fm.zoo import Architecture, Framework
 from edge_fm_exporters.framework import import_keras
 
 

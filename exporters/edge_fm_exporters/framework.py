@@ -1,9 +1,10 @@
 """Import Keras and TensorFlow without the lines that they print about graphics cards that nobody asked for."""
 
 import contextlib
+import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge_fm_runtime.errors import ExportError
@@ -43,3 +44,14 @@ def _without_native_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def versions(tested: Mapping[str, str]) -> str:
+    """Return what is installed beside what is tested, for the message of a failed conversion."""
+    here = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in tested)
+    return f"installed are {here}; tested are {', '.join(f'{name} {version}' for name, version in tested.items())}"
+
+
+def installed(tested: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return (name, version) of what is installed of the tools named."""
+    return tuple((name, importlib.metadata.version(name)) for name in tested)

@@ -1,6 +1,5 @@
 """Keras as a source: `.keras` and `.h5` files, read without running any code that they bring."""
 
-import importlib.metadata
 import json
 import re
 import zipfile
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.framework import import_keras, installed, versions
 from edge_fm_exporters.source import SourceModel
 from edge_fm_runtime.errors import ExportError, ModelError
 from edge_fm_runtime.passport import InputSpec
@@ -57,7 +56,7 @@ def load(path: Path) -> SourceModel:
     def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
         return _convert(model, spec, opset, ending)
 
-    tools = tuple((name, importlib.metadata.version(name)) for name in _TESTED)
+    tools = installed(_TESTED)
     added = ", ".join(text for text in (ending.said, halved) if text)
     return SourceModel(path, spec, max(outputs, _MIN_CLASSES), predict, convert, tools, added=added)
 
@@ -129,7 +128,7 @@ def _unreadable(path: Path, error: Exception) -> str:
             f"{path} has a class of your own, {name}, whose code a file does not bring. In the program that trained it, save "
             "it as layers: image = keras.Input((28, 28, 1)); keras.Model(image, model.call(image)).save('name.keras')"
         )
-    return f"{path} cannot be read as a Keras model ({_first_line(error)}); {_versions()}"
+    return f"{path} cannot be read as a Keras model ({_first_line(error)}); {versions(_TESTED)}"
 
 
 def _refuse_executable(path: Path) -> None:
@@ -203,14 +202,10 @@ def _convert(model: Any, spec: InputSpec, opset: int, ending: Ending = Ending.PR
     try:
         proto, _ = tf2onnx.convert.from_function(function, signature, opset=opset)
     except Exception as error:  # tf2onnx and TensorFlow raise whatever they meet
-        raise ExportError(f"the conversion to ONNX failed ({_first_line(error)}); {_versions()}") from error
+        raise ExportError(
+            f"the conversion to ONNX failed ({_first_line(error)}); {versions(_TESTED)}"
+        ) from error
     return proto
-
-
-def _versions() -> str:
-    here = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _TESTED)
-    tested = ", ".join(f"{name} {version}" for name, version in _TESTED.items())
-    return f"installed are {here}; tested are {tested}"
 
 
 def _first_line(error: Exception) -> str:

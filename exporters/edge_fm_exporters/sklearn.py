@@ -5,7 +5,6 @@ binary classifiers of one-versus-rest and one-versus-one lie side by side in it.
 knows for it.
 """
 
-import importlib.metadata
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters.framework import installed, versions
 from edge_fm_exporters.source import SourceModel
 from edge_fm_runtime.errors import ExportError, ModelError
 from edge_fm_runtime.passport import InputSpec
@@ -98,7 +98,7 @@ def load(path: Path) -> SourceModel:
         classes,
         predict,
         convert,
-        tuple((name, importlib.metadata.version(name)) for name in _TESTED),
+        installed(_TESTED),
         # A margin of hundreds, as stochastic gradient descent leaves it, has fewer decimals in float32.
         max_difference=1e-3,
         calibrated=hasattr(model, "predict_proba"),
@@ -216,7 +216,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401
     try:
         return skops.io.load(path, trusted=sorted(_HARMLESS))
     except Exception as error:  # the same
-        raise ModelError(f"{path} cannot be read ({error}); {_versions()}") from error
+        raise ModelError(f"{path} cannot be read ({error}); {versions(_TESTED)}") from error
 
 
 def _picture_classifier(path: Path, model: Any) -> tuple[InputSpec, int]:  # noqa: ANN401
@@ -265,7 +265,7 @@ def _convert(model: Any, spec: InputSpec, opset: int) -> Any:  # noqa: ANN401
         )
     except Exception as error:  # skl2onnx raises whatever it meets
         raise ExportError(
-            f"the conversion to ONNX failed ({str(error).splitlines()[0]}); {_versions()}"
+            f"the conversion to ONNX failed ({str(error).splitlines()[0]}); {versions(_TESTED)}"
         ) from error
     for known in proto.opset_import:  # it says the least that would do
         known.version = opset if known.domain in {"", "ai.onnx"} else known.version
@@ -351,9 +351,3 @@ def _reduced(kind: str, scores: str, node: Any, container: Any, input_since: int
     axis = f"{kind.lower()}_axis"
     container.add_initializer(axis, 7, (1,), [1])  # 7 is INT64
     return str(node(kind, scores, axis, keepdims=1))
-
-
-def _versions() -> str:
-    here = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _TESTED)
-    tested = ", ".join(f"{name} {version}" for name, version in _TESTED.items())
-    return f"installed are {here}; tested are {tested}"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edge_fm import datasets, linear, measurements, zoo
+from edge_fm.architecture import Framework
 from edge_fm.fitting import Settings
-from edge_fm.zoo import Framework
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.opencv import cv2
 from tests.conftest import ROOT, RunCli
