@@ -1,11 +1,16 @@
 """Commands about what can be trained and on what: data, zoo."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_fm.cli import terminal
+
+if TYPE_CHECKING:
+    from edge_fm.architecture import Architecture, Variant
+    from edge_fm.measurements import Table
 
 Data = Annotated[
     str,
@@ -57,6 +62,9 @@ def show_data(
 
 
 def show_zoo(
+    name: Annotated[
+        str | None, typer.Argument(help="Show one model: layers, options, settings.", show_default=False)
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything that was measured, as JSON.")
     ] = False,
@@ -66,6 +74,8 @@ def show_zoo(
     Accuracies are on the test set: of the model in its framework, of its float32 file and of its int8 file.
 
     Example: edge-fm zoo
+
+    Example: edge-fm zoo cnn
     """
     import json
 
@@ -75,19 +85,48 @@ def show_zoo(
     if as_json:
         terminal.say(json.dumps(table.raw, indent=2, ensure_ascii=False))
         return
+    if name is not None:
+        terminal.table(["", "says"], _facts(zoo.find(name), table), name)
+        return
     rows = [
         [
             architecture.name,
             architecture.data,
             f"{architecture.parameters:,}",
             *table.cells(architecture.name),
-            architecture.summary,
         ]
         for architecture in zoo.ARCHITECTURES.values()
     ]
-    terminal.table(["name", "data", "parameters ", *measurements.COLUMNS, "layers"], rows)
+    terminal.table(["name", "data", "parameters ", *measurements.COLUMNS], rows)
     terminal.say(f"{table.said}; accuracies on the test set, microseconds for one picture")
-    terminal.say("train one: edge-fm train NAME --data DATA -o RUN   details: docs/zoo.md")
+    terminal.say("one of them: edge-fm zoo NAME   train it: edge-fm train NAME -o RUN   details: docs/zoo.md")
+
+
+def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
+    from edge_fm.measurements import COLUMNS
+
+    settings = asdict(architecture.settings)
+    return [
+        ["layers", architecture.summary],
+        ["parameters", f"{architecture.parameters:,}"],
+        ["made for", architecture.data],
+        ["trained with", architecture.framework],
+        ["--set", ", ".join(f"{key}={value:g}" for key, value in architecture.options.items()) or "nothing"],
+        ["settings", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())],
+        *(
+            ["a source shows", f"{reference}" + (f" with {_said(variant)}" if _said(variant) else "")]
+            for variant in architecture.variants
+            for reference in variant.references
+        ),
+        *(
+            [column.strip(), cell]
+            for column, cell in zip(COLUMNS, table.cells(architecture.name), strict=True)
+        ),
+    ]
+
+
+def _said(variant: "Variant") -> str:
+    return ", ".join(f"{key} {value}" for key, value in {**variant.options, **variant.settings}.items())
 
 
 def say_unreadable(unreadable: tuple[tuple[str, str], ...]) -> None:

@@ -55,8 +55,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
     from rich.text import Text
 
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column.strip(), justify="right" if column.endswith(" ") else "left", overflow="fold")
+    for number, column in enumerate(columns):
+        side = "right" if column.endswith(" ") else "left"
+        drawn.add_column(
+            column.strip(), justify=side, overflow="fold", no_wrap=number == 0
+        )  # names stay whole
     for row in rows:
         drawn.add_row(*map(Text, row))  # as it is: "[train]" is no markup
     console().print(drawn)

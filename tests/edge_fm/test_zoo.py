@@ -243,12 +243,27 @@ class TestTable:
             assert [(f["value"], f["metric"], f["part"]) for f in rows[name]["figures"]] == wanted
 
     def test_no_name_is_cut_when_piped(self, cli: RunCli) -> None:
-        """Names, figures and layers are whole on one line each."""
+        """Each model is one line with its name and all its figures whole."""
         lines = cli("zoo").out.splitlines()
+        table = measurements.load()
         for architecture in zoo.ARCHITECTURES.values():
             (line,) = [line for line in lines if line.split()[:1] == [architecture.name]]
-            assert line.rstrip().endswith(architecture.summary)
             assert f"{architecture.parameters:,}" in line
+            for cell in table.cells(architecture.name):
+                assert cell in line
+
+    @pytest.mark.parametrize("name", zoo.ARCHITECTURES)
+    def test_one_model(self, cli: RunCli, name: str) -> None:
+        """`edge-fm zoo NAME` says its layers, what it lets one vary, and what a source shows."""
+        shown = cli("zoo", name)
+        architecture = zoo.find(name)
+        assert shown.code == 0
+        assert architecture.summary in shown.out
+        for option, value in architecture.options.items():
+            assert f"{option}={value:g}" in shown.out
+        for variant in architecture.variants:
+            for reference in variant.references:
+                assert str(reference) in shown.out
 
     def test_as_json(self, cli: RunCli) -> None:
         """`--json` prints all that was measured."""
