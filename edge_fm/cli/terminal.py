@@ -56,10 +56,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
 
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        side = "right" if column.endswith(" ") else "left"
         drawn.add_column(
-            column.strip(), justify=side, overflow="fold", no_wrap=number == 0
-        )  # names stay whole
+            column.strip(),
+            justify="right" if column.endswith(" ") else "left",
+            overflow="fold",
+            no_wrap=number == 0,  # names stay whole
+        )
     for row in rows:
         drawn.add_row(*map(Text, row))  # as it is: "[train]" is no markup
     console().print(drawn)
