@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edge_fm import datasets, samples
 from edge_fm.contact_sheet import Labelled, write_sheet
 from edge_fm_runtime.batch.options import Options
@@ -112,11 +114,16 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
 
     dataset = datasets.load("wardrobe")
     test = Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels)
+    half = len(dataset.train) // 2
+    ranges, rest = dataset.train.sample(half, seed=0), dataset.train.sample(len(dataset.train), seed=0)
+    rest = rest.take(np.arange(half, len(rest)))
+    choice = Pictures(dataset.name, "training", rest.images, rest.labels)
     target = out / "cnn.onnx"
     request = ExportRequest(
         seed, target, dataset.class_names, Scale.UNIT, int8=True, limits=Limits(_MAX_DROP)
     )
-    result = export(request, ExportData(dataset.name, dataset.licence, dataset.train.images, test))
+    data = ExportData(dataset.name, dataset.licence, ranges.images, test, choice=choice)
+    result = export(request, data)
     say(
         f"          {target}: {result.passport.precision.kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})"
     )
