@@ -2,8 +2,8 @@
 
 python benchmarks/zoo.py WORK                     all rows; writes docs/zoo.json and docs/zoo.md
 python benchmarks/zoo.py WORK --only cnn mlp-128  some; their rows in docs/zoo.json are replaced
-python benchmarks/zoo.py WORK --study dropout     cnn-strided with dropout 0, 0.2, 0.25, 0.3, 0.5: table and plot
-python benchmarks/zoo.py WORK --study patience    four networks with patience 3 and 5: table and plot
+python benchmarks/zoo.py WORK --study dropout     cnn-strided with dropout 0, 0.2, 0.25, 0.3, 0.5: docs/study-dropout.md, .png
+python benchmarks/zoo.py WORK --study patience    four networks with patience 3 and 5: docs/study-patience.md, .png
 
 WORK keeps the run folders and files; --resume takes those that are done. Three seeds where a source shows the mean of
 several runs, else one. Exit code 1 if a figure is missed or a file does not answer as its source.
@@ -272,14 +272,27 @@ def study(work: Path, which: str, resume: bool, seeds: int) -> None:
         architecture = zoo.find(name)
         variant = Variant(options={what: value}) if what == "dropout" else Variant(settings={what: value})
         found[name, value] = [one.run(resume) for one in trainings(work, architecture, variant, seeds)]
-    print(f"{'model':18} {which:>9} {'accuracy':>9} {'lowest':>8} {'highest':>8} {'loss':>8} {'epochs':>7}")
+    lines = [
+        f"# The study of {which}",
+        "",
+        (
+            f"`python benchmarks/zoo.py WORK --study {which} --seeds {seeds}`: accuracy on the Fashion-MNIST test set, {processor()}. "
+            "Training stops on a tenth of the training set, where the tutorial stopped on the test set."
+        ),
+        "",
+        f"| model | {which} | accuracy | lowest | highest | loss | epochs |",
+        "| --- | --: | --: | --: | --: | --: | --: |",
+    ]
     for (name, value), done in found.items():
         accuracies = [run.test_accuracy for run in done]
         loss, epochs = mean(run.scores["test"]["loss"] for run in done), mean(run.epochs for run in done)
-        print(
-            f"{name:18} {value:9g} {mean(accuracies):9.4f} {min(accuracies):8.4f} {max(accuracies):8.4f} "
-            f"{loss:8.4f} {epochs:7.1f}"
+        lines.append(
+            f"| `{name}` | {value:g} | {mean(accuracies):.4f} | {min(accuracies):.4f} | {max(accuracies):.4f} "
+            f"| {loss:.4f} | {epochs:.1f} |"
         )
+    lines += ["", f"![accuracy against {which}](study-{which}.png)"]
+    print("\n".join(lines))
+    (TABLE.parent / f"study-{which}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     drawing = Figure(figsize=(8, 4.5), layout="constrained")
     axes = drawing.subplots()
     for name in dict.fromkeys(name for name, _ in found):
@@ -289,13 +302,14 @@ def study(work: Path, which: str, resume: bool, seeds: int) -> None:
         spread = np.abs(np.stack([each.min(axis=1), each.max(axis=1)]) - centre)
         axes.errorbar(values, centre, yerr=spread, marker="o", capsize=4, label=name)
     axes.set(
-        xlabel=which, ylabel="test accuracy", title=f"{which}: mean, lowest and highest of {seeds} seeds"
+        xlabel=which,
+        ylabel="test accuracy",
+        title=f"{which}: mean, lowest and highest of {seeds} seed{'s' if seeds > 1 else ''}",
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
-    plots.save(drawing, work / f"study-{which}.png")
-    print(f"plot: {work / f'study-{which}.png'}")
+    plots.save(drawing, TABLE.parent / f"study-{which}.png")
 
 
 def main() -> None:
