@@ -158,10 +158,12 @@ def _leads_to_another(graph: Any, quantizer: Any) -> bool:  # noqa: ANN401  # on
 
 
 class Reader:
-    """Hand the calibration images to onnxruntime in batches."""
+    """Hand the calibration images to onnxruntime in batches of one size: its histograms fail on a last one that is smaller."""
 
     def __init__(self, images: NDArray[np.float32], batch: int = 100) -> None:
-        self._batches = iter([images[start : start + batch] for start in range(0, len(images), batch)])
+        size = min(batch, len(images))
+        starts = range(0, len(images) - size + 1, size)
+        self._batches = iter([images[start : start + size] for start in starts])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next batch as a session takes it, None when there are no more."""

@@ -18,6 +18,7 @@ from edge_fm_exporters import (
     graph,
     int8,
     keras,
+    quantize,
     stem,
     verify,
 )
@@ -176,6 +177,19 @@ class TestSeedCnn:
         )
         assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
         assert np.abs(plain - stemmed).mean() < 0.01
+
+    @pytest.mark.parametrize("calibration", Calibration)
+    @pytest.mark.parametrize("count", [30, 230])
+    def test_any_number_of_pictures_calibrates(
+        self, calibration: Calibration, count: int, wardrobe: Dataset
+    ) -> None:
+        """A last batch that is not full fails no calibration (a bug that was found on 110 pictures)."""
+        source = keras.load(SEED_CNN)
+        model = graph.clean(source.convert(17))
+        made = quantize.quantize(
+            model, Scale.UNIT.applied(wardrobe.train.images[:count]), Recipe(calibration)
+        )
+        assert any(node.op_type == "QuantizeLinear" for node in made.graph.node)
 
     def test_networks_without_such_a_stem(self) -> None:
         """Three channels, or a dense first layer, have none."""
