@@ -266,7 +266,7 @@ def test_what_is_no_picture_classifier(tmp_path: Path) -> None:
     """A model of another shape is refused with the shape expected."""
     keras = import_keras()
     keras.Sequential([keras.Input((7,)), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
-    with pytest.raises(ModelError, match="one picture"):
+    with pytest.raises(ModelError, match="expected pictures"):
         export(ExportRequest(tmp_path / "m.keras", tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), None)
 
 
