@@ -37,18 +37,16 @@ def fit(
     Args:
         model: freshly built, uncompiled.
         training: what it is trained on.
-        validation: what early stopping watches.
+        validation: what early stopping watches; needed with patience.
         settings: how long and how.
         listener: told of progress.
         folder: where `model.keras` goes.
         metrics: beyond accuracy: `precision`, `recall` (of probabilities over one half, all classes together).
 
     Raises:
-        DataError: it was interrupted before one epoch was done, or patience has no validation pictures to watch.
+        DataError: it was interrupted before one epoch was done.
     """
     keras = import_keras()
-    if settings.patience is not None and validation is None:
-        raise DataError("patience watches validation pictures, and there are none: give --validation a share")
     classes = int(model.output_shape[-1])
     steps = settings.epochs * -(-len(training) // settings.batch_size)
     _compile(

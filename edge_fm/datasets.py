@@ -47,6 +47,7 @@ _DEFAULT_SPEC = InputSpec(28, 28, 1)
 _FOLDER_TEST_SHARE = 0.2
 _FOLDER_SPLIT_SEED = 0
 _MIN_CLASSES = 2
+_MIN_FOLDS = 2
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049
 
 
@@ -118,18 +119,30 @@ class Dataset:
         """
         return _stratified(self.train, share, seed)
 
-    def folds(self, count: int, seed: int) -> Iterator[tuple[Split, Split]]:
-        """Yield (rest, fold) of the training part for each fold, stratified by class, each picture in one fold.
+    def require_folds(self, count: int) -> None:
+        """Refuse a number of folds that the training part cannot be divided into.
 
         Raises:
-            DataError: a class has fewer pictures than there are folds.
+            DataError: it is below two, or a class has fewer pictures than there are folds.
         """
+        if count < _MIN_FOLDS:
+            raise DataError(
+                f"{count} folds: expected at least two, one to score on and the others to train on"
+            )
         counts = np.bincount(self.train.labels, minlength=len(self.class_names))
         if counts.min() < count:
             raise DataError(
                 f"{self.name} has {counts.min()} pictures of {self.class_names[int(counts.argmin())]}, too few for "
                 f"{count} folds: give fewer --folds or more pictures"
             )
+
+    def folds(self, count: int, seed: int) -> Iterator[tuple[Split, Split]]:
+        """Yield (rest, fold) of the training part for each fold, stratified by class, each picture in one fold.
+
+        Raises:
+            DataError: see `require_folds`.
+        """
+        self.require_folds(count)
         rng = np.random.default_rng(seed)
         fold_of = np.empty(len(self.train), np.int64)
         for label in range(len(self.class_names)):

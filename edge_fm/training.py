@@ -14,6 +14,7 @@ from edge_fm.datasets import Dataset, Split
 from edge_fm.fitting import Figures, Fitted, Listener, Options, Settings, Watched
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.errors import DataError
 
 
 def train(
@@ -42,6 +43,7 @@ def train(
         OutputError: the folder cannot be written.
         DataError: it was interrupted before one epoch was done, or the pictures do not suffice.
     """
+    _check(architecture, dataset, settings)
     runs.begin(folder)
     chosen = architecture.options | (options or {})
     started_s = time.monotonic()
@@ -78,6 +80,16 @@ def train(
     plots.save(plots.curves(fitted.history, fitted.best_epoch), folder / runs.CURVES)
     run.save(folder)
     return run
+
+
+def _check(architecture: Architecture, dataset: Dataset, settings: Settings) -> None:
+    """Refuse what cannot be trained before anything of an earlier run in the folder is touched."""
+    if architecture.framework is Framework.KERAS and settings.patience and not settings.validation_share:
+        raise DataError(
+            "patience watches validation pictures, and there are none: give --validation a share, or --patience 0"
+        )
+    if settings.folds:
+        dataset.require_folds(settings.folds)
 
 
 def _fit(

@@ -8,13 +8,12 @@ import typer
 
 from edge_fm.cli import terminal
 from edge_fm.cli.data import say_unreadable
+from edge_fm.cli.export import BAD_ANSWER
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm.fitting import Listener
     from edge_fm.runs import Run
-
-BAD_ANSWER = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -133,7 +132,15 @@ def train(
     }
     architecture = zoo.find(name)
     if name in edge.WIDTHS:
-        if unused := [key for key in given if key not in {"epochs", "batch_size"}] + (options or []):
+        others = {
+            "patience": patience,
+            "size": size,
+            "channels": channels,
+            "no-balance": None if balance else True,
+        }
+        unused = [key for key in given if key not in {"epochs", "batch_size"}] + (options or [])
+        unused += [key for key, value in others.items() if value is not None]
+        if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
         run = _train_edge(name, data or [], class_map, hold_out, out, epochs, batch_size, seed)
     else:

@@ -219,9 +219,26 @@ class TestTrainCommand:
 
     def test_the_edge_family_refuses_what_its_recipe_lacks(self, cli: RunCli, tmp_path: Path) -> None:
         """An option without effect is not swallowed."""
-        done = cli("train", "edge", "--data", "wardrobe", "--set", "dropout=0.3", "-o", tmp_path / "run")
-        assert done.code == 2
-        assert "its own recipe" in done.err
+        for option in (
+            ["--set", "dropout=0.3"],
+            ["--patience", "3"],
+            ["--size", "32"],
+            ["--channels", "3"],
+            ["--no-balance"],
+        ):
+            done = cli("train", "edge", "--data", "wardrobe", *option, "-o", tmp_path / "run")
+            assert done.code == 2
+            assert "its own recipe" in done.err
+
+    @pytest.mark.parametrize("options", [["--validation", "0"], ["--folds", "1"], ["--folds", "9999"]])
+    def test_a_refused_training_loses_no_earlier_run(
+        self, cli: RunCli, tmp_path: Path, options: list[str]
+    ) -> None:
+        """What cannot be trained is said before the folder's earlier run is touched."""
+        (tmp_path / "run.json").write_text("an earlier run")
+        done = cli("train", "mlp-128", "--data", "wardrobe", *options, "-o", tmp_path)
+        assert done.code == 2, done.err
+        assert (tmp_path / "run.json").read_text() == "an earlier run"
 
 
 class TestTable:
