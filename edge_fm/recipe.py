@@ -9,11 +9,7 @@ Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no clas
 """
 
 import datetime as dt
-import hashlib
-import io
-import json
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,21 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import camera, edge, runs
-from edge_fm.camera import Variation
-from edge_fm.datasets import Dataset, Split
+from edge_fm import checkpoint, edge, epoch, runs
+from edge_fm.datasets import Dataset
+from edge_fm.epoch import Floats, Material, Mix
 from edge_fm.mixture import Photographs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.errors import DataError
 
-STATE = "state.npz"
 VALIDATION_SHARE = 1 / 12
 """Of the data set's training part; 5,000 of 60,000."""
 
 _CALIBRATION = 512
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -49,10 +41,7 @@ class Settings:
         learning_rate: at its highest, after a warm-up of one epoch.
         weight_decay: of AdamW.
         smoothing: of labels, in [0, 1).
-        views: of each photograph in an epoch.
-        scenes: of data set pictures laid into a surrounding, as a share of the data set.
-        empties: pictures of nothing in an epoch, as a share of the data set.
-        variation: how far pictures are varied.
+        mix: what an epoch is made of.
         seed: of weights and of every draw.
     """
 
@@ -61,28 +50,8 @@ class Settings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     smoothing: float = 0.05
-    views: int = 6
-    scenes: float = 0.08
-    empties: float = 0.02
-    variation: Variation = field(default_factory=Variation)
+    mix: Mix = field(default_factory=Mix)
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is trained on, and what is watched meanwhile.
-
-    Attributes:
-        catalogue: the data set's training part, without its validation part.
-        photographs: for training, if there are any.
-        watched: validation pictures by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
-        classes: how many the model tells apart.
-    """
-
-    catalogue: Split
-    photographs: Photographs | None
-    watched: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]
-    classes: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +131,7 @@ def train_run(
         input_shape=dataset.spec.shape,
     )
     run.save(folder)
-    (folder / STATE).unlink(missing_ok=True)
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
     return run
 
 
@@ -211,8 +180,7 @@ def train(
         DataError: the state in the folder is of another training.
     """
     keras = import_keras()
-    pictures = len(material.catalogue) + _count(material, settings)
-    steps = -(-pictures // settings.batch_size)
+    steps = -(-material.count(settings.mix) // settings.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         steps * (settings.epochs - 1),
@@ -224,15 +192,15 @@ def train(
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, possible_class_loss(settings.smoothing))
-    whose = _fingerprint(model, material, settings)
-    history = _restore(model, folder / STATE, whose)
+    whose = checkpoint.fingerprint(model, material, asdict(settings))
+    history = checkpoint.restore(model, folder / checkpoint.FILE, whose)
 
     class Told(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
             listener(len(history) + 1, (batch + 1) / steps, None)
 
     while len(history) < settings.epochs:
-        images, allowed = epoch_pictures(material, settings, len(history))
+        images, allowed = epoch.pictures(material, settings.mix, settings.seed, len(history))
         fit = model.fit(
             images, allowed, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
         )
@@ -240,7 +208,7 @@ def train(
         for name, (watched, right) in material.watched.items():
             figures[name] = accuracy(probabilities(model, watched), right)
         history.append(figures)
-        _save(model, folder / STATE, history, whose)
+        checkpoint.save(model, folder / checkpoint.FILE, history, whose)
         runs.write_history(folder / runs.HISTORY, history)
         listener(len(history), 1.0, figures)
     return history
@@ -268,35 +236,6 @@ def possible_class_loss(smoothing: float) -> Callable[[Any, Any], Any]:
     return loss
 
 
-def epoch_pictures(material: Material, settings: Settings, epoch: int) -> tuple[Floats, Floats]:
-    """Return the pictures of an epoch in random order and their allowed classes.
-
-    Returns:
-        (N, H, W, 1) float32 in [0, 1] and (N, classes) float32 of zeros and ones.
-    """
-    rng = np.random.default_rng([settings.seed, epoch])
-    vary, source = settings.variation, material.catalogue
-    size = source.images.shape[1]
-    eye = np.eye(material.classes, dtype=np.float32)
-    images = [camera.catalogue(image, vary, rng) for image in source.images[..., 0]]
-    allowed = [eye[source.labels]]
-    chosen = rng.choice(len(source), round(len(source) * settings.scenes), replace=False)
-    images += [camera.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
-    allowed.append(eye[source.labels[chosen]])
-    empties = round(len(source) * settings.empties)
-    images += [camera.empty(size, rng) for _ in range(empties)]
-    allowed.append(np.zeros((empties, material.classes), np.float32))
-    if material.photographs is not None:
-        for _ in range(settings.views):
-            images += [
-                camera.photograph(content, size, vary, rng) for content in material.photographs.contents
-            ]
-            allowed.append(material.photographs.allowed.astype(np.float32))
-    order = rng.permutation(len(images))
-    stacked = np.stack(images)[order, ..., np.newaxis].astype(np.float32) / np.float32(255)
-    return stacked, np.concatenate(allowed)[order]
-
-
 def probabilities(model: Any, images: NDArray[np.uint8]) -> Floats:  # noqa: ANN401
     """Return (N, classes) probabilities for (N, H, W, C) uint8 pictures."""
     scaled = images.astype(np.float32) / np.float32(255)
@@ -307,50 +246,3 @@ def accuracy(predicted: Floats, allowed: NDArray[np.bool_]) -> float:
     """Return the share of pictures with an allowed class whose likeliest class is allowed, in [0, 1]."""
     known = allowed.any(axis=1)
     return float(allowed[known, predicted[known].argmax(axis=1)].mean())
-
-
-def _count(material: Material, settings: Settings) -> int:
-    extra = round(len(material.catalogue) * settings.scenes) + round(
-        len(material.catalogue) * settings.empties
-    )
-    return extra + (len(material.photographs.contents) * settings.views if material.photographs else 0)
-
-
-def _fingerprint(model: Any, material: Material, settings: Settings) -> str:  # noqa: ANN401
-    """Return what must be the same for a training to go on: network, pictures and settings."""
-    pictures = hashlib.sha256(material.catalogue.images.tobytes() + material.catalogue.labels.tobytes())
-    if material.photographs is not None:
-        pictures.update(material.photographs.tensors.tobytes() + material.photographs.allowed.tobytes())
-    facts = {"network": model.name, "pictures": pictures.hexdigest(), "settings": asdict(settings)}
-    return json.dumps(facts, sort_keys=True)
-
-
-def _save(model: Any, path: Path, history: list[dict[str, float]], whose: str) -> None:  # noqa: ANN401
-    """Keep weights, optimiser and history; the file takes its place only when it is whole."""
-    arrays = {f"m{i}": np.asarray(v) for i, v in enumerate(model.variables)}
-    arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
-    arrays |= {"history": np.array(json.dumps(history)), "whose": np.array(whose)}
-    partial = path.with_suffix(".partial.npz")
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    partial.replace(path)
-
-
-def _restore(model: Any, path: Path, whose: str) -> list[dict[str, float]]:  # noqa: ANN401
-    if not path.is_file():
-        return []
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            if str(kept["whose"]) != whose:
-                raise DataError(
-                    f"{path} is of a training with other settings or pictures: give another folder with -o, or delete it"
-                )
-            for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
-                for index, variable in enumerate(variables):
-                    variable.assign(kept[f"{prefix}{index}"])
-            history: list[dict[str, float]] = json.loads(str(kept["history"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is damaged or of another model ({error}): delete it to begin anew"
-        ) from error
-    return history

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import camera, datasets, edge, mixture, recipe, runs
+from edge_fm import camera, datasets, edge, epoch, mixture, recipe, runs
 from edge_fm.camera import Variation
+from edge_fm.epoch import Material, Mix
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime import preprocess
 from edge_fm_runtime.errors import DataError
@@ -204,9 +205,9 @@ def test_no_test_picture_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every picture of an epoch comes from the training part: with an erased training part no trace of test or validation is left."""
     dataset = small()
     blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
-    material = recipe.Material(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
-    still = recipe.Settings(scenes=0, empties=0, variation=Variation(erase=0))
-    images, allowed = recipe.epoch_pictures(material, still, 0)
+    material = Material(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
+    still = Mix(scenes=0, empties=0, variation=Variation(erase=0))
+    images, allowed = epoch.pictures(material, still, 0, 0)
     assert not images.any()
     assert len(images) == len(allowed) == 120
 
