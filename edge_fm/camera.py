@@ -30,12 +30,15 @@ class Variation:
         rotation: largest angle of photographs, in degrees.
         tilt: largest angle of catalogue pictures, in degrees.
         erase: share of pictures of which a rectangle is erased (Zhong et al., 2017, arXiv:1708.04896).
+        elastic: standard deviation in pixels of a smooth distortion of catalogue pictures (Simard et al., 2003,
+            "Best Practices for Convolutional Neural Networks").
     """
 
     flip: bool = True
     rotation: float = 20.0
     tilt: float = 5.0
     erase: float = 0.5
+    elastic: float = 0.0
 
 
 def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
@@ -102,6 +105,8 @@ def catalogue(image: Grey, variation: Variation, rng: np.random.Generator) -> Gr
         moved[max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)] = image[
             max(0, -down) : size + min(0, -down), max(0, -right) : size + min(0, -right)
         ]
+    if variation.elastic:
+        moved = _bent(moved, variation.elastic, rng)
     if variation.flip and rng.random() < 0.5:
         moved = moved[:, ::-1].copy()
     if rng.random() < variation.erase:
@@ -175,6 +180,15 @@ def developed(image: Grey, rng: np.random.Generator) -> Grey:
     if rng.random() < 0.4:
         picture = picture + rng.normal(0, rng.uniform(0.01, 0.06), picture.shape)
     return as_uint8(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+
+
+def _bent(image: Grey, deviation: float, rng: np.random.Generator) -> Grey:
+    """Return a picture whose points are moved by a field that is smooth over a quarter of it."""
+    size = image.shape[0]
+    field = rng.normal(0, deviation, (4, 4, 2)).astype(np.float32)
+    moves = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
+    grid = np.indices((size, size), np.float32)
+    return as_uint8(cv2.remap(image, grid[1] + moves[..., 0], grid[0] + moves[..., 1], cv2.INTER_LINEAR))
 
 
 def _erase(image: Grey, rng: np.random.Generator) -> None:

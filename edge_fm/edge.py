@@ -40,6 +40,7 @@ WIDTHS = {
     "edge-nano": Width(12, 20, 36),
     "edge": Width(24, 32, 64),
     "edge-plus": Width(32, 64, 96),
+    "digits": Width(16, 28, 48),
 }
 
 

@@ -1,15 +1,16 @@
-"""The pictures of one epoch: a data set's own, varied; some of them laid into surroundings; photographs; and nothing.
+"""The pictures of one epoch: a data set's own, varied; some as a camera sees them; drawn ones; photographs; and nothing.
 
 Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import camera
-from edge_fm.camera import Variation
+from edge_fm import camera, paper
+from edge_fm.camera import Grey, Variation
 from edge_fm.datasets import Split
 from edge_fm.mixture import Photographs
 
@@ -22,15 +23,39 @@ class Mix:
 
     Attributes:
         views: of each photograph.
-        scenes: data set pictures laid into a surrounding, as a share of the data set.
+        scenes: data set pictures as a camera sees them, as a share of the data set.
+        drawn: pictures drawn by our own code, as a share of the data set.
         empties: pictures of nothing, as a share of the data set.
         variation: how far pictures are varied.
     """
 
     views: int = 6
     scenes: float = 0.08
+    drawn: float = 0.0
     empties: float = 0.02
     variation: Variation = field(default_factory=Variation)
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """What a camera sees the things of a data set in.
+
+    Attributes:
+        scene: returns a data set's (size, size) uint8 picture as a camera sees it.
+        empty: returns a picture of the given size with nothing to classify.
+        drawn: returns a drawn picture of a class and a size; None where our own code cannot draw the classes.
+    """
+
+    scene: Callable[[Grey, Variation, np.random.Generator], Grey]
+    empty: Callable[[int, np.random.Generator], Grey]
+    drawn: Callable[[int, int, Variation, np.random.Generator], Grey] | None = None
+
+
+ROOM = Scenery(camera.scene, camera.empty)
+"""Things in front of a wall, a floor, or anything."""
+
+PAPER = Scenery(paper.written, paper.blank, paper.drawn)
+"""Digits on sheets of paper; classes 0 to 9."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +67,38 @@ class Material:
         photographs: for training, if there are any.
         watched: validation pictures by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
         classes: how many the model tells apart.
+        scenery: what a camera sees them in.
     """
 
     catalogue: Split
     photographs: Photographs | None
     watched: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]
     classes: int
+    scenery: Scenery = ROOM
 
     def count(self, mix: Mix) -> int:
         """Return how many pictures an epoch has."""
-        drawn = round(len(self.catalogue) * mix.scenes) + round(len(self.catalogue) * mix.empties)
+        shares = (mix.scenes, mix.empties, mix.drawn)
         photographs = len(self.photographs.contents) * mix.views if self.photographs else 0
-        return len(self.catalogue) + drawn + photographs
+        return len(self.catalogue) + sum(round(len(self.catalogue) * share) for share in shares) + photographs
+
+
+def as_seen(
+    split: Split, classes: int, scenery: Scenery, variation: Variation, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return a split's pictures as a camera sees them, and drawn ones of the same classes if there can be.
+
+    Returns:
+        (N, H, W, 1) uint8 and (N, classes) bool of allowed classes.
+    """
+    rng = np.random.default_rng([seed, len(split)])
+    size = split.images.shape[1]
+    seen = [scenery.scene(image, variation, rng) for image in split.images[..., 0]]
+    allowed = [np.eye(classes, dtype=bool)[split.labels]]
+    if scenery.drawn is not None:
+        seen += [scenery.drawn(int(value), size, variation, rng) for value in split.labels]
+        allowed *= 2
+    return np.stack(seen)[..., np.newaxis], np.concatenate(allowed)
 
 
 def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> tuple[Floats, Floats]:
@@ -69,11 +114,15 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> tuple[Float
     images = [camera.catalogue(image, vary, rng) for image in source.images[..., 0]]
     allowed = [eye[source.labels]]
     chosen = rng.choice(len(source), round(len(source) * mix.scenes), replace=False)
-    images += [camera.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
+    images += [material.scenery.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
     allowed.append(eye[source.labels[chosen]])
     empties = round(len(source) * mix.empties)
-    images += [camera.empty(size, rng) for _ in range(empties)]
+    images += [material.scenery.empty(size, rng) for _ in range(empties)]
     allowed.append(np.zeros((empties, material.classes), np.float32))
+    if material.scenery.drawn is not None:
+        values = rng.integers(material.classes, size=round(len(source) * mix.drawn))
+        images += [material.scenery.drawn(int(value), size, vary, rng) for value in values]
+        allowed.append(eye[values])
     if material.photographs is not None:
         for _ in range(mix.views):
             images += [

@@ -4,6 +4,8 @@ Every epoch draws its pictures anew from (seed, epoch), so a training that was k
 whole epoch as if nothing had happened. There is no early stopping: the learning rate runs out. Validation is watched,
 never chosen on, and the test part is not touched.
 
+The weights that are kept are a running average over the last steps (Polyak and Juditsky, 1992): less shaken by the last batches.
+
 AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101; cosine: the same, 2016, arXiv:1608.03983; label smoothing:
 Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
 """
@@ -19,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm import checkpoint, edge, epoch, runs
+from edge_fm.camera import Variation
 from edge_fm.datasets import Dataset
-from edge_fm.epoch import Floats, Material, Mix
+from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix
 from edge_fm.mixture import Photographs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.errors import DataError
 
 VALIDATION_SHARE = 1 / 12
 """Of the data set's training part; 5,000 of 60,000."""
@@ -41,6 +45,7 @@ class Settings:
         learning_rate: at its highest, after a warm-up of one epoch.
         weight_decay: of AdamW.
         smoothing: of labels, in [0, 1).
+        averaging: how much of the average a step keeps, in [0, 1).
         mix: what an epoch is made of.
         seed: of weights and of every draw.
     """
@@ -50,8 +55,25 @@ class Settings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     smoothing: float = 0.05
+    averaging: float = 0.998
     mix: Mix = field(default_factory=Mix)
     seed: int = 0
+
+
+USUAL = {
+    "digits": Settings(
+        epochs=30,
+        mix=Mix(
+            scenes=0.25,
+            drawn=0.25,
+            empties=0.04,
+            variation=Variation(flip=False, tilt=10, erase=0.1, elastic=0.8),
+        ),
+    )
+}
+"""Settings of those that are not trained as the others are."""
+
+_DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -86,8 +108,13 @@ def train_run(
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: the folder holds the state of another training.
+        DataError: the folder holds the state of another training, or the data has other classes than `digits` reads.
     """
+    if name == "digits" and sources.data.class_names != _DIGITS:
+        raise DataError(
+            f"digits reads the digits 0 to 9, and {data} has {', '.join(sources.data.class_names)}: "
+            "give --data mnist, or train edge"
+        )
     keras = import_keras()
     runs.begin(folder)
     started_s = time.monotonic()
@@ -99,16 +126,16 @@ def train_run(
     watched = {dataset.name: (validation.images, eye[validation.labels])}
     if photographs is not None:
         watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
-    material = Material(training, photographs[0] if photographs else None, watched, classes)
-    model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
-    history = train(model, material, folder, settings, listener)
-    _keep_calibration(folder / runs.CALIBRATION, material, settings.seed)
+    scenery = PAPER if name == "digits" else ROOM
+    if scenery.drawn is not None:
+        watched["paper"] = epoch.as_seen(validation, classes, scenery, settings.mix.variation, settings.seed)
+    material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
+    model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
+    history = train(model, average, material, folder, settings, listener)
+    _keep_calibration(folder / runs.CALIBRATION, material, settings)
     _keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    # A file that needs no code of ours to load: without the loss.
-    bare = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
-    bare.set_weights(model.get_weights())
-    bare.save(folder / runs.MODEL)
-    test = probabilities(model, dataset.test.images)
+    average.save(folder / runs.MODEL)
+    test = probabilities(average, dataset.test.images)
     run = Run(
         architecture=name,
         data=data,
@@ -135,9 +162,14 @@ def train_run(
     return run
 
 
-def _keep_calibration(path: Path, material: Material, seed: int) -> None:
+def _keep_calibration(path: Path, material: Material, settings: Settings) -> None:
     """Keep training pictures as a device will see them, half of each kind, for the ranges of int8."""
-    kept = [material.catalogue.sample(_CALIBRATION, seed).images]
+    seed = settings.seed
+    sample = material.catalogue.sample(_CALIBRATION, seed)
+    kept = [sample.images]
+    if material.scenery.drawn is not None:
+        variation = settings.mix.variation
+        kept.append(epoch.as_seen(sample, material.classes, material.scenery, variation, seed)[0])
     if material.photographs is not None:
         tensors = material.photographs.tensors
         chosen = np.random.default_rng(seed).permutation(len(tensors))[:_CALIBRATION]
@@ -159,15 +191,17 @@ def _keep_validation(path: Path, material: Material, seed: int) -> None:
 
 def train(
     model: Any,  # noqa: ANN401  # Keras ships no types
+    average: Any,  # noqa: ANN401
     material: Material,
     folder: Path,
     settings: Settings,
     listener: Listener,
 ) -> list[dict[str, float]]:
-    """Train `model` in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
+    """Train in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
 
     Args:
         model: a freshly built Keras model with probabilities as output.
+        average: another of the same; it gets the running average of the weights, and is what is watched and kept.
         material: the pictures.
         folder: for the state and the history; it is there.
         settings: how.
@@ -188,7 +222,17 @@ def train(
         warmup_steps=steps,
         alpha=1e-5,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+
+    class AveragingAdamW(keras.optimizers.AdamW):  # type: ignore[name-defined,misc]
+        def finalize_variable_values(self, var_list: object) -> None:
+            """Leave the weights alone at the end of a `fit`: it is an epoch's end, and the next goes on with them."""
+
+        def average_into(self, var_list: object) -> None:
+            super().finalize_variable_values(var_list)
+
+    optimizer = AveragingAdamW(
+        schedule, weight_decay=settings.weight_decay, use_ema=True, ema_momentum=settings.averaging
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, possible_class_loss(settings.smoothing))
@@ -199,14 +243,21 @@ def train(
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
             listener(len(history) + 1, (batch + 1) / steps, None)
 
+    def catch_up() -> None:
+        average.set_weights(model.get_weights())
+        optimizer.average_into(average.trainable_variables)
+
+    if history:
+        catch_up()
     while len(history) < settings.epochs:
         images, allowed = epoch.pictures(material, settings.mix, settings.seed, len(history))
         fit = model.fit(
             images, allowed, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
         )
+        catch_up()
         figures = {"loss": float(fit.history["loss"][0])}
         for name, (watched, right) in material.watched.items():
-            figures[name] = accuracy(probabilities(model, watched), right)
+            figures[name] = accuracy(probabilities(average, watched), right)
         history.append(figures)
         checkpoint.save(model, folder / checkpoint.FILE, history, whose)
         runs.write_history(folder / runs.HISTORY, history)

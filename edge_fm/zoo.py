@@ -223,13 +223,13 @@ _EDGE = tuple(
     Architecture(
         name,
         f"Conv {width.stem}, MaxPool, residual {width.middle}, residual {width.top}, average, softmax",
-        "fashion-mnist and photographs",
+        "mnist and drawn digits" if name == "digits" else "fashion-mnist and photographs",
         parameters,
         Framework.KERAS,
         partial(_edge, name),
         variants=(),
     )
-    for (name, width), parameters in zip(edge.WIDTHS.items(), (26_062, 76_354, 205_034), strict=True)
+    for (name, width), parameters in zip(edge.WIDTHS.items(), (26_062, 76_354, 205_034, 47_322), strict=True)
 )
 """Trained by `recipe.py`, measured by `benchmarks/models.py`."""
 

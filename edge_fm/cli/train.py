@@ -255,8 +255,10 @@ def _train_edge(
         )
         for part in photographs:
             say_unreadable(part.unreadable)
-    usual = recipe.Settings()
-    settings = recipe.Settings(epochs or usual.epochs, batch_size or usual.batch_size, seed=seed)
+    usual = recipe.USUAL.get(name, recipe.Settings())
+    settings = replace(
+        usual, epochs=epochs or usual.epochs, batch_size=batch_size or usual.batch_size, seed=seed
+    )
     with terminal.progress("training") as bar:
         sources = recipe.Sources(dataset, photographs)
         return recipe.train_run(name, sources, plain[0], out, settings, _listener(bar, settings.epochs))
