@@ -128,10 +128,10 @@ def make_models(folder: Path) -> tuple[Path, Path]:
     from edge_fm.datasets import GARMENTS
     from edge_fm_exporters import ExportRequest, export
     from edge_fm_exporters.framework import import_keras
-    from edge_fm_exporters.source import Scale
+    from edge_fm_exporters.scale import UNIT
 
     fp32 = folder / "fp32.onnx"
-    export(ExportRequest(SEED_CNN, fp32, GARMENTS, Scale.UNIT), None)
+    export(ExportRequest(SEED_CNN, fp32, GARMENTS, UNIT), None)
     import_keras()
     import tensorflow as tf
 

@@ -109,7 +109,7 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
     from edge_fm_exporters import ExportData, ExportRequest, export
     from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import evidence_line
-    from edge_fm_exporters.source import Scale
+    from edge_fm_exporters.scale import UNIT
     from edge_fm_exporters.verify import Pictures
 
     dataset = datasets.load("wardrobe")
@@ -119,9 +119,7 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
     rest = rest.take(np.arange(half, len(rest)))
     choice = Pictures(dataset.name, "training", rest.images, rest.labels)
     target = out / "cnn.onnx"
-    request = ExportRequest(
-        seed, target, dataset.class_names, Scale.UNIT, int8=True, limits=Limits(_MAX_DROP)
-    )
+    request = ExportRequest(seed, target, dataset.class_names, UNIT, int8=True, limits=Limits(_MAX_DROP))
     data = ExportData(dataset.name, dataset.licence, ranges.images, test, choice=choice)
     result = export(request, data)
     say(

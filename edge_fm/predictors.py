@@ -20,7 +20,7 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
     Args:
         model: a bundled model's name, an `.onnx` file, a run folder, or a `.keras`, `.h5` or `.skops` file.
         data: the data set; a plain file takes its class names from there.
-        scale: `unit` or `raw`, for a plain file; None has the likely ones tried on training pictures.
+        scale: as `edge_fm_exporters.scale.read` takes it, for a plain file; None has the likely ones tried on training pictures.
 
     Raises:
         ModelError: the model cannot be used.
@@ -50,19 +50,19 @@ def _batched(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.fl
 def _from_source(
     name: str, path: Path, data: str, scale: str | None, labels: tuple[str, ...] | None
 ) -> tuple[Predictor, Dataset]:
-    from edge_fm_exporters import scales
+    from edge_fm_exporters import scale as scales
+    from edge_fm_exporters import scale_search
     from edge_fm_exporters.pipeline import load
-    from edge_fm_exporters.source import Scale
     from edge_fm_exporters.verify import Pictures
 
     source = load(path)
     dataset = datasets.load(data, source.spec)
     datasets.require_shape(dataset, source.spec)
     if scale is None:
-        sample = dataset.train.sample(scales.ENOUGH, seed=0)
-        chosen, _ = scales.find(source, Pictures(dataset.name, "train", sample.images, sample.labels))
+        sample = dataset.train.sample(len(dataset.train), seed=0)
+        chosen, _ = scale_search.find(source, Pictures(dataset.name, "train", sample.images, sample.labels))
     else:
-        chosen = Scale(scale)
+        chosen = scales.read(scale, dataset.train.images)
     names = labels or source.names or dataset.class_names
     predictor = Predictor(
         name,

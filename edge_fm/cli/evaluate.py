@@ -35,7 +35,8 @@ def evaluate(
         str | None,
         typer.Option(
             "--scale",
-            help="Pixels in training of a plain file: unit ([0, 1]) or raw ([0, 255]).",
+            metavar="unit|raw|standard[:MEAN:DEVIATION]",
+            help="Pixels in training of a plain file, as for 'export'.",
             show_default="tried on training pictures",
         ),
     ] = None,
@@ -51,10 +52,7 @@ def evaluate(
     from edge_fm import report as reports
     from edge_fm.evaluation import evaluate as measure
     from edge_fm.predictors import open_predictor
-    from edge_fm_runtime.errors import DataError
 
-    if scale not in {None, "unit", "raw"}:
-        raise DataError(f"--scale is {scale!r}, expected unit or raw")
     predictor, dataset = open_predictor(model, data, scale)
     found = measure(predictor, dataset, lang)
     if report is not None:

@@ -12,7 +12,6 @@ from edge_fm_runtime.passport import Fit, Polarity
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData, ExportResult
-    from edge_fm_exporters.source import Scale
     from edge_fm_exporters.verify import Pictures
     from edge_fm_runtime.passport import Translation
 
@@ -62,7 +61,9 @@ def export(
         str | None,
         typer.Option(
             "--scale",
-            help="Pixels in training: unit ([0, 1]) or raw ([0, 255]).",
+            metavar="unit|raw|standard[:MEAN:DEVIATION]",
+            help="Pixels in training: in [0, 1], in [0, 255], or less a mean and over a deviation, those of the training "
+            "pictures if not given; standard:127.5:127.5 is [-1, 1].",
             show_default="from the run, or tried on training pictures of --data",
         ),
     ] = None,
@@ -118,6 +119,7 @@ def export(
     from edge_fm_exporters import export as write
     from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import load
+    from edge_fm_exporters.scale import read
     from edge_fm_runtime.passport import Preprocess
 
     chosen = _Source.of(source, data, labels, scale)
@@ -131,7 +133,7 @@ def export(
         chosen.model,
         out,
         names,
-        chosen.scale,
+        read(chosen.scale, dataset.train.images if dataset is not None else None) if chosen.scale else None,
         int8,
         Limits(max_drop, max_class_drop, min_speedup),
         opset,
@@ -182,24 +184,21 @@ class _Source:
 
     model: Path
     labels: tuple[str, ...]
-    scale: "Scale | None"
+    scale: str | None
     data: str | None
     run: Path | None = None
 
     @classmethod
     def of(cls, source: Path, data: str | None, labels: str | None, scale: str | None) -> "_Source":
         from edge_fm import runs
-        from edge_fm_exporters.source import Scale
-        from edge_fm_runtime.errors import ExportError
 
         named = read_labels(labels) if labels is not None else ()
-        if scale not in {None, "unit", "raw"}:
-            raise ExportError(f"--scale is {scale!r}, expected unit or raw")
         if source.is_dir():
             run = runs.Run.load(source)
-            found = Scale(scale or run.scale)
-            return cls(source / run.model, named or run.class_names, found, data or run.data, source)
-        return cls(source, named, Scale(scale) if scale is not None else None, data)
+            return cls(
+                source / run.model, named or run.class_names, scale or run.scale, data or run.data, source
+            )
+        return cls(source, named, scale, data)
 
 
 def _check_names(names: tuple[str, ...], dataset: "Dataset | None", *, renamed: bool) -> None:
@@ -275,10 +274,9 @@ def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> 
 
 
 def _training(dataset: "Dataset") -> "Pictures":
-    from edge_fm_exporters.scales import ENOUGH
     from edge_fm_exporters.verify import Pictures
 
-    sample = dataset.train.sample(ENOUGH, seed=0)
+    sample = dataset.train.sample(len(dataset.train), seed=0)
     return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters.scale import Scale
 from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.passport import InputSpec
 from edge_fm_runtime.session import INPUT, OUTPUT
@@ -16,6 +17,8 @@ ModelProto = Any
 """An `onnx.ModelProto`; onnx ships no types."""
 
 _TO_NHWC = [0, 2, 3, 1]
+_CHANNELS = 3
+"""Axis of the channels in the input."""
 
 
 def clean(model: ModelProto) -> ModelProto:
@@ -87,20 +90,60 @@ def fuse_dense(model: ModelProto) -> ModelProto:
     return model
 
 
-def with_uint8_input(model: ModelProto, spec: InputSpec, factor: float) -> ModelProto:
-    """Return a copy whose input is uint8, scaled inside by one DequantizeLinear."""
+def without_scaling(model: ModelProto, scale: Scale) -> tuple[ModelProto, Scale]:
+    """Return a cleaned graph without what it multiplies its pixels by and adds to them first, and a scale that does that too.
+
+    Layers such as Rescaling and Normalization are taken out; the one scaling node at the input does their work.
+
+    Args:
+        model: float32 input `image`.
+        scale: of the pixels before the graph.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    graph = bare.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    while (node := only_consumer(graph, INPUT)) is not None and node.op_type in {"Mul", "Div", "Add", "Sub"}:
+        other = node.input[1] if node.input[0] == INPUT else node.input[0]
+        turned = node.op_type in {"Div", "Sub"} and other == node.input[0]  # 1 / pixel, 1 - pixel
+        if other not in constants or turned or node.output[0] == graph.output[0].name:
+            break
+        values = numpy_helper.to_array(constants[other]).astype(np.float64)
+        if values.size != max((1, *values.shape[-1:])) or (
+            node.op_type in {"Mul", "Div"} and not values.all()
+        ):
+            break  # not one number for each channel
+        values = values.reshape(-1)
+        none, one = np.zeros(values.size), np.ones(values.size)
+        factor = {"Mul": values, "Div": 1 / np.where(values == 0, 1, values)}.get(node.op_type, one)
+        offset = {"Add": values, "Sub": -values}.get(node.op_type, none)
+        scale = scale.then(factor, offset)
+        graph.node.remove(node)
+        _rewire(bare, node.output[0], INPUT)
+    drop_unused(bare)
+    return bare, scale
+
+
+def with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale) -> ModelProto:
+    """Return a copy whose input is uint8, scaled inside by one DequantizeLinear, and an Add if no pixel becomes zero."""
     import onnx
 
     scaled = onnx.ModelProto()
     scaled.CopyFrom(model)
     replace_input(scaled, spec)
     _rewire(scaled, INPUT, f"{INPUT}_scaled")
-    add_constant(scaled, "scale", np.float32(factor))
-    add_constant(scaled, "zero", np.uint8(0))
-    node = onnx.helper.make_node(
-        "DequantizeLinear", [INPUT, "scale", "zero"], [f"{INPUT}_scaled"], name="scale"
-    )
+    zero_point = scale.zero_point
+    made = f"{INPUT}_scaled" if zero_point is not None else f"{INPUT}_multiplied"
+    inputs = _add_scale(scaled, scale)
+    node = onnx.helper.make_node("DequantizeLinear", [INPUT, *inputs], [made], name="scale", axis=_CHANNELS)
     scaled.graph.node.insert(0, node)
+    if zero_point is None:
+        add_constant(scaled, "offset", scale.offset)
+        shift = onnx.helper.make_node("Add", [made, "offset"], [f"{INPUT}_scaled"], name="shift")
+        scaled.graph.node.insert(1, shift)
     drop_unused(scaled)
     onnx.checker.check_model(scaled, full_check=True)
     return scaled
@@ -127,7 +170,7 @@ def begins_quantized(model: ModelProto) -> bool:
     return first is not None and first.op_type == "QuantizeLinear"
 
 
-def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, factor: float) -> ModelProto:
+def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale) -> ModelProto:
     """Return a QDQ model whose first QuantizeLinear is gone: the pixels are its integers, exactly.
 
     Raises:
@@ -153,14 +196,22 @@ def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, factor: float
             "the quantised graph does not begin with its input's QuantizeLinear: export without --int8"
         )
     graph.node.remove(first)
-    add_constant(exact, "scale", np.float32(factor))
-    add_constant(exact, "zero", np.uint8(0))
-    second.input[:] = [tensor, "scale", "zero"]
+    second.input[:] = [tensor, *_add_scale(exact, scale)]
     replace_input(exact, spec)
     del graph.value_info[:]  # it says float of what is now uint8
     drop_unused(exact)
     onnx.checker.check_model(exact, full_check=True)
     return exact
+
+
+def _add_scale(model: ModelProto, scale: Scale) -> list[str]:
+    """Add the constants of the scaling DequantizeLinear and return their names."""
+    factor, zero_point = scale.factor, scale.zero_point
+    zero_point = np.zeros((), np.uint8) if zero_point is None else zero_point
+    shape = np.broadcast_shapes(factor.shape, zero_point.shape)
+    add_constant(model, "scale", np.broadcast_to(factor, shape).copy())
+    add_constant(model, "zero", np.broadcast_to(zero_point, shape).copy())
+    return ["scale", "zero"]
 
 
 def _rename(model: ModelProto) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_fm_exporters import graph, quantize, stem, verify
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
+from edge_fm_exporters.scale import Scale
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.passport import InputSpec, PrecisionKind
 from edge_fm_runtime.session import OnnxSession
@@ -87,7 +88,7 @@ class Material:
     Attributes:
         model: the cleaned float32 graph with a float32 input.
         spec: of its input.
-        factor: what a pixel is multiplied by.
+        scale: of the pixels, as far as the graph does not do it.
         calibration: (N, height, width, channels) float32, scaled.
         pictures: to measure accuracy on; neither calibrated on nor tested on.
         expected: the source's probabilities for them, (N, classes) float32.
@@ -96,7 +97,7 @@ class Material:
 
     model: ModelProto
     spec: InputSpec
-    factor: float
+    scale: Scale
     calibration: NDArray[np.float32]
     pictures: Pictures
     expected: NDArray[np.float32]
@@ -117,7 +118,7 @@ def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) 
         listener: told what is tried.
     """
     recipes = [Recipe(calibration) for calibration in Calibration]
-    if stem.nodes(material.model) and not material.nodes:
+    if stem.nodes(material.model) and not material.nodes and material.scale.plain:
         recipes += [replace(recipe, float_stem=True) for recipe in recipes]
     found = [_measured("float32", None, fp32, material)]
     for recipe in recipes:
@@ -147,11 +148,11 @@ def best(candidates: tuple[Candidate, ...]) -> Candidate:
 def _built(recipe: Recipe, material: Material) -> bytes:
     model = quantize.quantize(material.model, material.calibration, recipe, material.nodes)
     if recipe.float_stem:
-        made = stem.with_uint8_input(model, stem.nodes(material.model), material.spec, material.factor)
-    elif graph.begins_quantized(model):
-        made = graph.quantized_with_uint8_input(model, material.spec, material.factor)
+        made = stem.with_uint8_input(model, stem.nodes(material.model), material.spec, material.scale)
+    elif graph.begins_quantized(model) and material.scale.single:
+        made = graph.quantized_with_uint8_input(model, material.spec, material.scale)
     else:
-        made = graph.with_uint8_input(model, material.spec, material.factor)
+        made = graph.with_uint8_input(model, material.spec, material.scale)
     return bytes(made.SerializeToString())
 
 

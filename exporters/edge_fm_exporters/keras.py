@@ -200,12 +200,55 @@ def _convert(model: Any, spec: InputSpec, opset: int, ending: Ending = Ending.PR
     )
     signature = [tf.TensorSpec((None, *spec.shape), tf.float32, name=INPUT)]
     try:
-        proto, _ = tf2onnx.convert.from_function(function, signature, opset=opset)
+        proto, _ = tf2onnx.convert.from_function(
+            function, signature, opset=opset, custom_op_handlers={"Erfc": (_one_less_erf, [])}
+        )
+        _hold_captured(proto, function.get_concrete_function(*signature))
     except Exception as error:  # tf2onnx and TensorFlow raise whatever they meet
         raise ExportError(
             f"the conversion to ONNX failed ({_first_line(error)}); {versions(_TESTED)}"
         ) from error
+    _refuse_unknown(proto, opset, {layer.name for layer in model._flatten_layers()})  # noqa: SLF001  # as above
     return proto
+
+
+def _hold_captured(proto: Any, function: Any) -> None:  # noqa: ANN401
+    """Make constants of what tf2onnx takes for further inputs: tensors that a layer keeps, such as a given mean."""
+    from onnx import numpy_helper
+
+    kept = {inner.name: outer for outer, inner in function.graph.captures}
+    for value in [value for value in proto.graph.input if value.name in kept]:
+        proto.graph.initializer.append(numpy_helper.from_array(kept[value.name].numpy(), value.name))
+        proto.graph.input.remove(value)
+
+
+def _one_less_erf(graph: Any, node: Any, name: str, _arguments: Any) -> None:  # noqa: ANN401  # tf2onnx ships no types
+    """Write the complementary error function, which tf2onnx lacks and an exact GELU needs, as 1 - Erf."""
+    node.type = "Erf"
+    one = graph.make_const(f"{name}_one", np.float32(1)).output[0]
+    graph.insert_new_node_on_output("Sub", node.output[0], name=f"{name}_less", inputs=[one, node.output[0]])
+
+
+def _refuse_unknown(proto: Any, opset: int, layers: set[str]) -> None:  # noqa: ANN401
+    """Refuse operators that ONNX does not have, by the layer that they come from, with a way round.
+
+    Raises:
+        ExportError: there are some.
+    """
+    import onnx
+
+    for node in proto.graph.node:
+        if not onnx.defs.has(node.op_type, opset, node.domain):
+            # A name is model/layer/operator; TensorFlow numbers the uses of a layer: bins_1 is the layer bins.
+            parts = [
+                re.sub(r"_\d+$", "", part) if part not in layers else part for part in node.name.split("/")
+            ]
+            layer = next((part for part in reversed(parts) if part in layers), node.name)
+            raise ExportError(
+                f"the layer {layer!r} computes {node.op_type}, which ONNX (operator set {opset}) has no operator for. "
+                "Take it out of the network and do its work on the pictures before training, or build the network "
+                f"again with another layer in its place and load the weights into it; {versions(_TESTED)}"
+            )
 
 
 def _first_line(error: Exception) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, int8, keras, quantize, scales, sklearn, stamp, verify
+from edge_fm_exporters import graph, int8, keras, quantize, sklearn, stamp, verify
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
+from edge_fm_exporters.scale import Scale
+from edge_fm_exporters.scale_search import find
 from edge_fm_exporters.source import SourceModel
 from edge_fm_exporters.verify import Pictures, Verified
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
@@ -42,13 +44,13 @@ def export(
     labels = request.labels or source.names
     _check_fits(request, labels, source, data)
     training = data.training if data is not None else None
-    scale, scale_scores = scales.find(source, training) if request.scale is None else (request.scale, ())
+    scale, scale_scores = find(source, training) if request.scale is None else (request.scale, ())
     order = Order(request, source, labels, scale)
-    float_graph = graph.clean(source.convert(request.opset))
+    float_graph, inner = graph.without_scaling(graph.clean(source.convert(request.opset)), scale)
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
     fp32 = verify.verified(
-        graph.with_uint8_input(float_graph, source.spec, scale.factor),
+        graph.with_uint8_input(float_graph, source.spec, inner),
         Precision(),
         expected,
         pictures,
@@ -61,7 +63,7 @@ def export(
     chosen, kept_fp32 = fp32, ""
     tried: tuple[Candidate, ...] = ()
     if request.int8 and data is not None:
-        tried = _search(fp32.data, float_graph, order, data, listener)
+        tried = _search(fp32.data, (float_graph, inner), order, data, listener)
         chosen, kept_fp32 = _chosen(tried, fp32, expected, data, request.limits)
     stamped, passport = stamp.stamp(chosen, order, data, pictures)
     right, seen = verify.through_bytes(stamped, chosen.comparison, pictures)
@@ -137,14 +139,14 @@ def _choice(data: ExportData) -> Pictures:
 
 
 def _search(
-    fp32: bytes, float_graph: graph.ModelProto, order: Order, data: ExportData, listener: int8.Listener
+    fp32: bytes, bare: tuple[graph.ModelProto, Scale], order: Order, data: ExportData, listener: int8.Listener
 ) -> tuple[Candidate, ...]:
     pictures = _choice(data)
     material = int8.Material(
-        float_graph,
+        bare[0],
         order.source.spec,
-        order.scale.factor,
-        order.scale.applied(data.calibration[: quantize.CALIBRATION_IMAGES]),
+        bare[1],
+        bare[1].applied(data.calibration[: quantize.CALIBRATION_IMAGES]),
         pictures,
         order.source.predict(order.scale.applied(pictures.images)),
         order.source.quantizable,

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.decision import Validation
 from edge_fm_exporters.int8 import Candidate, Limits
-from edge_fm_exporters.source import Scale, SourceModel
+from edge_fm_exporters.scale import Scale
+from edge_fm_exporters.source import SourceModel
 from edge_fm_exporters.verify import Flip, Pictures
 from edge_fm_runtime.passport import Passport, Preprocess, Translation
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.passport import InputSpec
-
-
-class Scale(StrEnum):
-    """How a uint8 pixel becomes the number that the network was trained on."""
-
-    UNIT = "unit"  # pixel / 255, in [0, 1]
-    RAW = "raw"  # the pixel itself, in [0, 255]
-
-    @property
-    def factor(self) -> float:
-        """What a pixel is multiplied by."""
-        return 1 / 255 if self is Scale.UNIT else 1.0
-
-    def applied(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the float32 numbers that the network sees for uint8 pixels."""
-        pixels = images.astype(np.float32)
-        return pixels / np.float32(255) if self is Scale.UNIT else pixels
 
 
 @dataclass(frozen=True)

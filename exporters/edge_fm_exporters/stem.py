@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_fm_exporters.graph import ModelProto, add_constant, drop_unused, only_consumer, replace_input
+from edge_fm_exporters.scale import Scale
 from edge_fm_runtime.passport import InputSpec
 from edge_fm_runtime.session import INPUT
 
@@ -45,14 +46,14 @@ def nodes(model: ModelProto) -> tuple[str, ...]:
     return tuple(node.name for node in found)
 
 
-def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, factor: float) -> ModelProto:
+def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, scale: Scale) -> ModelProto:
     """Return a quantised model with a float stem, its input made uint8: cast, scaled by the convolution's own weights.
 
     Args:
         model: quantised but for the stem, float32 input.
         stem: what `nodes` said.
         spec: of the input.
-        factor: what a pixel is multiplied by.
+        scale: of the pixels; a plain one.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -66,10 +67,10 @@ def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, 
     pooled = last.op_type == "MaxPool"
     divisor = _HALF if pooled else 1.0
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    for position, scale in ((1, factor / divisor), (2, 1 / divisor)):
+    for position, factor in ((1, float(scale.factor) / divisor), (2, 1 / divisor)):
         if len(convolution.input) > position:
             tensor = constants[convolution.input[position]]
-            values = numpy_helper.to_array(tensor).astype(np.float64) * scale
+            values = numpy_helper.to_array(tensor).astype(np.float64) * factor
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
     if pooled:
         add_constant(exact, "twice", np.float32(_HALF))

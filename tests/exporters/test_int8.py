@@ -24,7 +24,7 @@ from edge_fm_exporters import (
 )
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.quantize import Calibration, Recipe
-from edge_fm_exporters.source import Scale
+from edge_fm_exporters.scale import UNIT
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.passport import PrecisionKind
@@ -53,7 +53,7 @@ def data(dataset: Dataset) -> ExportData:
 
 def exported(dataset: Dataset, path: Path, limits: Limits) -> ExportResult:
     """Export the seed CNN."""
-    request = ExportRequest(SEED_CNN, path, dataset.class_names, Scale.UNIT, int8=True, limits=limits)
+    request = ExportRequest(SEED_CNN, path, dataset.class_names, UNIT, int8=True, limits=limits)
     return export(request, data(dataset))
 
 
@@ -144,7 +144,7 @@ class TestSeedCnn:
         limits = Limits(0.02, 0.1, 0.0)
         result = export(
             ExportRequest(
-                SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT, int8=True, limits=limits
+                SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT, int8=True, limits=limits
             ),
             dark,
         )
@@ -164,10 +164,10 @@ class TestSeedCnn:
         material = int8.Material(
             model,
             source.spec,
-            1 / 255,
-            Scale.UNIT.applied(wardrobe.train.images[:200]),
+            UNIT,
+            UNIT.applied(wardrobe.train.images[:200]),
             pictures,
-            source.predict(Scale.UNIT.applied(pictures.images)),
+            source.predict(UNIT.applied(pictures.images)),
         )
         from edge_fm_runtime.session import OnnxSession
 
@@ -186,9 +186,7 @@ class TestSeedCnn:
         """A last batch that is not full fails no calibration (a bug that was found on 110 pictures)."""
         source = keras.load(SEED_CNN)
         model = graph.clean(source.convert(17))
-        made = quantize.quantize(
-            model, Scale.UNIT.applied(wardrobe.train.images[:count]), Recipe(calibration)
-        )
+        made = quantize.quantize(model, UNIT.applied(wardrobe.train.images[:count]), Recipe(calibration))
         assert any(node.op_type == "QuantizeLinear" for node in made.graph.node)
 
     def test_networks_without_such_a_stem(self) -> None:
@@ -245,7 +243,7 @@ class TestFromBytes:
 
     def test_it_is_counted(self, wardrobe: Dataset, tmp_path: Path) -> None:
         """A good export has given 200 pictures to the sealed file."""
-        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT)
+        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT)
         assert export(request, data(wardrobe)).from_bytes == 200
 
     def test_preprocessing_that_does_not_fit_is_noticed(
@@ -255,7 +253,7 @@ class TestFromBytes:
         useful = verify.as_png
         monkeypatch.setattr(verify, "as_png", lambda image, recipe: useful(image[::-1], recipe))
         monkeypatch.setattr("edge_fm_exporters.stamp._golden", lambda *_: ())
-        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT)
+        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT)
         with pytest.raises(ExportError, match=r"from file bytes on, .* of 200 pictures get another label"):
             export(request, data(wardrobe))
         assert not (tmp_path / "m.onnx").exists()

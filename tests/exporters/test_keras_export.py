@@ -13,7 +13,7 @@ from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.int8 import Limits
-from edge_fm_exporters.source import Scale
+from edge_fm_exporters.scale import RAW, UNIT
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
@@ -40,7 +40,7 @@ def wardrobe() -> Dataset:
 def exported(tmp_path_factory: pytest.TempPathFactory, wardrobe: Dataset) -> tuple[Path, ExportResult]:
     """Return the seed CNN as float32."""
     path = tmp_path_factory.mktemp("fp32") / "cnn.onnx"
-    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, Scale.UNIT)
+    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, UNIT)
     return path, export(request, pictures(wardrobe))
 
 
@@ -118,7 +118,7 @@ def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_p
     import onnx
 
     path = tmp_path / "cnn.onnx"
-    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, Scale.UNIT, int8=True, limits=Limits(0.005))
+    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, UNIT, int8=True, limits=Limits(0.005))
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.INT8
     assert result.kept_fp32 == ""
@@ -146,7 +146,7 @@ def test_int8_that_does_not_hold_is_not_used(
     monkeypatch.setattr(
         quantize, "quantize", lambda model, images, recipe, nodes: useful(model, images * 0.01, recipe, nodes)
     )
-    request = ExportRequest(SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, Scale.UNIT, int8=True)
+    request = ExportRequest(SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, UNIT, int8=True)
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.FP32
     assert "--max-drop" in result.kept_fp32 or "--min-speedup" in result.kept_fp32
@@ -165,7 +165,7 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
     for int8 in (False, True):
         path = tmp_path / f"{int8}.onnx"
         export(
-            ExportRequest(SEED_CNN, path, dataset.class_names, Scale.UNIT, int8=int8, limits=Limits(0.005)),
+            ExportRequest(SEED_CNN, path, dataset.class_names, UNIT, int8=int8, limits=Limits(0.005)),
             pictures(dataset),
         )
         found = onnx_probabilities(path, images)
@@ -225,7 +225,7 @@ def small(layers: Any) -> list[Any]:
 def test_formats_sizes_and_channels(tmp_path: Path, suffix: str, shape: tuple[int, int, int]) -> None:
     """Both file formats, other sizes and RGB export without data, verified on noise."""
     source = save(tmp_path / f"m{suffix}", small, shape=shape)
-    result = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.RAW), None)
+    result = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), RAW), None)
     evidence = result.passport.evidence[0]
     assert (evidence.data, evidence.accuracy) == ("noise", None)
     assert evidence.max_probability_difference <= 1e-5
@@ -241,7 +241,7 @@ def test_a_lambda_layer_is_refused_by_name(tmp_path: Path) -> None:
     )
     model.save(source)
     with pytest.raises(ModelError, match="Lambda layer 'evil'"):
-        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), None)
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT), None)
     assert not (tmp_path / "m.onnx").exists()
 
 
@@ -249,7 +249,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     """Three outputs and two labels is an error that says both numbers."""
     source = save(tmp_path / "m.keras", small)
     with pytest.raises(ModelError, match="3 outputs and 2 labels"):
-        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b"), Scale.UNIT), None)
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b"), UNIT), None)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04 broken"])
@@ -259,7 +259,7 @@ def test_a_file_that_is_no_model(tmp_path: Path, content: bytes, suffix: str) ->
     source = tmp_path / f"m{suffix}"
     source.write_bytes(content)
     with pytest.raises(ModelError, match="no whole Keras model"):
-        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b"), Scale.UNIT), None)
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b"), UNIT), None)
 
 
 def test_what_is_no_picture_classifier(tmp_path: Path) -> None:
@@ -267,24 +267,24 @@ def test_what_is_no_picture_classifier(tmp_path: Path) -> None:
     keras = import_keras()
     keras.Sequential([keras.Input((7,)), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match="expected pictures"):
-        export(ExportRequest(tmp_path / "m.keras", tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), None)
+        export(ExportRequest(tmp_path / "m.keras", tmp_path / "m.onnx", ("a", "b", "c"), UNIT), None)
 
 
 def test_int8_without_pictures_says_what_it_needs(tmp_path: Path) -> None:
     """int8 cannot be calibrated on nothing."""
     source = save(tmp_path / "m.keras", small)
     with pytest.raises(ExportError, match="--data"):
-        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT, int8=True), None)
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT, int8=True), None)
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     """A missing folder is noticed before the work begins."""
     with pytest.raises(OutputError, match="does not exist"):
-        export(ExportRequest(SEED_CNN, tmp_path / "no" / "m.onnx", ("a",), Scale.UNIT), None)
+        export(ExportRequest(SEED_CNN, tmp_path / "no" / "m.onnx", ("a",), UNIT), None)
 
 
 def test_pictures_of_another_size_are_refused(tmp_path: Path, wardrobe: Dataset) -> None:
     """Data that does not fit the model is named with both shapes."""
     source = save(tmp_path / "m.keras", small, shape=(32, 32, 1))
     with pytest.raises(ModelError, match=r"\(32, 32, 1\).*\(28, 28, 1\)"):
-        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), Scale.UNIT), pictures(wardrobe))
+        export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT), pictures(wardrobe))

@@ -1,5 +1,6 @@
 """Keras models in the styles that users have: exported and verified, or refused with a sentence that helps."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import pytest
 
 from edge_fm_exporters import ExportRequest, export, keras
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.source import Scale
+from edge_fm_exporters.scale import RAW, UNIT, Scale, read, standard
+from edge_fm_exporters.scale_search import find
+from edge_fm_exporters.source import SourceModel
 from edge_fm_exporters.summary import summarise
+from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.errors import ExportError, ModelError
 from edge_fm_runtime.opencv import cv2
 from edge_fm_runtime.replay import replay
 from tests.conftest import RunCli
@@ -196,7 +200,7 @@ def test_it_exports_and_verifies(style: str, kind: str, tmp_path: Path) -> None:
     shaken(STYLES[style]()).save(path)
     source = keras.load(path)
     labels = tuple(f"class {n}" for n in range(source.classes))
-    scale = Scale.RAW if style == "preprocessing_layers" else Scale.UNIT
+    scale = RAW if style == "preprocessing_layers" else UNIT
     export(ExportRequest(path, tmp_path / "model.onnx", labels, scale), None, source)
     classifier = Classifier.load(tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (20, *source.spec.shape), np.uint8)
@@ -211,6 +215,147 @@ def test_it_exports_and_verifies(style: str, kind: str, tmp_path: Path) -> None:
     )
     assert kinds.get("Transpose", 0) <= (1 if source.spec.channels == 3 else 0), kinds
     assert bool(source.added) is (style in {"logits", "sigmoids", "one_sigmoid", "half_precision"})
+
+
+def _seen(source: SourceModel, scale: Scale, path: Path) -> tuple[float, Counter[str]]:
+    """Export, and return the largest difference of a probability on noise and the kinds of nodes."""
+    labels = tuple(f"class {n}" for n in range(source.classes))
+    export(ExportRequest(source.path, path, labels, scale), None, source)
+    images = np.random.default_rng(1).integers(0, 256, (20, *source.spec.shape), np.uint8)
+    answers = Classifier.load(path).probabilities(images)
+    difference = np.abs(answers - source.predict(scale.applied(images))).max()
+    return float(difference), Counter(summarise(path.read_bytes()).kinds)
+
+
+@pytest.mark.parametrize(
+    ("scale", "channels", "shifts"),
+    [
+        (Scale("standard", (73.0,), (90.0,)), 1, 0),  # a pixel's value becomes zero: DequantizeLinear does it
+        (Scale("standard", (72.94,), (90.02,)), 1, 1),
+        (Scale("standard", (127.5,), (127.5,)), 1, 1),
+        (Scale("standard", (120.0, 110.0, 100.0), (60.0, 59.0, 58.0)), 3, 0),
+        (Scale("standard", (123.68, 116.78, 103.94), (58.4, 57.1, 57.4)), 3, 1),
+        (Scale("standard", (9.0, 9.0, 9.0), (58.4, 57.1, 57.4)), 3, 0),
+    ],
+)
+def test_standardised_pixels(scale: Scale, channels: int, shifts: int, tmp_path: Path) -> None:
+    """A mean and a deviation for each channel are in the file: one node, and one Add where no pixel becomes zero."""
+    k = import_keras()
+    model = shaken(
+        k.Sequential(
+            [
+                k.Input((20, 20, channels)),
+                k.layers.Conv2D(4, 3, padding="same", activation="relu"),
+                k.layers.Flatten(),
+                k.layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
+    model.save(tmp_path / "model.keras")
+    difference, kinds = _seen(keras.load(tmp_path / "model.keras"), scale, tmp_path / "m.onnx")
+    assert difference < 1e-5
+    assert (kinds["DequantizeLinear"], kinds["Add"], kinds["Mul"], kinds["Sub"]) == (1, shifts, 0, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_layers_that_scale_become_the_one_node(channels: int, tmp_path: Path) -> None:
+    """Rescaling and a Normalization with given figures are taken out of the graph and into the node at the input."""
+    k = import_keras()
+    mean, variance = [0.1, 0.2, 0.3][:channels], [0.5, 0.6, 0.7][:channels]
+    model = shaken(
+        k.Sequential(
+            [
+                k.Input((20, 20, channels)),
+                k.layers.Rescaling(1 / 127.5, offset=-1),
+                k.layers.Normalization(mean=mean, variance=variance),
+                k.layers.Conv2D(4, 3, padding="same", activation="relu"),
+                k.layers.Flatten(),
+                k.layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
+    model.save(tmp_path / "model.keras")
+    difference, kinds = _seen(keras.load(tmp_path / "model.keras"), RAW, tmp_path / "m.onnx")
+    assert difference < 1e-5
+    assert (kinds["DequantizeLinear"], kinds["Add"], kinds["Mul"], kinds["Sub"]) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "activation", ["gelu", "silu", "mish", "leaky_relu", "hard_sigmoid", "elu", "softplus"]
+)
+def test_activations(activation: str, tmp_path: Path) -> None:
+    """Every usual activation is exported, an exact GELU too, whose operator ONNX lacks."""
+    k = import_keras()
+    model = shaken(
+        k.Sequential(
+            [
+                k.Input((20, 20, 1)),
+                k.layers.Conv2D(4, 3, activation=activation),
+                k.layers.Flatten(),
+                k.layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
+    model.save(tmp_path / "model.keras")
+    difference, kinds = _seen(keras.load(tmp_path / "model.keras"), UNIT, tmp_path / "m.onnx")
+    assert difference < 1e-5
+    assert not kinds["Transpose"]
+
+
+def test_a_layer_that_onnx_cannot_do_is_named(tmp_path: Path) -> None:
+    """The message names the layer, its operator, a way round, and the versions."""
+    k = import_keras()
+    k.Sequential(
+        [
+            k.Input((8, 8, 1)),
+            k.layers.Discretization(bin_boundaries=[0.3, 0.6], name="bins"),
+            k.layers.Flatten(),
+            k.layers.Dense(3, activation="softmax"),
+        ]
+    ).save(tmp_path / "model.keras")
+    request = ExportRequest(tmp_path / "model.keras", tmp_path / "m.onnx", ("a", "b", "c"), UNIT)
+    with pytest.raises(ExportError, match=r"'bins' computes Bucketize.*before training.*tf2onnx"):
+        export(request, None)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("grey", "expected unit, raw, standard"),
+        ("standard:1", "expected unit, raw, standard"),
+        ("standard:a:b", "expected unit, raw, standard"),
+        ("standard:1:0", "above zero"),
+        ("standard:1,2:3", "as many means as deviations"),
+        ("standard:nan:1", "above zero"),
+        ("standard", "--data"),
+    ],
+)
+def test_a_scale_that_says_nothing(text: str, said: str) -> None:
+    """Each mistake is answered with what can be written."""
+    with pytest.raises(ExportError, match=said):
+        read(text, None)
+
+
+def test_the_scale_is_found_among_all(tmp_path: Path) -> None:
+    """A network that is right only on standardised pixels has them found on training pictures, and their mean is the data's own."""
+    k = import_keras()
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    shades = np.array([20, 90, 160])[labels]
+    images = np.clip(shades[:, None, None, None] + rng.normal(0, 9, (300, 8, 8, 1)), 0, 255).astype(np.uint8)
+    scale = standard(images)
+    mean = k.Sequential(
+        [k.Input((8, 8, 1)), k.layers.GlobalAveragePooling2D(), k.layers.Dense(3, activation="softmax")]
+    )
+    # Dark is below -0.6 deviations, bright above 0.6, which no other scale of these pixels spans alike.
+    mean.layers[-1].set_weights([np.array([[-20.0, 0.0, 20.0]]), np.array([-12.0, 0.0, -12.0])])
+    mean.save(tmp_path / "model.keras")
+    found, scores = find(keras.load(tmp_path / "model.keras"), Pictures("shades", "train", images, labels))
+    assert found == scale
+    assert max(score for _, score in scores) == 1.0
+    assert scale.applied(images).mean() == pytest.approx(0, abs=1e-4)
+    assert scale.applied(images).std() == pytest.approx(1, abs=1e-4)
 
 
 def test_two_classes_from_one_sigmoid(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, export
 from edge_fm_exporters import sklearn as source_format
 from edge_fm_exporters.int8 import Limits
-from edge_fm_exporters.source import Scale
+from edge_fm_exporters.scale import UNIT
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
@@ -80,7 +80,7 @@ def test_the_exported_model_answers_as_the_source(kind: str, wardrobe: Dataset, 
         wardrobe.train.images,
         Pictures("wardrobe", "test", wardrobe.test.images, wardrobe.test.labels),
     )
-    request = ExportRequest(path, tmp_path / "model.onnx", wardrobe.class_names, Scale.UNIT)
+    request = ExportRequest(path, tmp_path / "model.onnx", wardrobe.class_names, UNIT)
     export(request, data)
     classifier = Classifier.load(tmp_path / "model.onnx")
     answers = classifier.probabilities(wardrobe.test.images)
@@ -134,7 +134,7 @@ def test_int8_of_a_linear_model(wardrobe: Dataset, tmp_path: Path) -> None:
     path = kept(model, tmp_path / "model.skops")
     pictures = Pictures("wardrobe", "test", wardrobe.test.images, wardrobe.test.labels)
     request = ExportRequest(
-        path, tmp_path / "m.onnx", wardrobe.class_names, Scale.UNIT, int8=True, limits=Limits(0.02)
+        path, tmp_path / "m.onnx", wardrobe.class_names, UNIT, int8=True, limits=Limits(0.02)
     )
     data = ExportData("wardrobe", "MIT", wardrobe.train.images, pictures, choice=pictures)
     result = export(request, data)
@@ -149,7 +149,7 @@ def test_names_come_from_the_model(wardrobe: Dataset, tmp_path: Path) -> None:
     names = np.array(wardrobe.class_names)[wardrobe.train.labels]
     model = LogisticRegression(max_iter=5).fit(pixels(wardrobe.train.images), names)
     path = kept(model, tmp_path / "model.skops")
-    export(ExportRequest(path, tmp_path / "m.onnx", None, Scale.UNIT), None)
+    export(ExportRequest(path, tmp_path / "m.onnx", None, UNIT), None)
     classifier = Classifier.load(tmp_path / "m.onnx")
     assert classifier.passport.labels == tuple(sorted(wardrobe.class_names))
     said = [

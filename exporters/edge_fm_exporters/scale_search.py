@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from edge_fm_exporters.source import Scale, SourceModel
+from edge_fm_exporters.scale import OPTIONS, RAW, UNIT, Scale, standard
+from edge_fm_exporters.source import SourceModel
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.errors import ExportError
 
@@ -20,25 +21,22 @@ def find(source: SourceModel, training: Pictures | None) -> tuple[Scale, tuple[t
     Raises:
         ExportError: there are no pictures to try on, or no scale is better than guessing.
     """
-    options = "--scale unit for pixels in [0, 1] or --scale raw for [0, 255]"
     if training is None or training.labels is None:
         raise ExportError(
-            f"{source.path} does not say what its pixels were in training: give {options}, "
+            f"{source.path} does not say what its pixels were in training: give {OPTIONS}, "
             "or --data DATA, on whose training pictures they are tried"
         )
-    labels = training.labels[:ENOUGH]
+    tried = (UNIT, RAW, standard(training.images), Scale("standard:127.5:127.5", (127.5,), (127.5,)))
+    images, labels = training.images[:ENOUGH], training.labels[:ENOUGH]
     scores = tuple(
-        (
-            scale,
-            float(np.mean(source.predict(scale.applied(training.images[:ENOUGH])).argmax(axis=1) == labels)),
-        )
-        for scale in Scale
+        (scale, float(np.mean(source.predict(scale.applied(images)).argmax(axis=1) == labels)))
+        for scale in tried
     )
     best, accuracy = max(scores, key=lambda pair: pair[1])
     if accuracy <= 2 / source.classes:
         said = ", ".join(f"{scale} {score:.1%}" for scale, score in scores)
         raise ExportError(
             f"{source.path} is right on {training.name} no more often than by chance, whatever its pixels were ({said}): "
-            f"give the data that it was trained on, or {options}"
+            f"give the data that it was trained on, or {OPTIONS}"
         )
     return best, scores
