@@ -143,7 +143,7 @@ def train_run(
         scale="unit",
         model=runs.MODEL,
         options={},
-        settings=asdict(settings),
+        settings=asdict(settings) | {"validation_share": VALIDATION_SHARE},
         epochs=len(history),
         best_epoch=len(history),
         scores={

@@ -10,6 +10,9 @@ from edge_fm.cli import terminal
 from edge_fm_runtime.passport import Fit, Polarity
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData, ExportResult
     from edge_fm_exporters.verify import Pictures
@@ -96,6 +99,16 @@ def export(
     max_class_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Recall that any class may lose by int8.")
     ] = 0.03,
+    qat: Annotated[
+        int,
+        typer.Option(
+            "--qat",
+            min=0,
+            max=100,
+            metavar="EPOCHS",
+            help="Fine-tune int8 for so many epochs too, where calibrating is not enough; minutes each.",
+        ),
+    ] = 0,
     min_speedup: Annotated[
         float, typer.Option(min=0, help="How many times as fast as float32 int8 must be on this machine.")
     ] = 1.0,
@@ -120,10 +133,13 @@ def export(
     from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import load
     from edge_fm_exporters.scale import read
+    from edge_fm_runtime.errors import ExportError
     from edge_fm_runtime.passport import Preprocess
 
     chosen = _Source.of(source, data, labels, scale)
     model = load(chosen.model)
+    if qat and not int8:
+        raise ExportError("--qat fine-tunes for int8: give --int8 too")
     if model.added:
         terminal.say(f"{chosen.model}: {model.added}")
     dataset = datasets.load(chosen.data, model.spec) if chosen.data is not None else None
@@ -141,6 +157,7 @@ def export(
         unknown_coverage,
         translations=_translations(names, translation),
         batch=batch,
+        tuned_epochs=qat,
     )
     pictures = _pictures(dataset, calibration, chosen.run) if dataset is not None else None
     with terminal.progress("export") as bar:
@@ -269,7 +286,7 @@ def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> 
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
         Validation.load(validation) if validation is not None and validation.is_file() else None,
         _training(dataset),
-        _choice(dataset, run),
+        *_choice(dataset, run),
     )
 
 
@@ -280,8 +297,11 @@ def _training(dataset: "Dataset") -> "Pictures":
     return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
 
 
-def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
-    """Return what int8 is chosen on: what the training held out, or training pictures that are not calibrated on."""
+def _choice(dataset: "Dataset", run: Path | None) -> "tuple[Pictures, NDArray[np.uint8]]":
+    """Return what int8 is chosen on, and what it may be fine-tuned on; no picture is in both.
+
+    It is chosen on what the training held out, or on training pictures that are not calibrated on.
+    """
     import numpy as np
 
     from edge_fm import runs
@@ -290,11 +310,13 @@ def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
 
     settings = runs.Run.load(run).settings if run is not None else {}
     if settings.get("validation_share"):
-        _, part = dataset.split_validation(settings["validation_share"], settings["seed"])
-        kind = "validation"
+        rest, part = dataset.split_validation(settings["validation_share"], settings["seed"])
+        part, kind = part.sample(_CHOICE_IMAGES, seed=0), "validation"
     else:
         shuffled = dataset.train.sample(len(dataset.train), seed=0)
-        held_back = np.arange(min(CALIBRATION_IMAGES, len(shuffled) // 2), len(shuffled))
-        part, kind = shuffled.take(held_back), "training"
-    part = part.sample(_CHOICE_IMAGES, seed=0)
-    return Pictures(f"{len(part):,} {kind} pictures of {dataset.name}", kind, part.images, part.labels)
+        calibrated = min(CALIBRATION_IMAGES, len(shuffled) // 2)
+        end = calibrated + min(_CHOICE_IMAGES, (len(shuffled) - calibrated + 1) // 2)
+        part, kind = shuffled.take(np.arange(calibrated, end)), "training"
+        rest = shuffled.take(np.r_[:calibrated, end : len(shuffled)])
+    name = f"{len(part):,} {kind} pictures of {dataset.name}"
+    return Pictures(name, kind, part.images, part.labels), rest.images

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters import graph, quantize, stem, verify
+from edge_fm_exporters.finetune import Tuning, finetune
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
 from edge_fm_exporters.scale import Scale
@@ -93,6 +94,7 @@ class Material:
         pictures: to measure accuracy on; neither calibrated on nor tested on.
         expected: the source's probabilities for them, (N, classes) float32.
         nodes: the only ones to quantise; empty for all.
+        tuning: what to fine-tune on, if that is to be tried.
     """
 
     model: ModelProto
@@ -102,6 +104,7 @@ class Material:
     pictures: Pictures
     expected: NDArray[np.float32]
     nodes: tuple[str, ...] = ()
+    tuning: Tuning | None = None
 
 
 Listener = Callable[[str], None]
@@ -124,6 +127,8 @@ def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) 
     for recipe in recipes:
         listener(recipe.name)
         found.append(_measured(recipe.name, recipe, _built(recipe, material), material))
+    if material.tuning is not None:
+        found.append(_tuned(found[1:], material, material.tuning, listener))
     if all(_loss(candidate, limits) for candidate in found[1:]):
         found += _given_back(found[1:], material, limits, listener)
     listener("timing")
@@ -154,6 +159,21 @@ def _built(recipe: Recipe, material: Material) -> bytes:
     else:
         made = graph.with_uint8_input(model, material.spec, material.scale)
     return bytes(made.SerializeToString())
+
+
+def _tuned(tried: list[Candidate], material: Material, tuning: Tuning, listener: Listener) -> Candidate:
+    """Fine-tune the file that loses least."""
+    import onnx
+
+    start = min(tried, key=lambda candidate: candidate.drop)
+    recipe = replace(start.recipe or Recipe(), tuned_epochs=tuning.epochs)
+    model = finetune(
+        onnx.load_from_string(start.data),
+        material.model,
+        tuning,
+        lambda epoch, share: listener(f"fine-tuning, epoch {epoch} of {tuning.epochs}, {share:.0%}"),
+    )
+    return _measured(recipe.name, recipe, bytes(model.SerializeToString()), material)
 
 
 def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:

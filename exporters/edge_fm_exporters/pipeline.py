@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters import graph, int8, keras, quantize, sklearn, stamp, verify
+from edge_fm_exporters.finetune import Tuning
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
 from edge_fm_exporters.scale import Scale
@@ -150,8 +151,18 @@ def _search(
         pictures,
         order.source.predict(order.scale.applied(pictures.images)),
         order.source.quantizable,
+        _tuning(order, data),
     )
     return int8.search(fp32, material, order.request.limits, listener)
+
+
+def _tuning(order: Order, data: ExportData) -> Tuning | None:
+    epochs = order.request.tuned_epochs
+    if not epochs:
+        return None
+    if data.tuning is None:
+        raise ExportError(f"{data.name} has no training pictures to fine-tune int8 on: export without --qat")
+    return Tuning(data.tuning, order.source.predict(order.scale.applied(data.tuning)), epochs)
 
 
 def _chosen(

@@ -31,6 +31,7 @@ class ExportData:
         validation: what temperature and threshold are fitted on, if anything.
         training: pictures with classes from the training part, on which an unknown scale is found.
         choice: pictures that are neither calibrated on nor tested on, on which int8 is chosen; None takes `training`.
+        tuning: (N, height, width, channels) uint8 of the training part without `choice`, to fine-tune int8 on.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ExportData:
     validation: Validation | None = None
     training: Pictures | None = None
     choice: Pictures | None = None
+    tuning: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class ExportRequest:
         coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
         translations: of the labels.
         batch: how many pictures the file takes at a time; None for any number.
+        tuned_epochs: of fine-tuning for int8, tried beside the others; 0 for none.
     """
 
     source: Path
@@ -71,6 +74,7 @@ class ExportRequest:
     coverage: float = DEFAULT_COVERAGE
     translations: tuple[Translation, ...] = ()
     batch: int | None = None
+    tuned_epochs: int = 0
 
 
 @dataclass(frozen=True)
