@@ -4,7 +4,8 @@ python benchmarks/int8.py RUN... [--processes 5]
 
 Peers: onnxruntime with its defaults (its quantiser's own settings, its session's own options), LiteRT and OpenVINO, as far as
 they are installed (pip install ai-edge-litert openvino). Each figure is the median over whole processes of each process's
-median; ratios are of one process, and the median of those is printed.
+median; ratios are of one process, and the median of those is printed. --nodes tells where each microsecond of our int8 file goes:
+onnxruntime's own profile of each node of the graph as it runs it, whose sum is more than the whole takes without a profile.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -38,6 +40,7 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--nodes", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child is not None:
@@ -58,12 +61,47 @@ def main() -> None:
                 )
                 for _ in range(arguments.processes)
             ]
+            spent = (
+                {kind: nodes(Path(folder, f"{kind}.onnx")) for kind in ("fp32", "int8")}
+                if arguments.nodes
+                else {}
+            )
         print(f"\n{run.name}: microseconds for one picture, one thread, median of {len(taken)} processes")
         print(f"{'':34} {'us':>8} {'lowest':>8} {'highest':>8} {'against our fp32':>17}")
         for name in taken[0]:
             each = [process[name] for process in taken]
             ratio = median(process["edge-fm fp32"] / process[name] for process in taken)
-            print(f"{name:34} {median(each):8.1f} {min(each):8.1f} {max(each):8.1f} {ratio:17.2f}")
+            print(
+                f"{name:34} {median(each):8.1f} {min(each):8.1f} {max(each):8.1f} {ratio:17.2f}", flush=True
+            )
+        for kind, each_node in spent.items():
+            print(
+                f"{kind}: " + ", ".join(f"{name} ({kernel}) {took:.1f}" for name, kernel, took in each_node),
+                flush=True,
+            )
+
+
+def nodes(path: Path) -> list[tuple[str, str, float]]:
+    """Return (node, kernel, microseconds: the mean without the slowest tenth) of the graph as onnxruntime runs it, one picture, one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.enable_profiling = 1, True
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.profile_file_prefix = str(path.with_suffix(".profile"))
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).integers(0, 256, (1, *session.get_inputs()[0].shape[1:]), np.uint8)
+    for _ in range(2 * ROUNDS):
+        session.run(None, {session.get_inputs()[0].name: image})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    taken: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            taken[event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]].append(event["dur"])
+    return [
+        (name, kernel, float(np.mean(sorted(each)[: len(each) * 9 // 10])))
+        for (name, kernel), each in taken.items()
+    ]
 
 
 def prepare(run: Path, folder: Path) -> None:

@@ -131,7 +131,7 @@ def label(
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        done = _run(Model(data, names, lang), inputs, out, options, watching=watch)
+        done = _run(model, Model(data, names, lang), inputs, out, options, watching=watch)
     except KeyboardInterrupt:
         terminal.note("stopped; the same command goes on from here")
         raise typer.Exit(_INTERRUPTED) from None
@@ -225,7 +225,9 @@ def gallery(
     terminal.say(f"{out}: {pictures:,} pictures; open it in a browser")
 
 
-def _run(model: "Model", inputs: Sequence[str], out: str, options: "Options", *, watching: bool) -> "Summary":
+def _run(
+    name: str, model: "Model", inputs: Sequence[str], out: str, options: "Options", *, watching: bool
+) -> "Summary":
     from edge_fm_runtime.batch import run
     from edge_fm_runtime.errors import OutputError
 
@@ -240,9 +242,13 @@ def _run(model: "Model", inputs: Sequence[str], out: str, options: "Options", *,
 
         if watching:
             from edge_fm_runtime.batch.watch import watch
+            from edge_fm_runtime.classifier import Classifier
+            from edge_fm_runtime.renewal import Renewal
 
             terminal.note("watching; Ctrl-C ends")
-            watch(model, inputs, Path(out), options, listen, lambda done: _say_done(out, done))
+            current = Classifier.from_bytes(model.data, model.labels, model.language)
+            renewal = Renewal(name, current, terminal.note, model.labels, model.language)
+            watch(model, inputs, Path(out), options, listen, lambda done: _say_done(out, done), renewal)
         done = run.label(model, inputs, Path(out), options, listen)
     _say_done(out, done)
     return done

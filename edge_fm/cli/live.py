@@ -139,7 +139,8 @@ def webcam(
 ) -> None:
     """Classify a live feed or a video.
 
-    In the window: h shows the keys, q ends. A camera that is lost is connected to again, for as long as it takes.
+    In the window: h shows the keys, q ends. A camera that is lost is connected to again, for as long as it takes. A model
+    file that is replaced is verified and taken up between two frames.
 
     Example: edge-fm webcam 0
 
@@ -153,9 +154,12 @@ def webcam(
     from edge_fm_runtime.live.region import Region
     from edge_fm_runtime.live.steady import Steady
     from edge_fm_runtime.live.supervision import Supervision
+    from edge_fm_runtime.renewal import Renewal
 
     seen, most = Region.parse(region), _bytes(max_storage)
-    classifier = Classifier.load(model, read_labels(labels) if labels is not None else None, lang)
+    names_given = read_labels(labels) if labels is not None else None
+    classifier = Classifier.load(model, names_given, lang)
+    renewal = Renewal(model, classifier, terminal.note, names_given, lang)
     unseen = view is ViewName.NONE and record is None and save_unknown is None
     is_grey = unseen and classifier.passport.input.channels == 1
     settings = CameraSettings(_size(size), rate, fast, every, is_grey)
@@ -184,14 +188,18 @@ def webcam(
 
             names = tuple(entry.lower() for entry in name or ())
             web = WebSettings(host, port, token, _certificate(tls, host, names), names, snapshots)
-            keep(WebView(classifier, model, web, terminal.note))
+            keep(WebView(lambda: renewal.current, model, web, terminal.note))
         else:
             from edge_fm_runtime.live.text import TextView
 
             keep(TextView(terminal.say, terminal.note))
         keep(Supervision())
         begun.pop_all()  # from here on the loop closes them
-        frames = loop.run(classifier, camera, views, seen, steady, stop)
+        renewal.start()
+        try:
+            frames = loop.run(classifier, camera, views, seen, steady, stop, renewal)
+        finally:
+            renewal.close()
     terminal.note(f"{frames:,} frames" + (f", {camera.dropped:,} dropped" if camera.dropped else ""))
 
 

@@ -35,7 +35,7 @@ def open_view(tiny: Classifier, tmp_path: Path) -> Iterator[OpenView]:
 
     def serve(**settings: Any) -> WebView:
         wanted = {"port": 0, "snapshots": tmp_path, **settings}
-        views.append(WebView(tiny, "tiny", WebSettings(**wanted), lambda _text: None))
+        views.append(WebView(lambda: tiny, "tiny", WebSettings(**wanted), lambda _text: None))
         return views[-1]
 
     yield serve

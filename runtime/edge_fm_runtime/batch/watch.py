@@ -6,11 +6,13 @@ makes each round cost only what is new; the output is put in place anew after ea
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge_fm_runtime.batch import locators, run, sources
 from edge_fm_runtime.batch.options import Options
 from edge_fm_runtime.batch.run import Listener, Model, Summary
+from edge_fm_runtime.renewal import Renewal
 
 SETTLE_S = 1.0
 _POLL_S = 0.5
@@ -23,6 +25,7 @@ def watch(
     options: Options,
     listener: Listener,
     report: Callable[[Summary], None],
+    renewal: Renewal | None = None,
     *,
     rounds: int | None = None,
 ) -> None:
@@ -35,6 +38,7 @@ def watch(
         options: how.
         listener: told of progress within a round.
         report: told what a round did that changed something.
+        renewal: where a new model comes from; all inputs are labelled again by it.
         rounds: how many times to look, None for ever.
 
     Raises:
@@ -46,6 +50,9 @@ def watch(
     own = run.own_files(output)
     while rounds is None or rounds > 0:
         rounds = None if rounds is None else rounds - 1
+        renewed = renewal.look() if renewal is not None else None
+        if renewed is not None:
+            model, done = replace(model, data=renewed.data), {}
         found = sources.find(inputs, outputs=own, may_be_empty=True)
         ready = settled.of(found)
         if ready and ready != done:

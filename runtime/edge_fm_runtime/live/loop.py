@@ -15,6 +15,7 @@ from edge_fm_runtime.live.camera import Camera, Frame
 from edge_fm_runtime.live.region import Box, Region
 from edge_fm_runtime.live.steady import Steady
 from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.renewal import Renewal
 
 _RATE_WINDOW = 30
 _WAIT_S = 0.1
@@ -72,6 +73,7 @@ def run(
     region: Region | None = None,
     steady: Steady | None = None,
     stop: threading.Event | None = None,
+    renewal: Renewal | None = None,
 ) -> int:
     """Classify frames until the source ends, a view does, or `stop` is set; return how many.
 
@@ -82,6 +84,7 @@ def run(
         region: what is classified of each frame; all of it if not given.
         steady: what is made of the answers; each frame by itself if not given.
         stop: set from outside, by a signal's handler.
+        renewal: where a new model comes from; it is taken up between two frames.
 
     Raises:
         SourceError: the source never gave a frame.
@@ -99,6 +102,9 @@ def run(
                 if camera.ended or False in [view.wait(camera.notice) for view in views]:
                     break
                 continue
+            fresh = renewal.take() if renewal is not None else None
+            if fresh is not None:
+                classifier, steady = fresh, steady.renewed(fresh)
             started_s = time.perf_counter()
             height, width = shot.frame_bgr.shape[:2]
             box = region.box(width, height)

@@ -30,6 +30,10 @@ class Steady:
         self._rival: tuple[str, str] | None = None
         self._rival_since_s = 0.0
 
+    def renewed(self, classifier: Classifier) -> "Steady":
+        """Return one with the same times for another model, that begins anew."""
+        return Steady(classifier, self._smoothing_s, self._hold_s)
+
     def answer(self, probabilities: NDArray[np.float32], at_s: float) -> Prediction:
         """Return what to show.
 

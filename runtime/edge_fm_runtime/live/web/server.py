@@ -46,9 +46,19 @@ class WebView:
     """A view that serves readings to browsers from a thread of its own."""
 
     def __init__(
-        self, classifier: Classifier, model: str, settings: WebSettings, note: Callable[[str], None]
+        self,
+        current: Callable[[], Classifier],
+        model: str,
+        settings: WebSettings,
+        note: Callable[[str], None],
     ) -> None:
         """Listen, and print where.
+
+        Args:
+            current: returns the model in use, for frames of browsers' own cameras.
+            model: its name.
+            settings: where, and for whom.
+            note: told the address.
 
         Raises:
             SourceError: the extra is not installed, the address cannot be listened at, or the certificate is none.
@@ -62,7 +72,7 @@ class WebView:
             raise SourceError(
                 f"--view web needs more packages ({error.name}): pip install 'edge-fm[web]'"
             ) from None
-        self._classifier = classifier
+        self._current = current
         self._hub = hub.Hub(model)
         token = settings.token
         if token is None and settings.host not in LOOPBACK:
@@ -127,8 +137,9 @@ class WebView:
         """Classify a frame of a browser's camera; onnxruntime sessions may be run from several threads at once."""
         started_s = time.perf_counter()
         box = Region(CENTRE).box(frame.shape[1], frame.shape[0])
-        tensor = self._classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
-        prediction = self._classifier.decide(self._classifier.probabilities(tensor[np.newaxis]))[0]
+        classifier = self._current()
+        tensor = classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
+        prediction = classifier.decide(classifier.probabilities(tensor[np.newaxis]))[0]
         latency_ms = (time.perf_counter() - started_s) * 1000
         return Reading(
             number, frame, box, tensor, prediction, time.monotonic(), latency_ms, latency_ms, 0.0, 0

@@ -1,0 +1,112 @@
+"""Photographs of digits on paper for `models.py`: drawn at full size, saved as JPEG, never used in training.
+
+Training draws from the seeds [0, epoch]; these from [SEED, number].
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm import camera, paper, strokes
+from edge_fm.camera import Variation
+from edge_fm_runtime.opencv import as_uint8, cv2
+
+SEED = 20_261_121
+_SHAPES = ((480, 640), (640, 480), (480, 480))
+_STILL = Variation(flip=False)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph and what is known of it.
+
+    Attributes:
+        data: of a JPEG file.
+        digit: written on it; None if there is none.
+        pen: width of the strokes as a share of the digit's height.
+        contrast: grey levels between paper and ink.
+        uneven: deviation of the paper's brightness as a share of its mean.
+    """
+
+    data: bytes
+    digit: int | None
+    pen: float = 0.0
+    contrast: float = 0.0
+    uneven: float = 0.0
+
+
+def drawn(count: int) -> list[Photo]:
+    """Return photographs of digits of our own strokes."""
+    return [_drawn(number) for number in range(count)]
+
+
+def inked(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> list[Photo]:
+    """Return photographs of a data set's digits, (N, 28, 28, 1) uint8 bright on dark, as ink on paper."""
+    return [
+        _inked(number, image[..., 0], int(label))
+        for number, (image, label) in enumerate(zip(images, labels, strict=True))
+    ]
+
+
+def without(count: int) -> list[Photo]:
+    """Return photographs with no digit: bare sheets, scribbles, other surroundings, as many of each."""
+    found = []
+    for number in range(count):
+        rng = np.random.default_rng([SEED, 2, number])
+        shape = _SHAPES[number % len(_SHAPES)]
+        cover = np.zeros(shape, np.float32)
+        if number % 3 == 0:
+            picture = cv2.resize(camera.empty(160, rng), shape[::-1], interpolation=cv2.INTER_CUBIC)
+        else:
+            if number % 3 == 1:
+                _lay(paper.inked(strokes.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
+            picture = paper.sheet(cover, rng)
+        found.append(Photo(_jpeg(as_uint8(picture), rng), None))
+    return found
+
+
+def _drawn(number: int) -> Photo:
+    rng = np.random.default_rng([SEED, 0, number])
+    value, shape = number % 10, _SHAPES[int(rng.integers(len(_SHAPES)))]
+    return _photo(value, paper.inked(strokes.digit(value, rng), min(shape), _STILL, rng), shape, rng)
+
+
+def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:
+    rng = np.random.default_rng([SEED, 1, number])
+    shape = _SHAPES[int(rng.integers(len(_SHAPES)))]
+    side = min(shape)
+    large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
+    cover = np.clip((cv2.GaussianBlur(large, (0, 0), side / 84) - rng.uniform(0.3, 0.6)) * 8 + 0.5, 0, 1)
+    return _photo(label, cover.astype(np.float32), shape, rng)
+
+
+def _photo(value: int, ink: paper.Cover, shape: tuple[int, int], rng: np.random.Generator) -> Photo:
+    cover = np.zeros(shape, np.float32)
+    _lay(ink, cover)
+    picture = paper.sheet(cover, rng)
+    solid = (cover > 0.5).astype(np.uint8)
+    rows = np.flatnonzero(solid.any(axis=1))
+    width = 2 * float(cv2.distanceTransform(solid, cv2.DIST_L2, 5).max())
+    bare = picture[cover == 0].astype(np.float64)
+    return Photo(
+        _jpeg(picture, rng),
+        value,
+        width / max(1, rows[-1] - rows[0]),
+        float(np.median(bare) - np.median(picture[cover > 0.9])),
+        float(bare.std() / bare.mean()),
+    )
+
+
+def _lay(ink: paper.Cover, cover: paper.Cover) -> None:
+    """Put a square of ink into the middle."""
+    top, left = (cover.shape[0] - ink.shape[0]) // 2, (cover.shape[1] - ink.shape[1]) // 2
+    cover[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+
+
+def _jpeg(picture: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
+    """Return a picture through a lens, with noise, as a JPEG file."""
+    seen = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 4)).astype(np.float64)
+    noisy = np.clip(seen + rng.normal(0, rng.uniform(1, 14), seen.shape), 0, 255).astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
+    return cv2.imencode(".jpg", noisy, quality)[1].tobytes()
