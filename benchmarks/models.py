@@ -85,10 +85,13 @@ def paper(classifier: Classifier, catalogue: datasets.Split, sheet: Path | None)
         for what, edges in (("pen", (0.05, 0.1)), ("contrast", (50, 100)), ("uneven", (0.1, 0.25))):
             value = np.array([getattr(photo, what) for photo in photos])
             parts = np.digitize(value, edges)
-            shares = [f"{right[parts == part].mean():.1%} of {(parts == part).sum()}" for part in range(3)]
-            print(
-                f"    {what} below {edges[0]:g}: {shares[0]}; to {edges[1]:g}: {shares[1]}; above: {shares[2]}"
-            )
+            names = (f"below {edges[0]:g}", f"to {edges[1]:g}", "above")
+            shares = [
+                f"{name}: {right[parts == part].mean():.1%} of {(parts == part).sum()}"
+                for part, name in enumerate(names)
+                if (parts == part).any()
+            ]
+            print(f"    {what} {'; '.join(shares)}")
         digits = np.array([photo.digit for photo in photos])
         print("    by digit: " + ", ".join(f"{n} {right[digits == n].mean():.1%}" for n in range(10)))
         if sheet is not None:

@@ -1,4 +1,4 @@
-"""The systemd unit of a feed. Directives: systemd.service(5), systemd.exec(5)."""
+"""The systemd unit of a feed, or of labelling what arrives. Directives: systemd.service(5), systemd.exec(5)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ WatchdogSec=30
 TimeoutStartSec=60
 TimeoutStopSec=15
 Restart=on-failure
+SuccessExitStatus=130
 RestartSec=5
 DynamicUser=yes
 SupplementaryGroups=video
@@ -36,7 +37,7 @@ LockPersonality=yes
 WantedBy=multi-user.target
 """
 
-_OUTPUTS = {"--log", "--record", "--save-unknown", "--snapshots"}
+_OUTPUTS = {"--log", "--record", "--save-unknown", "--snapshots", "-o", "--out"}
 
 
 def unit(python: str, arguments: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edge_fm import __version__
-from edge_fm.cli import data, evaluate, export, label, live, machine, models, train
+from edge_fm.cli import bundle, data, evaluate, export, label, live, machine, models, train
 from edge_fm.cli.terminal import say_error
 from edge_fm_runtime.errors import EdgeFmError
 
@@ -28,6 +28,7 @@ export.register(app)
 models.register(app)
 label.register(app)
 live.register(app)
+bundle.register(app)
 
 
 def _version(wanted: bool) -> None:

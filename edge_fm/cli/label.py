@@ -243,12 +243,31 @@ def _run(
         if watching:
             from edge_fm_runtime.batch.watch import watch
             from edge_fm_runtime.classifier import Classifier
+            from edge_fm_runtime.live.supervision import Supervision
             from edge_fm_runtime.renewal import Renewal
 
             terminal.note("watching; Ctrl-C ends")
             current = Classifier.from_bytes(model.data, model.labels, model.language)
             renewal = Renewal(name, current, terminal.note, model.labels, model.language)
-            watch(model, inputs, Path(out), options, listen, lambda done: _say_done(out, done), renewal)
+            supervision = Supervision()
+
+            def alive() -> None:
+                supervision.wait("watching")
+
+            def listen_alive(done: int, total: int, made: "Counter[Status]") -> None:
+                alive()
+                listen(done, total, made)
+
+            watch(
+                model,
+                inputs,
+                Path(out),
+                options,
+                listen_alive,
+                lambda done: _say_done(out, done),
+                renewal,
+                alive,
+            )
         done = run.label(model, inputs, Path(out), options, listen)
     _say_done(out, done)
     return done

@@ -5,14 +5,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_fm.cli import terminal
+from edge_fm.cli import label, terminal
 from edge_fm.cli.export import Language, read_labels
 from edge_fm_runtime.errors import SourceError
 
@@ -204,21 +204,26 @@ def webcam(
 
 
 def service(context: typer.Context) -> None:
-    """Print a systemd unit that runs a webcam command for months: watched, restarted, confined.
+    """Print a systemd unit that runs a webcam command, or 'label --watch', for months: watched, restarted, confined.
 
     Example: edge-fm service webcam /dev/video0 --view web --log events.jsonl | sudo tee /etc/systemd/system/edge-fm.service
     """
     from edge_fm import service as units
 
     arguments = [word for argument in context.args for word in _split(argument)]
-    if not arguments or arguments[0] != "webcam":
+    if arguments[:1] == ["label"] and "--watch" in arguments:
+        _check("label", label.label, arguments[1:])
+        terminal.say(units.unit(sys.executable, arguments))
+        return
+    if arguments[:1] != ["webcam"]:
         raise SourceError(
-            "give the command to run, such as: edge-fm service webcam 0 --view none --log events.jsonl"
+            "give the command to run, such as: edge-fm service webcam 0 --view none --log events.jsonl, "
+            "or: edge-fm service label /srv/in --watch -o labels.csv"
         )
     arguments = [*arguments] if "--view" in arguments else [*arguments, "--view", "none"]
     if arguments[arguments.index("--view") + 1 :][:1] == ["window"]:
         raise SourceError("a service has no screen: give --view web or --view none")
-    _check(arguments[1:])
+    _check("webcam", webcam, arguments[1:])
     terminal.say(units.unit(sys.executable, arguments))
 
 
@@ -228,11 +233,11 @@ def _split(argument: str) -> list[str]:
     return [option, value] if equals and option.startswith("--") else [argument]
 
 
-def _check(arguments: list[str]) -> None:
+def _check(name: str, command: Callable[..., None], arguments: list[str]) -> None:
     """Let a wrong option be said now, not by a service that never starts."""
     probe = typer.Typer(add_completion=False)
-    probe.command("webcam")(webcam)
-    typer.main.get_command(probe).make_context("edge-fm webcam", spelled_out(arguments))
+    probe.command(name)(command)
+    typer.main.get_command(probe).make_context(f"edge-fm {name}", spelled_out(arguments))
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ def watch(
     listener: Listener,
     report: Callable[[Summary], None],
     renewal: Renewal | None = None,
+    alive: Callable[[], None] = lambda: None,
     *,
     rounds: int | None = None,
 ) -> None:
@@ -39,6 +40,7 @@ def watch(
         listener: told of progress within a round.
         report: told what a round did that changed something.
         renewal: where a new model comes from; all inputs are labelled again by it.
+        alive: called in every round, for a watchdog.
         rounds: how many times to look, None for ever.
 
     Raises:
@@ -50,6 +52,7 @@ def watch(
     own = run.own_files(output)
     while rounds is None or rounds > 0:
         rounds = None if rounds is None else rounds - 1
+        alive()
         renewed = renewal.look() if renewal is not None else None
         if renewed is not None:
             model, done = replace(model, data=renewed.data), {}

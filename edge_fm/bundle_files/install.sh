@@ -1,0 +1,170 @@
+#!/bin/sh
+# Installs edge-fm from this folder, without a network: sh install.sh --help
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+machine=@MACHINE@
+version=@PYTHON@
+need_kb=@NEED_KB@
+release=@RELEASE@
+
+say() { printf '%s\n' "$*"; }
+die() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+usage() {
+    cat <<TEXT
+sh install.sh [--prefix DIR] [--python PATH] [--service webcam [ARGUMENT...] | --service watch FOLDER OUTPUT]
+
+  --prefix DIR    where to: /opt/edge-fm for root, else ~/.local/share/edge-fm
+  --python PATH   the Python $version to use; else python$version or python3
+  --service ...   also install a systemd unit (root): a live feed, such as
+                    --service webcam 0 --view web --model models/fashion.onnx
+                  or labelling what arrives in a folder, such as
+                    --service watch /srv/in /var/lib/edge-fm/labels.csv
+Run it again to upgrade or to mend: the old release stays until the new one has verified its models.
+TEXT
+}
+
+if [ "$(id -u)" = 0 ]; then
+    prefix=/opt/edge-fm
+    bin=/usr/local/bin
+else
+    prefix=${XDG_DATA_HOME:-$HOME/.local/share}/edge-fm
+    bin=$HOME/.local/bin
+fi
+python=''
+service=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --prefix)
+        [ $# -ge 2 ] || die "--prefix needs a folder"
+        case $2 in /*) prefix=$2 ;; *) prefix=$PWD/$2 ;; esac
+        bin=$prefix/bin
+        shift 2
+        ;;
+    --python)
+        [ $# -ge 2 ] || die "--python needs the path of a Python"
+        python=$2
+        shift 2
+        ;;
+    --service)
+        [ $# -ge 2 ] || die "--service needs 'webcam' or 'watch'"
+        service=$2
+        shift 2
+        break # the rest belongs to the service
+        ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *) die "'$1' is not known: sh install.sh --help" ;;
+    esac
+done
+case $service in
+'' | webcam) ;;
+watch) [ $# -eq 2 ] || die "--service watch needs a folder and an output: --service watch /srv/in /var/lib/edge-fm/labels.csv" ;;
+*) die "--service $service is not known: webcam or watch" ;;
+esac
+if [ -n "$service" ]; then
+    [ "$(id -u)" = 0 ] || die "--service needs root: sudo sh install.sh --service $service ..."
+    command -v systemctl >/dev/null || die "--service needs systemd, and there is no systemctl"
+fi
+
+# What is here is what was made.
+cd "$here"
+[ -f SHA256SUMS ] || die "SHA256SUMS is missing: copy the whole bundle again"
+find . -type f ! -name SHA256SUMS | sed 's|^\./||' | while IFS= read -r file; do
+    cut -c67- SHA256SUMS | grep -qxF -- "$file" || die "$file has no sum in SHA256SUMS: it is not of this bundle"
+done
+sha256sum -c --quiet SHA256SUMS >&2 || die "files are damaged or missing: copy the whole bundle again"
+
+# It fits this machine.
+[ "$(uname -s)" = Linux ] || die "this bundle is for Linux, and this is $(uname -s)"
+[ "$(uname -m)" = "$machine" ] || die "this bundle is for $machine, and this machine is $(uname -m): make one with 'edge-fm bundle --platform linux-$(uname -m)'"
+if ldd --version 2>&1 | grep -qi musl; then
+    die "this system's C library is musl, for which onnxruntime has no wheels: use one with glibc, such as Debian"
+fi
+is_right() { "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null; }
+if [ -n "$python" ]; then
+    is_right "$python" || die "$python is not Python $version: make a bundle with 'edge-fm bundle --python X.Y' for the one that is here"
+else
+    for found in "python$version" python3; do
+        if command -v "$found" >/dev/null && is_right "$found"; then
+            python=$(command -v "$found")
+            break
+        fi
+    done
+    [ -n "$python" ] || die "there is no Python $version here$(command -v python3 >/dev/null && printf ' (python3 is %s)' "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"): install it, or make a bundle with 'edge-fm bundle --python X.Y'"
+fi
+"$python" -c 'import venv' 2>/dev/null || die "$python has no module venv: install it (Debian: apt install python3-venv)"
+mkdir -p "$prefix/releases" 2>/dev/null || die "$prefix cannot be written: give --prefix DIR, or run as root"
+[ -w "$prefix/releases" ] || die "$prefix cannot be written: give --prefix DIR, or run as root"
+free_kb=$(df -Pk "$prefix" | awk 'NR == 2 { print $4 }')
+[ "$free_kb" -ge "$need_kb" ] || die "$prefix has $((free_kb / 1024)) MB free, and $((need_kb / 1024)) MB are needed"
+
+new=$prefix/releases/$release
+if [ ! -f "$new/.complete" ]; then
+    rm -rf "$new" # of an install that was interrupted
+    say "installing into $new"
+    "$python" -m venv --without-pip "$new"
+    (
+        cd wheels
+        "$new/bin/python" pip-*.whl/pip --isolated --no-cache-dir --disable-pip-version-check -q install \
+            --no-index --no-deps --root-user-action ignore -r ../wheels.txt
+    ) || die "the wheels cannot be installed: see above, and run this again"
+    cp -R models uninstall.sh "$new/"
+fi
+
+say "checking this machine"
+"$new/bin/edge-fm" doctor || die "something that is needed is missing: see above. $prefix is as it was before"
+for model in "$new"/models/*.onnx; do
+    "$new/bin/edge-fm" verify "$model" || die "$(basename "$model") does not answer here as it did where it was made. $prefix is as it was before"
+done
+: >"$new/.complete"
+
+# From here on the new release is the one that is used; a link is replaced in one step.
+ln -sfn "releases/$release" "$prefix/current.new"
+mv -T "$prefix/current.new" "$prefix/current"
+mkdir -p "$bin"
+ln -sfn "$prefix/current/bin/edge-fm" "$bin/edge-fm"
+ln -sfn "current/uninstall.sh" "$prefix/uninstall.sh"
+
+unit() {
+    name=edge-fm-$1
+    shift
+    "$prefix/current/bin/python" -m edge_fm service "$@" >"/etc/systemd/system/$name.service.new" ||
+        die "the unit could not be made: see above"
+    mv "/etc/systemd/system/$name.service.new" "/etc/systemd/system/$name.service"
+    systemctl daemon-reload
+    systemctl enable "$name"
+    systemctl restart "$name"
+    say "service $name: systemctl status $name, journalctl -u $name"
+}
+cd "$prefix/current"
+case $service in
+webcam) unit webcam webcam "$@" ;;
+watch) unit watch label "$1" --watch -o "$2" ;;
+'')
+    for name in webcam watch; do
+        if [ -f "/etc/systemd/system/edge-fm-$name.service" ] && grep -qF "$prefix/" "/etc/systemd/system/edge-fm-$name.service"; then
+            systemctl try-restart "edge-fm-$name" || say "restart it yourself: systemctl restart edge-fm-$name"
+        fi
+    done
+    ;;
+esac
+
+for old in "$prefix"/releases/*; do
+    [ "$old" = "$new" ] || rm -rf "$old"
+done
+
+say
+say "edge-fm is installed in $prefix. Next:"
+case ":$PATH:" in *":$bin:"*) command=edge-fm ;; *) command=$bin/edge-fm ;; esac
+for model in "$prefix"/current/models/*.onnx; do
+    say "  $command label FOLDER --model $model -o labels.csv"
+done
+say "  $command webcam 0 --view none"
+say "  sh $prefix/uninstall.sh   takes it all away"
