@@ -41,8 +41,9 @@ def narrow(
     )
 
 
-def depthwise(widths: tuple[int, ...], shape: tuple[int, int, int], classes: int, _options: Options) -> Any:  # noqa: ANN401
+def depthwise(widths: tuple[int, ...], shape: tuple[int, int, int], classes: int, options: Options) -> Any:  # noqa: ANN401
     """Return a network of depthwise and pointwise convolutions, each with batch normalisation and ReLU6 (MobileNet)."""
+    del options  # it has none
     keras = import_keras()
     layers = keras.layers
     image = keras.Input(shape, name="image")

@@ -49,7 +49,7 @@ def named(wheel: Path) -> tuple[str, str]:
 
 
 def _wheel(wheel: Path) -> "Component":
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
@@ -83,7 +83,7 @@ def _classified(facts: Message) -> str:
 
 
 def _model(file: str, data: bytes) -> "Component":
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
 

@@ -112,7 +112,8 @@ if [ ! -f "$new/.complete" ]; then
     "$python" -m venv --without-pip "$new"
     (
         cd wheels
-        "$new/bin/python" pip-*.whl/pip --isolated --no-cache-dir --disable-pip-version-check -q install \
+        pip=$(echo pip-*.whl)
+        "$new/bin/python" "$pip/pip" --isolated --no-cache-dir --disable-pip-version-check -q install \
             --no-index --no-deps --root-user-action ignore -r ../wheels.txt
     ) || die "the wheels cannot be installed: see above, and run this again"
     cp -R models uninstall.sh "$new/"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_fm_runtime import __version__
+from edge_fm_runtime import __version__, hardware
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.posix import HAS_MEMORY_LIMIT, usable_cores
 
@@ -34,6 +34,9 @@ _FEATURES = {
     "asimddp": "int8 at full speed",
     "avx2": "int8 without VNNI: fp32 may be as fast",
 }
+_LITTLE_MEMORY = 700 * 2**20
+_HOT_CELSIUS = 80
+"""A Raspberry Pi slows itself down from here on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def examine() -> list[Finding]:
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *_libraries(),
         _processor(),
+        _memory(),
+        *_heat(),
         _opencv(),
         *_models(),
         _cameras(),
@@ -92,6 +97,29 @@ def _processor() -> Finding:
         (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in flags), "features not known"
     )
     return Finding("processor", f"{usable_cores()} cores usable; {speed}")
+
+
+def _memory() -> Finding:
+    usable = hardware.usable_memory_bytes()
+    if usable is None:
+        return Finding("memory", "not told on this system")
+    if usable < _LITTLE_MEMORY:
+        return Finding(
+            "memory", f"{usable / 2**20:,.0f} MB usable", False, False, "label with --workers 1 --memory 256"
+        )
+    return Finding("memory", f"{usable / 2**30:.1f} GB usable")
+
+
+def _heat() -> Iterator[Finding]:
+    """Say how hot it is and what slows it down, where the system tells."""
+    celsius, slowed = hardware.temperature_celsius(), hardware.throttling()
+    if celsius is not None:
+        hot = celsius >= _HOT_CELSIUS
+        remedy = "it slows down soon: give it air or a heat sink" if hot else ""
+        yield Finding("temperature", f"{celsius:.0f} degrees Celsius", not hot, False, remedy)
+    if slowed is not None:
+        remedy = "a supply of its own make, a short thick cable, and air" if slowed else ""
+        yield Finding("throttling", ", ".join(slowed) or "none", not slowed, False, remedy)
 
 
 def _opencv() -> Finding:
@@ -129,7 +157,8 @@ def _cameras() -> Finding:
             return Finding(
                 "cameras", ", ".join(closed), False, False, "add this user to the group 'video', log in again"
             )
-        return Finding("cameras", ", ".join(map(str, devices)))
+        told = [f"{camera.device} {camera.name}: {'; '.join(camera.modes)}" for camera in hardware.cameras()]
+        return Finding("cameras", "\n".join(told) or ", ".join(map(str, devices)))
     if sys.platform.startswith("linux"):
         return Finding(
             "cameras", "none", False, False, "plug one in, or give 'edge-fm webcam' a video file or URL"

@@ -83,12 +83,13 @@ def test_views_are_told_while_no_frame_comes(tiny: Classifier) -> None:
 
 
 def test_text_says_each_change_once(tiny: Classifier) -> None:
-    """One line for each change of label, with unknown said as unknown, and one for what is new of the source."""
+    """One line for each change of label, at the feed's own time, with unknown said as unknown; and what is new of the source."""
     lines: list[str] = []
     notes: list[str] = []
     camera = Frames(0, 0, None, None, 255, 255, 180, 0, notice="lost")
     loop.run(tiny, camera, [TextView(lines.append, notes.append)])
     assert [line.split()[2] for line in lines] == ["dark", "light", "unknown", "dark"]
+    assert [line.split()[0] for line in lines] == ["0.00", "0.40", "0.60", "0.70"]
     assert notes == ["lost", "frames again"]
 
 

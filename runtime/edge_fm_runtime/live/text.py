@@ -1,6 +1,5 @@
 """The feed as text: one line for each change of label."""
 
-import time
 from collections.abc import Callable
 
 from edge_fm_runtime.classifier import Prediction
@@ -25,19 +24,18 @@ class TextView:
         """
         self._say, self._note = say, note
         self._last = self._last_notice = ""
-        self._started_s = time.monotonic()
+        self._began_s: float | None = None
 
     def show(self, reading: Reading) -> bool:
-        """Print seconds since the start, label and confidence if the label is another one."""
+        """Print seconds of the feed since its first frame, label and confidence if the label is another one."""
+        began_s = self._began_s = reading.at_s if self._began_s is None else self._began_s
         if self._last_notice:
             self._last_notice = ""
             self._note("frames again")
         label = spoken(reading.prediction)
         if label != self._last:
             self._last = label
-            self._say(
-                f"{time.monotonic() - self._started_s:8.2f} s  {label}  {reading.prediction.confidence:.1%}"
-            )
+            self._say(f"{reading.at_s - began_s:8.2f} s  {label}  {reading.prediction.confidence:.1%}")
         return True
 
     def wait(self, notice: str) -> bool:

@@ -1,0 +1,77 @@
+"""Classify images on two machines and compare: for `device.sh`.
+
+    device_probe.py answer OUT.npz IMAGES... --models MODEL...     on each machine
+    device_probe.py compare THERE.npz HERE.npz                     prints the differences; exit code 1 if a bound is missed
+
+Every image goes from its file's bytes through the runtime's own way. Needs what the runtime needs, and no more.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edge_fm_runtime import Classifier
+
+BOUNDS = {"int8": 1e-3, "fp32": 1e-5}
+
+
+def answer(out: Path, images: list[Path], models: list[Path]) -> None:
+    """Write every model's probabilities, and its precision."""
+    paths = sorted(path for folder in images for path in folder.rglob("*") if path.is_file())
+    found: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
+    for model in models:
+        classifier = Classifier.load(model)
+        tensors = [classifier.tensor(path.read_bytes()) for path in paths]
+        found[f"{model.stem}_{classifier.passport.precision.kind}"] = np.concatenate(
+            [classifier.raw_probabilities(tensor[np.newaxis]) for tensor in tensors]
+        )
+        found[f"tensors_{model.stem}"] = np.stack(tensors)
+    np.savez_compressed(out, **found)  # type: ignore[arg-type]
+
+
+def compare(there: Path, here: Path) -> bool:
+    """Print what differs; return whether every label is the same and every probability within its bound."""
+    fine = True
+    with np.load(there) as far, np.load(here) as near:
+        for name in near:
+            if name.startswith("tensors_"):
+                levels = np.abs(far[name].astype(int) - near[name]).max(axis=(1, 2, 3))
+                print(
+                    f"{name}: {(levels > 0).sum()} of {len(levels)} differ, by {levels.max()} grey levels at most"
+                )
+                continue
+            bound = BOUNDS[name.rpartition("_")[2]]
+            difference = np.abs(far[name].astype(float) - near[name]).max(axis=1)
+            labels = (far[name].argmax(axis=1) != near[name].argmax(axis=1)).sum()
+            print(
+                f"{name}: {labels} of {len(difference)} labels differ; probabilities by {difference.max():.2g} at most, "
+                f"by more than {bound:g} in {(difference > bound).sum()}, by none in {(difference == 0).sum()}"
+            )
+            fine &= labels == 0 and difference.max() <= bound
+    return fine
+
+
+def main() -> None:
+    """Do as the arguments say."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    first = commands.add_parser("answer")
+    first.add_argument("out", type=Path)
+    first.add_argument("images", type=Path, nargs="+")
+    first.add_argument("--models", type=Path, nargs="+", required=True)
+    second = commands.add_parser("compare")
+    second.add_argument("there", type=Path)
+    second.add_argument("here", type=Path)
+    wanted = parser.parse_args()
+    if wanted.command == "answer":
+        answer(wanted.out, wanted.images, wanted.models)
+    else:
+        sys.exit(int(not compare(wanted.there, wanted.here)))
+
+
+if __name__ == "__main__":
+    main()
