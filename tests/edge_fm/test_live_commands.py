@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -157,3 +159,40 @@ def test_words_of_a_unit_are_literal() -> None:
     assert service._quoted("plain/path-1.0") == "plain/path-1.0"
     assert service._quoted('a "b" %h $HOME \\') == '"a \\"b\\" %%h $$HOME \\\\"'
     assert service._quoted("") == '""'
+
+
+def test_a_unit_for_labelling_what_arrives(cli: RunCli, tmp_path: Path) -> None:
+    """The folder becomes absolute, the output's folder writable; without --watch, or with a wrong option, there is none."""
+    printed = cli("service", "label", tmp_path, "--watch", "-o", "/srv/out/labels.csv")
+    assert printed.code == 0, printed.err
+    assert f"-m edge_fm label {tmp_path} --watch -o /srv/out/labels.csv" in printed.out
+    assert "ReadWritePaths=/srv/out" in printed.out
+    assert "WatchdogSec" in printed.out
+    assert cli("service", "label", tmp_path, "-o", "labels.csv").code == 2
+    assert cli("service", "label", tmp_path, "--watch", "-o", "labels.csv", "--wrong").code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd's sockets are of Unix")
+def test_labelling_what_arrives_feeds_the_watchdog(tmp_path: Path) -> None:
+    """The loop itself says that it is ready and alive, labels what comes, and ends when asked to, what is done kept."""
+    pictures, out = tmp_path / "in", tmp_path / "labels.csv"
+    pictures.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge_fm", "label", str(pictures), "--watch", "-o", str(out)],
+            env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"},
+            stderr=subprocess.PIPE,
+        )
+        told = [systemd.recv(1000).decode() for _ in range(3)]
+        assert told[0].startswith("READY=1\nWATCHDOG=1")
+        assert all("WATCHDOG=1" in text for text in told)
+        shutil.copy(next((ROOT / "samples" / "wardrobe").glob("*.png")), pictures / "one.png")
+        while not out.exists():
+            assert "WATCHDOG=1" in systemd.recv(1000).decode()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(out.read_text().splitlines()) == 2
