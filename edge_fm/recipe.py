@@ -217,7 +217,7 @@ def train(
     steps = -(-material.count(settings.mix) // settings.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
-        steps * (settings.epochs - 1),
+        max(1, steps * (settings.epochs - 1)),  # one epoch is the warm-up and no more
         warmup_target=settings.learning_rate,
         warmup_steps=steps,
         alpha=1e-5,

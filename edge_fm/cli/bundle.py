@@ -16,9 +16,7 @@ def register(app: typer.Typer) -> None:
 def bundle(
     models: Annotated[
         list[str],
-        typer.Argument(
-            help="Bundled models by name, or .onnx files.", metavar="MODEL...", show_default=False
-        ),
+        typer.Argument(help="Bundled models by name, or .onnx files.", metavar="MODEL", show_default=False),
     ],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="A new folder, or a .tar.gz file.", show_default=False)

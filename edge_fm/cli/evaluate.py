@@ -35,7 +35,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--scale",
-            metavar="unit|raw|standard[:MEAN:DEVIATION]",
+            metavar="SCALE",
             help="Pixels in training of a plain file, as for 'export'.",
             show_default="tried on training pictures",
         ),

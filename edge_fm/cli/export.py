@@ -64,9 +64,9 @@ def export(
         str | None,
         typer.Option(
             "--scale",
-            metavar="unit|raw|standard[:MEAN:DEVIATION]",
-            help="Pixels in training: in [0, 1], in [0, 255], or less a mean and over a deviation, those of the training "
-            "pictures if not given; standard:127.5:127.5 is [-1, 1].",
+            metavar="SCALE",
+            help="Pixels in training: unit ([0, 1]), raw ([0, 255]), standard (less the training pictures' mean, over their "
+            "deviation) or standard:MEAN:DEVIATION; standard:127.5:127.5 is [-1, 1].",
             show_default="from the run, or tried on training pictures of --data",
         ),
     ] = None,

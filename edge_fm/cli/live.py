@@ -16,6 +16,8 @@ from edge_fm.cli import label, terminal
 from edge_fm.cli.export import Language, read_labels
 from edge_fm_runtime.errors import SourceError
 
+_HOST, _PORT = "127.0.0.1", 8080
+
 OPTIONS_OF_SERVICE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -129,8 +131,8 @@ def webcam(
     save_unknown: SaveUnknown = None,
     max_storage: MaxStorage = "500MB",
     snapshots: Snapshots = Path(),
-    host: Host = "127.0.0.1",
-    port: Port = 8080,
+    host: Host = _HOST,
+    port: Port = _PORT,
     token: Token = None,
     tls: Tls = None,
     name: Names = None,
@@ -156,6 +158,10 @@ def webcam(
     from edge_fm_runtime.live.supervision import Supervision
     from edge_fm_runtime.renewal import Renewal
 
+    if view is not ViewName.WEB:
+        _refuse_unused(
+            {"--host": host != _HOST, "--port": port != _PORT, "--token": token, "--tls": tls, "--name": name}
+        )
     seen, most = Region.parse(region), _bytes(max_storage)
     names_given = read_labels(labels) if labels is not None else None
     classifier = Classifier.load(model, names_given, lang)
@@ -195,12 +201,15 @@ def webcam(
             keep(TextView(terminal.say, terminal.note))
         keep(Supervision())
         begun.pop_all()  # from here on the loop closes them
-        renewal.start()
-        try:
+        with renewal:
             frames = loop.run(classifier, camera, views, seen, steady, stop, renewal)
-        finally:
-            renewal.close()
     terminal.note(f"{frames:,} frames" + (f", {camera.dropped:,} dropped" if camera.dropped else ""))
+
+
+def _refuse_unused(given: dict[str, object]) -> None:
+    unused = [option for option, value in given.items() if value]
+    if unused:
+        raise SourceError(f"{', '.join(unused)} would have no effect: add --view web, or leave it away")
 
 
 def service(context: typer.Context) -> None:

@@ -115,6 +115,8 @@ def train(
     Example: edge-fm train cnn --data my-photos/ --size 64 --channels 3 --set dropout=0.3 -o runs/mine
 
     Example: edge-fm train edge --data fashion-mnist --data photos=DIR --map map.toml --hold-out split.json -o runs/edge
+
+    Example: edge-fm train digits --data mnist -o runs/digits
     """
     from edge_fm import edge, zoo
     from edge_fm.training import train as fit

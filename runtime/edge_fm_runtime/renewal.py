@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import EdgeFmError, ModelError
@@ -84,11 +85,12 @@ class Renewal:
         self._note(f"{self._path} was replaced; the new model is verified and in use from now on")
         return renewed
 
-    def start(self) -> None:
-        """Look at the file again and again, in a thread."""
+    def __enter__(self) -> Self:
+        """Look at the file again and again, in a thread, until the block ends."""
         if self._path is not None:
             self._thread = threading.Thread(target=self._watch, name="renewal", daemon=True)
             self._thread.start()
+        return self
 
     def take(self) -> Classifier | None:
         """Take up the new model if there is one, and return it; this costs nothing when there is none."""
@@ -97,7 +99,7 @@ class Renewal:
         self._current = self._next
         return self._current
 
-    def close(self) -> None:
+    def __exit__(self, *_raised: object) -> None:
         """End the thread."""
         self._end.set()
         if self._thread is not None:

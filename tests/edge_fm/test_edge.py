@@ -13,6 +13,7 @@ from edge_fm.camera import Variation
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime import preprocess
+from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.opencv import cv2
 from edge_fm_runtime.passport import InputSpec, Preprocess
@@ -262,3 +263,50 @@ def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: 
     result = cli("train", *arguments, "-o", tmp_path / "run")
     assert result.code == 2
     assert "--data" in result.err
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_nothing_is_learnt_or_chosen_from_the_test_part(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another test part, weights, calibration, temperature, threshold and the figures of every int8 are the very same."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    part = small()
+    rng = np.random.default_rng(0)
+    others = rng.integers(0, 256, part.test.images.shape, dtype=np.uint8)
+    kept = []
+    for name, test in (("own", part.test), ("other", datasets.Split(others, part.test.labels[::-1].copy()))):
+        told = replace(part, test=test)
+        monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told: told)
+        folder, file = tmp_path / name, tmp_path / f"{name}.onnx"
+        settings = recipe.Settings(epochs=1, batch_size=32)
+        recipe.train_run(
+            "edge-nano", recipe.Sources(told, None), "wardrobe", folder, settings, lambda *_: None
+        )
+        done = cli(
+            "export",
+            folder,
+            "--int8",
+            "--max-drop",
+            "1",
+            "--max-class-drop",
+            "1",
+            "--min-speedup",
+            "0",
+            "-o",
+            file,
+        )
+        assert done.code == 0, done.err
+        passport = Classifier.load(file).passport
+        pictures = [np.load(folder / kind)["images"] for kind in (runs.CALIBRATION, runs.VALIDATION)]
+        tried = json.loads(file.with_suffix(".candidates.json").read_text())["candidates"]
+        figures = [
+            [entry[key] for key in ("name", "accuracy", "drop", "worst_class", "label_agreement")]
+            for entry in tried
+        ]
+        weights = import_keras().saving.load_model(folder / runs.MODEL).get_weights()
+        kept.append((passport.decision, figures, *pictures, *weights))
+        assert len(figures) > 6
+    for own, other in zip(*kept, strict=True):
+        assert np.array_equal(own, other) if isinstance(own, np.ndarray) else own == other

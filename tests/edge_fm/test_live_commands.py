@@ -196,3 +196,21 @@ def test_labelling_what_arrives_feeds_the_watchdog(tmp_path: Path) -> None:
         process.communicate(timeout=60)
     assert process.returncode == 130
     assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--host", "10.0.0.1"),
+        ("--port", "9"),
+        ("--token", "x"),
+        ("--tls", "self", "self"),
+        ("--name", "pi.local"),
+    ],
+)
+def test_options_of_the_page_without_the_page(cli: RunCli, arguments: tuple[str, ...]) -> None:
+    """An option that would have no effect is said before anything is opened."""
+    result = cli("webcam", ROOT / "samples" / "wardrobe.mp4", "--view", "none", *arguments)
+    assert result.code == 2
+    assert arguments[0] in result.err
+    assert "--view web" in result.err

@@ -145,11 +145,8 @@ def test_the_loop_goes_over_between_two_frames(
                     watched._end.wait(0.005)
             return super().read(wait_s)
 
-    watched.start()
-    try:
+    with watched:
         frames = loop.run(tiny, Camera(*[128] * 40), [seen], renewal=watched)
-    finally:
-        watched.close()
     assert frames == len(seen.readings) == 40
     names = [reading.prediction.label in tiny.passport.labels for reading in seen.readings]
     assert names == [True] * 20 + [False] * 20
