@@ -17,6 +17,8 @@ ModelProto = Any
 """An `onnx.ModelProto`; onnx ships no types."""
 
 _TO_NHWC = [0, 2, 3, 1]
+_SHAPING = {"Reshape", "Transpose"}
+"""The same for integers as for floats."""
 _CHANNELS = 3
 """Axis of the channels in the input."""
 
@@ -165,8 +167,10 @@ def with_batch(data: bytes, batch: int | None) -> bytes:
 
 
 def begins_quantized(model: ModelProto) -> bool:
-    """Return whether a QDQ model's input is quantised at once."""
+    """Return whether a QDQ model's input is quantised before anything but its shape is changed."""
     first = only_consumer(model.graph, INPUT)
+    while first is not None and first.op_type in _SHAPING:
+        first = only_consumer(model.graph, first.output[0])
     return first is not None and first.op_type == "QuantizeLinear"
 
 
@@ -182,7 +186,7 @@ def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale)
     exact.CopyFrom(model)
     graph = exact.graph
     tensor, first = INPUT, only_consumer(graph, INPUT)
-    while first is not None and first.op_type in {"Reshape", "Transpose"}:  # the same for integers
+    while first is not None and first.op_type in _SHAPING:
         tensor = first.output[0]
         first = only_consumer(graph, tensor)
     second = only_consumer(graph, first.output[0]) if first is not None else None
