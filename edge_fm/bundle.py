@@ -6,6 +6,7 @@ the headless one. The device needs Python and its standard library, and nothing 
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 EXTRAS = ("web", "parquet")
 
 _FILES = Path(__file__).parent / "bundle_files"
+_NEEDED = ("cyclonedx", "packaging", "pip")
 _GLIBCS = (*range(17, 35),)
 _SPARE_KB = 40_000
 _LICENCES = re.compile(r"(?:LICEN[CS]E|COPYING|NOTICE|AUTHORS|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
@@ -124,10 +126,13 @@ def make(order: Order, listener: Listener) -> Bundle:
         listener: told what is done.
 
     Raises:
-        DataError: a wheel is missing for the platform and Python, or edge-fm's own cannot be built.
+        DataError: the extra is not installed, a wheel is missing for the platform and Python, or edge-fm's own cannot be built.
         ModelError: a model cannot be used, or does not answer here as it did where it was exported.
         OutputError: there is something in the way.
     """
+    missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
+    if missing:
+        raise DataError(f"a bundle needs {', '.join(missing)}: pip install 'edge-fm[bundle]'")
     is_archive = order.out.name.endswith((".tar.gz", ".tgz"))
     if order.out.exists():
         raise OutputError(f"{order.out} is there already: give another one with -o, or remove it")

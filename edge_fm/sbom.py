@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 from edge_fm_runtime import __version__
-from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.modelfile import read_passport
 
 if TYPE_CHECKING:
@@ -23,16 +22,11 @@ def of(wheels: Sequence[Path], models: Mapping[str, bytes], name: str) -> str:
         wheels: the wheel files.
         models: `.onnx` files' bytes by name.
         name: of the bundle.
-
-    Raises:
-        DataError: the library that writes it is not installed.
     """
-    try:
-        from cyclonedx.model.bom import Bom
-        from cyclonedx.model.component import Component, ComponentType
-        from cyclonedx.output.json import JsonV1Dot6
-    except ImportError as error:
-        raise DataError(f"a bundle needs {error.name}: pip install 'edge-fm[bundle]'") from None
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.output.json import JsonV1Dot6
+
     bill = Bom(components=[*map(_wheel, wheels), *(_model(file, data) for file, data in models.items())])
     bill.metadata.component = Component(
         name=name, type=ComponentType.FIRMWARE, version=__version__, bom_ref="bundle"

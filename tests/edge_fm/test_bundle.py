@@ -1,6 +1,7 @@
 """Bundles: made here with real wheels, installed without a network, and refused when anything is wrong."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -277,6 +278,18 @@ def test_a_broken_model_is_not_carried_anywhere(tmp_path: Path) -> None:
     (tmp_path / "edge").mkdir()
     with pytest.raises(OutputError, match="there already"):
         bundle.make(Order(["fashion"], tmp_path / "edge", target, "3.11"), silent)
+
+
+def test_without_the_extra_nothing_is_begun(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is named with the way to get it, before anything is fetched."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cyclonedx" else find(name))
+    result = cli("bundle", "fashion", "-o", tmp_path / "edge")
+    assert result.code == 2
+    assert "pip install 'edge-fm[bundle]'" in result.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_of_wheels() -> None:
