@@ -337,6 +337,25 @@ def test_a_scale_that_says_nothing(text: str, said: str) -> None:
         read(text, None)
 
 
+def test_the_scale_of_two_classes_is_found(tmp_path: Path) -> None:
+    """With two classes chance is one half, and a network that is right nine times in ten has learnt something."""
+    k = import_keras()
+    labels = np.arange(200) % 2
+    images = np.where(labels[:, None, None, None] == 1, 200, 60).astype(np.uint8) * np.ones(
+        (1, 8, 8, 1), np.uint8
+    )
+    model = k.Sequential(
+        [k.Input((8, 8, 1)), k.layers.GlobalAveragePooling2D(), k.layers.Dense(2, activation="softmax")]
+    )
+    # Bright is above one half of [0, 1]; of [0, 255] everything is.
+    model.layers[-1].set_weights([np.array([[-9.0, 9.0]]), np.array([4.5, -4.5])])
+    model.save(tmp_path / "model.keras")
+    flipped = np.where(np.arange(200) % 10 == 0, 1 - labels, labels)
+    found, scores = find(keras.load(tmp_path / "model.keras"), Pictures("shades", "train", images, flipped))
+    assert found == UNIT
+    assert dict(scores)[UNIT] == pytest.approx(0.9)
+
+
 def test_the_scale_is_found_among_all(tmp_path: Path) -> None:
     """A network that is right only on standardised pixels has them found on training pictures, and their mean is the data's own."""
     k = import_keras()
