@@ -122,9 +122,16 @@ if [ ! -f "$new/.complete" ]; then
 fi
 
 say "checking this machine"
-"$new/bin/edge-fm" doctor || die "something that is needed is missing: see above. $prefix is as it was before"
+# A release that fails is made anew by the next run.
+"$new/bin/edge-fm" doctor || {
+    rm -f "$new/.complete"
+    die "something that is needed is missing: see above. $prefix is as it was before"
+}
 for model in "$new"/models/*.onnx; do
-    "$new/bin/edge-fm" verify "$model" || die "$(basename "$model") does not answer here as it did where it was made. $prefix is as it was before"
+    "$new/bin/edge-fm" verify "$model" || {
+        rm -f "$new/.complete"
+        die "$(basename "$model") does not answer here as it did where it was made. $prefix is as it was before"
+    }
 done
 : >"$new/.complete"
 

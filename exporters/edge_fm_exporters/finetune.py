@@ -105,6 +105,10 @@ class _Graph:
         for node in self.nodes:
             if node.op_type == "DequantizeLinear" and node.input[0] in self.constants:
                 name, whole = node.input[0].removesuffix("_quantized"), self.constants[node.input[0]]
+                if name not in originals:
+                    raise ExportError(
+                        f"--qat cannot follow {name}, which quantising has made anew: export without it"
+                    )
                 self.start[name] = originals[name].astype(np.float32)
                 if whole.dtype == np.int32:
                     self.biases[name] = node.input[1]

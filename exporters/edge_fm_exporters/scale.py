@@ -31,7 +31,16 @@ class Scale:
         return self.name
 
     def applied(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the float32 numbers that the network sees for uint8 pixels of shape (..., channels)."""
+        """Return the float32 numbers that the network sees for uint8 pixels of shape (..., channels).
+
+        Raises:
+            ExportError: there are means for another number of channels.
+        """
+        if len(self.mean) not in {1, images.shape[-1]}:
+            raise ExportError(
+                f"--scale {self.name} has {len(self.mean)} means, and the pictures have {images.shape[-1]} channel"
+                f"{'s' if images.shape[-1] > 1 else ''}: give one mean and one deviation, or as many as there are channels"
+            )
         mean, divisor = np.array(self.mean, np.float32), np.array(self.divisor, np.float32)
         return np.asarray((images.astype(np.float32) - mean) / divisor, np.float32)
 

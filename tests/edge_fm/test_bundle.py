@@ -111,6 +111,10 @@ class TestInstall:
         before = release.stat().st_ino
         assert install(copied, "--prefix", prefix).returncode == 0
         assert (prefix / "current").resolve().stat().st_ino == before
+        model.write_bytes(model.read_bytes()[:-1])
+        assert install(copied, "--prefix", prefix).returncode == 1
+        mended = install(copied, "--prefix", prefix)  # a release that failed is made anew
+        assert mended.returncode == 0, mended.stderr
         subprocess.run(["/bin/sh", str(prefix / "uninstall.sh")], check=True, capture_output=True)
         assert not prefix.exists()
 

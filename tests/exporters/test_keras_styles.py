@@ -337,6 +337,20 @@ def test_a_scale_that_says_nothing(text: str, said: str) -> None:
         read(text, None)
 
 
+def test_means_for_other_channels_are_refused(tmp_path: Path) -> None:
+    """Three means for a grey network are a sentence that says both numbers, not a failure inside Keras."""
+    k = import_keras()
+    k.Sequential([k.Input((8, 8, 1)), k.layers.Flatten(), k.layers.Dense(3, activation="softmax")]).save(
+        tmp_path / "model.keras"
+    )
+    request = ExportRequest(
+        tmp_path / "model.keras", tmp_path / "m.onnx", ("a", "b", "c"), read("standard:1,2,3:4,5,6", None)
+    )
+    with pytest.raises(ExportError, match="3 means, and the pictures have 1 channel:"):
+        export(request, None)
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_the_scale_of_two_classes_is_found(tmp_path: Path) -> None:
     """With two classes chance is one half, and a network that is right nine times in ten has learnt something."""
     k = import_keras()
