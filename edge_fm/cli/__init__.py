@@ -7,7 +7,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; the entry point of `edge-fm`."""
-    if sys.argv[1:2] == ["label"] and sys.argv[2:3] not in ([], ["-h"], ["--help"]):
+    arguments = sys.argv[1:]
+    is_local = not any(argument.startswith("--engine") for argument in arguments)
+    if arguments[:1] == ["label"] and arguments[1:2] not in ([], ["-h"], ["--help"]) and is_local:
         from edge_fm_runtime.batch import process
 
         process.start_early()  # a worker loads its libraries while this process loads the command line's

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fm.cli import terminal
+from edge_fm.cli import scale, terminal
 from edge_fm.cli.export import BAD_ANSWER, Language, read_labels
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ Table = Annotated[
     Path,
     typer.Argument(help="What 'edge-fm label' wrote, with all fields.", metavar="LABELS", show_default=False),
 ]
+
+
+class Engine(StrEnum):
+    """What drives the labelling."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class WayName(StrEnum):
@@ -47,8 +54,8 @@ def label(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders (with all below them), .zip and .tar archives, 'patterns*', @list.txt, or - for names "
-            "on standard input.",
+            help="Files, folders (with all below them), .zip and .tar archives, 'patterns*', URLs such as s3://bucket/photos, "
+            "@list.txt, or - for names on standard input.",
             metavar="INPUT...",
             show_default=False,
         ),
@@ -56,7 +63,9 @@ def label(
     out: Annotated[
         str,
         typer.Option(
-            "-o", "--out", help="A .csv, .jsonl or .parquet file, or - for JSON lines as they are done."
+            "-o",
+            "--out",
+            help="A .csv, .jsonl or .parquet file, or - for JSON lines as they are done; with --engine ray a folder or its URL.",
         ),
     ] = "labels.csv",
     model: Annotated[
@@ -81,6 +90,20 @@ def label(
             "--workers", min=1, max=256, help="Processes.", show_default="the cores this process may use"
         ),
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="This machine's processes, or a Ray cluster.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="Of a running Ray cluster, such as 10.0.0.1:6379.",
+            show_default="$RAY_ADDRESS, else one that is started here",
+        ),
+    ] = None,
+    shard_size: Annotated[
+        int, typer.Option("--shard-size", min=1, help="Inputs of a part, with --engine ray.")
+    ] = 10_000,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds that one file may take; it is tried twice.")
     ] = 4.0,
@@ -102,6 +125,8 @@ def label(
     below it whose name does not start with a dot; a link to a file counts, a link to a folder is not followed.
 
     Example: edge-fm label photos/ -o labels.csv
+
+    Example: edge-fm label s3://bucket/photos -o labels --engine ray
     """
     from edge_fm_runtime.batch.options import Options, RowOptions, Shard
     from edge_fm_runtime.batch.run import Model
@@ -120,6 +145,13 @@ def label(
         raise OutputError(
             "--shard goes with neither --fields nor --watch: a part needs every column, and an end"
         )
+    on_ray = engine is Engine.RAY
+    if on_ray and (shard is not None or fields is not None or watch):
+        raise OutputError(
+            "--engine ray goes with neither --shard, --fields nor --watch: it makes its own parts, with every column"
+        )
+    if address is not None and not on_ray:
+        raise OutputError("--address is of a Ray cluster: add --engine ray")
     options = Options(
         row=RowOptions(max(1, min(top, classes)), Limits(max_bytes, max_pixels)),
         fresh=fresh,
@@ -131,7 +163,14 @@ def label(
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        done = _run(model, Model(data, names, lang), inputs, out, options, watching=watch)
+        wanted = Model(data, names, lang)
+        if on_ray:
+            from edge_fm_runtime.scale.ray_engine import Cluster
+
+            done = scale.label_on(Cluster(address, workers, shard_size), wanted, inputs, out, options)
+            _say_done(out, done)
+        else:
+            done = _run(model, wanted, inputs, out, options, watching=watch)
     except KeyboardInterrupt:
         terminal.note("stopped; the same command goes on from here")
         raise typer.Exit(_INTERRUPTED) from None
@@ -146,17 +185,30 @@ def label(
 
 def merge(
     parts: Annotated[
-        list[Path],
-        typer.Argument(help="What 'edge-fm label --shard' wrote.", metavar="PART...", show_default=False),
+        list[str],
+        typer.Argument(
+            help="What 'edge-fm label --shard' wrote; or the folder, or its URL, that 'edge-fm label --engine ray' wrote.",
+            metavar="PART...",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
 ) -> None:
     """Join shards, and prove that no shard and no row is missing, doubled or from another run.
 
     Example: edge-fm merge part-*.csv -o all.csv
+
+    Example: edge-fm merge labels -o all.csv
     """
+    from edge_fm_runtime.batch import remote
     from edge_fm_runtime.batch.shards import merge as join
 
+    if len(parts) == 1 and (
+        Path(parts[0]).is_dir() or (remote.is_url(parts[0]) and not parts[0].endswith(".parquet"))
+    ):
+        from edge_fm_runtime.scale.plan import complete_parts
+
+        parts = list(complete_parts(parts[0]))
     rows = join(parts, out)
     terminal.say(f"{out}: {rows:,} rows from {len(parts)} shards; none missing, none doubled, all of one run")
 

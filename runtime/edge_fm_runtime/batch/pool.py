@@ -138,8 +138,7 @@ class Pool:
             timeout_s: how long one input may take, twice.
         """
         self._job, self._timeout_s = job, timeout_s
-        self._spare = [_Worker() for _ in range(workers)]
-        self._workers: list[_Worker] = list(self._spare)
+        self._workers = [_Worker() for _ in range(workers)]
         self._lock = threading.Lock()
         self._results: queue.Queue[tuple[Chunk, list[bytes]] | BaseException] = queue.Queue()
         self._threads: list[threading.Thread] = []
@@ -160,13 +159,18 @@ class Pool:
     def label(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[bytes]]]:
         """Yield chunks with their journal lines, as they are done, in any order; every input comes exactly once.
 
+        Taken to its end, it can be called again, and the same workers go on.
+
         Raises:
             EdgeFmError: the model cannot be opened.
         """
         left = sum(len(chunk.indices) for chunk in chunks)
         waiting = deque(chunks)
+        for thread in self._threads:
+            thread.join()
         self._threads = [
-            threading.Thread(target=self._serve, args=(waiting, w), daemon=True) for w in self._spare
+            threading.Thread(target=self._serve, args=(waiting, worker), daemon=True)
+            for worker in self._workers
         ]
         for thread in self._threads:
             thread.start()

@@ -31,6 +31,10 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                "MALLOC_ARENA_MAX": "2",
+            },  # else each thread's heap counts against the memory limit
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         if (

@@ -5,8 +5,9 @@ resumed writes the same bytes as one that was not.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.status import Status
@@ -65,6 +66,7 @@ class Stamp:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_BY_NAME = {str(status): status for status in Status}  # Status(name) takes five times as long
 _BY_PREFIX = {f'["{status}"'.encode(): status for status in Status}
 
 
@@ -76,10 +78,19 @@ def encode(row: Row, stamp: Stamp) -> bytes:
 
 def decode(line: bytes) -> tuple[Row, Stamp]:
     """Return what `encode` was given; a ValueError if the line is no such thing."""
-    status, path, size, mtime_ns, ranking, error = json.loads(line)
-    return Row(path, Status(status), tuple((label, value) for label, value in ranking), error), Stamp(
-        size, mtime_ns
-    )
+    record = json.loads(line)
+    return _row_of(record), Stamp(record[2], record[3])
+
+
+def decode_rows(lines: Sequence[bytes]) -> list[Row]:
+    """Return the rows of many `encode`d lines, in half the time."""
+    return [_row_of(record) for record in json.loads(b"[" + b",".join(lines) + b"]")]
+
+
+def _row_of(record: Sequence[Any]) -> Row:
+    status, path, _, _, ranking, error = record
+    known = _BY_NAME.get(status) or Status(status)  # a ValueError if it is none
+    return Row(path, known, tuple((label, value) for label, value in ranking), error)
 
 
 def status_of(line: bytes) -> Status:

@@ -90,7 +90,7 @@ def label(
     sinks.check(output, options.row.top, options.fields)
     every = sources.find(inputs, outputs=own_files(output)) if found is None else list(found)
     chosen = every if options.shard is None else shards.belonging(every, options.shard)
-    terms = _terms(model, options)
+    terms = terms_of(model, options)
     with Ledger(output, terms, chosen, fresh=options.fresh) as journal:
         to_do = journal.open_indices
         resumed = len(chosen) - len(to_do)
@@ -161,7 +161,8 @@ def _labelled(
         yield from pool.label(chunks)
 
 
-def _terms(model: Model, options: Options) -> Terms:
+def terms_of(model: Model, options: Options) -> Terms:
+    """Return all that a run's rows depend on besides their inputs."""
     limits = options.row.limits
     labels = "" if model.labels is None else "\0".join(model.labels)
     language = "" if model.language is None else f"\0lang={model.language}"

@@ -1,22 +1,33 @@
 """Parts of one labelling, done apart and put together with a proof that nothing is missing.
 
-An input belongs to the shard that the CRC-32 of its row's path says, so that a new file moves no other. Each part
-says which model, options and list of inputs it is of; merging holds all parts to the same.
+An input belongs to the shard that the CRC-32 of its row's path says, so that a new file moves no other; where a list
+of all inputs was made first, to the shard that its place in the list says. Each part says which model, options and list of inputs
+it is of; merging holds all parts to the same.
 """
 
 import hashlib
 import heapq
 import json
+import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 
-from edge_fm_runtime.batch import locators, sinks
+from edge_fm_runtime.batch import locators, remote, sinks
 from edge_fm_runtime.batch.ledger import Terms
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.rows import Row
 from edge_fm_runtime.errors import OutputError, SourceError
+
+
+class Rule(StrEnum):
+    """How inputs are divided into shards."""
+
+    CRC32 = "crc32"
+    RANGE = "range"  # of places in the sorted list
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,9 @@ class Part:
         rows: how many it has.
         all_inputs: how many inputs all shards have together.
         all_paths_sha256: of all rows' paths in order, each followed by a NUL: the same in every part.
+        rule: which inputs belong to a shard.
+        by_status: how many rows of each status, where that was counted.
+        by_label: how many rows of each label, likewise.
     """
 
     terms: Terms
@@ -36,31 +50,37 @@ class Part:
     rows: int
     all_inputs: int
     all_paths_sha256: str
+    rule: Rule = Rule.CRC32
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    by_label: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the text that is kept beside or in the part."""
         return json.dumps({"edge_fm_part": 1, **asdict(self)}, indent=2)
 
     @classmethod
-    def of(cls, path: Path) -> "Part":
-        """Read what a part file says of itself.
+    def of(cls, path: str) -> "Part":
+        """Read what a part file, at a URL if it is Parquet, says of itself.
 
         Raises:
             SourceError: it is missing, or no part.
         """
-        if not path.is_file():
-            raise SourceError(f"there is no part {str(path)!r}: check the name")
+        if not remote.is_url(path) and not Path(path).is_file():
+            raise SourceError(f"there is no part {path!r}: check the name")
         try:
-            is_parquet = path.suffix.lower() == ".parquet"
-            text = sinks.parquet_meta(path) if is_parquet else meta_path(path).read_text(encoding="utf-8")
+            is_parquet = path.lower().endswith(".parquet")
+            text = (
+                sinks.parquet_meta(path) if is_parquet else meta_path(Path(path)).read_text(encoding="utf-8")
+            )
             values = json.loads(text)
             del values["edge_fm_part"]
             values["terms"], values["shard"] = Terms(**values["terms"]), Shard(**values["shard"])
+            values["rule"] = Rule(values.get("rule", Rule.CRC32))
             return cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SourceError(
                 f"{path} does not say which part it is ({error!r}): it was not made with 'edge-fm label --shard', "
-                f"or {meta_path(path).name} is missing"
+                f"or {meta_path(Path(path)).name} is missing"
             ) from error
 
 
@@ -82,20 +102,21 @@ def paths_sha256(paths: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def merge(paths: Sequence[Path], output: Path) -> int:
-    """Put parts together into the bytes of an unsharded run; return how many rows there are.
+def merge(names: Sequence[str | Path], output: Path) -> int:
+    """Put parts, at URLs if they are Parquet, together into the bytes of an unsharded run; return how many rows there are.
 
     Raises:
         SourceError: a part or a row is missing, doubled, or from another run; nothing is written.
         OutputError: the output cannot be written.
     """
+    paths = list(map(str, names))
     if not paths:
         raise SourceError("no part was given: name the files that 'edge-fm label --shard' wrote")
     parts = {path: Part.of(path) for path in paths}
     first_path, first = next(iter(parts.items()))
-    seen: dict[int, Path] = {}
+    seen: dict[int, str] = {}
     for path, part in parts.items():
-        if (part.terms, part.shard.count) != (first.terms, first.shard.count):
+        if (part.terms, part.shard.count, part.rule) != (first.terms, first.shard.count, first.rule):
             raise SourceError(
                 f"{path} was made with another model, other options or other shards than {first_path}"
             )
@@ -111,23 +132,26 @@ def merge(paths: Sequence[Path], output: Path) -> int:
     missing = [str(index) for index in range(1, first.shard.count + 1) if index not in seen]
     if missing:
         raise SourceError(f"of {first.shard.count} shards, {', '.join(missing)} are missing")
-    if output.resolve() in {path.resolve() for path in paths}:
+    if str(output.resolve()) in {os.path.realpath(path) for path in paths}:
         raise OutputError(f"{output} is one of the parts: choose another output with -o")
     top = first.terms.top
     sinks.check(output, top, ())
-    streams = [_checked(path, part) for path, part in parts.items()]
-    merged = _proved(heapq.merge(*streams, key=lambda row: row.path.encode()), first)
-    sinks.write(output, merged, top)
+    streams = [_checked(path, parts[path]) for _, path in sorted(seen.items())]
+    by_place = first.rule is Rule.RANGE
+    rows = (
+        chain.from_iterable(streams) if by_place else heapq.merge(*streams, key=lambda row: row.path.encode())
+    )
+    sinks.write(output, _proved(rows, first), top)
     return first.all_inputs
 
 
-def _checked(path: Path, part: Part) -> Iterator[Row]:
+def _checked(path: str, part: Part) -> Iterator[Row]:
     """Yield a part's rows, held to what it says of itself."""
     rows = 0
     last = b""
     for row in sinks.read(path):
         key = row.path.encode()
-        if _shard_of(row.path, part.shard.count) != part.shard.index:
+        if part.rule is Rule.CRC32 and _shard_of(row.path, part.shard.count) != part.shard.index:
             raise SourceError(f"{path} has a row of another shard: {row.path!r}")
         if rows and key <= last:
             raise SourceError(f"{path} has a row twice or out of order: {row.path!r}")

@@ -5,14 +5,16 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from edge_fm_runtime.batch import remote
 from edge_fm_runtime.batch.rows import Row, columns
 from edge_fm_runtime.errors import OutputError, SourceError
 
@@ -43,7 +45,7 @@ def check(path: Path, top: int, fields: Sequence[str]) -> None:
             f"there is no field {', '.join(unknown)}: expected some of {', '.join(columns(top))}"
         )
     if path.suffix.lower() == ".parquet":
-        _pyarrow()
+        pyarrow()
 
 
 def write(path: Path, rows: Iterable[Row], top: int, fields: Sequence[str] = (), meta: str = "") -> None:
@@ -63,14 +65,15 @@ def write(path: Path, rows: Iterable[Row], top: int, fields: Sequence[str] = (),
         _WRITERS[path.suffix.lower()](temporary, rows, top, list(fields) or columns(top), meta)
 
 
-def read(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file that `write` has written with all fields.
+def read(path: Path | str) -> Iterator[Row]:
+    """Yield the rows of a file, at a URL if it is Parquet, that `write` has written with all fields.
 
     Raises:
         SourceError: it is missing, or no such file.
     """
     try:
-        yield from _READERS[path.suffix.lower()](path)
+        suffix = os.path.splitext(path)[1].lower()
+        yield from _READERS[suffix](path)
     except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(
             f"{path} is no whole file of labels ({error!r}): label again, with all fields"
@@ -79,14 +82,46 @@ def read(path: Path) -> Iterator[Row]:
 
 def json_line(row: Row, top: int, fields: Sequence[str] = ()) -> str:
     """Return a row as one JSON object."""
-    return json.dumps(_values(row, top, list(fields) or columns(top)), ensure_ascii=False)
+    return json.dumps(record(row, top, fields), ensure_ascii=False)
 
 
-def parquet_meta(path: Path) -> str:
+def record(row: Row, top: int, fields: Sequence[str] = ()) -> dict[str, str | float | None]:
+    """Return a row by column: confidences as numbers, None without an answer; everything else as text.
+
+    Args:
+        row: to write.
+        top: labels for each row.
+        fields: the columns, in order; empty for all.
+    """
+    cells = dict(zip(columns(top), row.cells(top), strict=True))
+    return {
+        name: (float(cells[name]) if cells[name] else None) if name.startswith(_CONFIDENCE) else cells[name]
+        for name in (fields or columns(top))
+    }
+
+
+def parquet_meta(path: Path | str) -> str:
     """Return what `write` kept in a Parquet file's metadata; empty if nothing."""
-    _, parquet = _pyarrow()
-    kept: bytes = (parquet.read_schema(path).metadata or {}).get(_META_KEY, b"")
+    _, parquet = pyarrow()
+    with _opened(path) as file:
+        kept: bytes = (parquet.read_schema(file).metadata or {}).get(_META_KEY, b"")
     return kept.decode()
+
+
+def pyarrow() -> tuple[Any, Any]:
+    """Return the modules `pyarrow` and `pyarrow.parquet`.
+
+    Raises:
+        OutputError: they are not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise OutputError(
+            "Parquet needs pyarrow: run pip install 'edge-fm[parquet]', or write .csv or .jsonl"
+        ) from None
+    return pa, pq
 
 
 @contextlib.contextmanager
@@ -134,40 +169,55 @@ def _write_jsonl(path: Path, rows: Iterable[Row], top: int, fields: list[str], _
             file.write(json_line(row, top, fields) + "\n")
 
 
-def _write_parquet(path: Path, rows: Iterable[Row], top: int, fields: list[str], meta: str) -> None:
-    arrow, parquet = _pyarrow()
+def parquet_bytes(rows: Iterable[Row], top: int, meta: str) -> bytes:
+    """Return the bytes of a Parquet file with all columns."""
+    buffer = io.BytesIO()
+    _write_parquet(buffer, rows, top, columns(top), meta)
+    return buffer.getvalue()
+
+
+def _write_parquet(
+    path: Path | IO[bytes], rows: Iterable[Row], top: int, fields: list[str], meta: str
+) -> None:
+    arrow, parquet = pyarrow()
     kinds = [(name, arrow.float64() if name.startswith(_CONFIDENCE) else arrow.string()) for name in fields]
     schema = arrow.schema(kinds, metadata={_META_KEY: meta.encode()} if meta else None)
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(remaining, _PARQUET_ROWS)):
-            values = [_values(row, top, fields) for row in batch]
-            writer.write_table(arrow.Table.from_pylist(values, schema=schema))
+            by_name = dict(
+                zip(columns(top), zip(*(row.cells(top) for row in batch), strict=True), strict=True)
+            )
+            values = [
+                [float(cell) if cell else None for cell in by_name[name]]
+                if name.startswith(_CONFIDENCE)
+                else by_name[name]
+                for name in fields
+            ]
+            writer.write_table(
+                arrow.Table.from_arrays(list(map(arrow.array, values, schema.types)), schema=schema)
+            )
 
 
-def _values(row: Row, top: int, fields: list[str]) -> dict[str, str | float | None]:
-    cells = dict(zip(columns(top), row.cells(top), strict=True))
-    return {
-        name: (float(cells[name]) if cells[name] else None) if name.startswith(_CONFIDENCE) else cells[name]
-        for name in fields
-    }
+def _opened(path: Path | str) -> IO[bytes]:
+    return remote.opened(path) if isinstance(path, str) and remote.is_url(path) else open(path, "rb")
 
 
-def _read_csv(path: Path) -> Iterator[Row]:
-    with path.open(newline="", encoding="utf-8") as file:
+def _read_csv(path: Path | str) -> Iterator[Row]:
+    with open(path, newline="", encoding="utf-8") as file:
         for record in csv.DictReader(file, strict=True):
             yield Row.from_record(record)
 
 
-def _read_jsonl(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as file:
+def _read_jsonl(path: Path | str) -> Iterator[Row]:
+    with open(path, encoding="utf-8") as file:
         for line in file:
             yield Row.from_record(_as_cells(json.loads(line)))
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    _, parquet = _pyarrow()
-    with parquet.ParquetFile(path) as file:
+def _read_parquet(path: Path | str) -> Iterator[Row]:
+    _, parquet = pyarrow()
+    with _opened(path) as opened, parquet.ParquetFile(opened) as file:
         for batch in file.iter_batches():
             for record in batch.to_pylist():
                 yield Row.from_record(_as_cells(record))
@@ -178,17 +228,6 @@ def _as_cells(record: dict[str, Any]) -> dict[str, str]:
         name: "" if value is None else f"{value:.4f}" if isinstance(value, float | int) else value
         for name, value in record.items()
     }
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise OutputError(
-            "Parquet needs pyarrow: run pip install 'edge-fm[parquet]', or write .csv or .jsonl"
-        ) from None
-    return pa, pq
 
 
 def _umask() -> int:
@@ -203,7 +242,7 @@ _WRITERS: dict[str, Callable[[Path, Iterable[Row], int, list[str], str], None]] 
     ".parquet": _write_parquet,
 }
 
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[Path | str], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,

@@ -3,19 +3,22 @@
 A folder gives every regular file below it whose name, and whose folders' names, do not start with a dot. A
 link to a file counts as that file under the link's own name; a link to a folder is not followed, so a loop
 of links cannot trap a run. A path is one input however often it is named. `.zip` and `.tar` archives that are
-named themselves are read without unpacking; found within a folder they are files like any other.
+named themselves are read without unpacking; found within a folder they are files like any other. A URL
+such as `s3://bucket/photos` is a file, a folder, a tar archive or a pattern in the same way.
 """
 
 import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
 
-from edge_fm_runtime.batch import locators
+from edge_fm_runtime.batch import locators, remote
 from edge_fm_runtime.errors import SourceError
 
 _STDIN = "-"
 _LIST_PREFIX = "@"
+_LIST_BYTES = 2**20
 
 
 def find(inputs: Sequence[str], *, outputs: Iterable[str] = (), may_be_empty: bool = False) -> list[str]:
@@ -34,7 +37,7 @@ def find(inputs: Sequence[str], *, outputs: Iterable[str] = (), may_be_empty: bo
     found = [
         locator
         for name in inputs
-        for locator in _expand(name)
+        for locator in expand(name)
         if os.path.basename(locator) not in own_names or os.path.abspath(locator) not in own
     ]
     if not found and not may_be_empty:
@@ -45,18 +48,35 @@ def find(inputs: Sequence[str], *, outputs: Iterable[str] = (), may_be_empty: bo
     return found
 
 
-def _expand(name: str) -> Iterator[str]:
-    """Yield the locators that one argument names."""
+def expand(name: str) -> Iterator[str]:
+    """Yield the locators that one argument names, in no order, a file twice if it is listed twice.
+
+    Raises:
+        SourceError: it is not there, or cannot be read.
+    """
     if name == _STDIN:
-        yield from _listed(sys.stdin.buffer.read(), "standard input")
+        yield from _listed(sys.stdin.buffer, "standard input")
     elif name.startswith(_LIST_PREFIX) and not os.path.lexists(name):
-        try:
-            with open(name[1:], "rb") as file:
-                names = file.read()
-        except OSError as error:
-            raise SourceError(f"the list {name[1:]!r} cannot be read: {error.strerror}") from error
-        yield from _listed(names, name[1:])
-    elif os.path.isdir(name):
+        with _open_list(name[1:]) as file:
+            yield from _listed(file, name[1:])
+    elif remote.is_url(name):
+        yield from _afar(name)
+    else:
+        yield from _here(name)
+
+
+def _afar(url: str) -> Iterator[str]:
+    if remote.has_magic(url):
+        for match in remote.glob(url):
+            yield from _afar(match)
+    elif locators.is_archive(url):
+        yield from locators.members(url)
+    else:
+        yield from remote.find(url)
+
+
+def _here(name: str) -> Iterator[str]:
+    if os.path.isdir(name):
         yield from _walk(name)
     elif locators.is_archive(name):
         yield from locators.members(name)
@@ -67,22 +87,44 @@ def _expand(name: str) -> Iterator[str]:
         if not matches:
             raise SourceError(f"nothing matches {name!r}: check the pattern")
         for match in matches:
-            yield from _expand(match)
+            yield from _here(match)
     else:
         raise SourceError(f"there is no file or folder {name!r}: check the name")
 
 
-def _listed(names: bytes, origin: str) -> Iterator[str]:
+def _open_list(name: str) -> IO[bytes]:
+    try:
+        return remote.opened(name) if remote.is_url(name) else open(name, "rb")
+    except OSError as error:
+        raise SourceError(f"the list {name!r} cannot be read: {error.strerror}") from error
+
+
+def _listed(file: IO[bytes], origin: str) -> Iterator[str]:
     """Yield what a list names: a line each, or separated by NUL. A listed file that is gone gets its row."""
-    separator = b"\0" if b"\0" in names else b"\n"
-    listed = [os.fsdecode(name.removesuffix(b"\r")) for name in names.split(separator)]
-    if not any(listed):
-        raise SourceError(f"{origin} names no file: expected one on each line")
-    for name in filter(None, listed):
-        if os.path.isdir(name):
+    anything = False
+    for raw in _split(file):
+        name = os.fsdecode(raw)
+        if not name:
+            continue
+        anything = True
+        if not remote.is_url(name) and os.path.isdir(name):
             yield from _walk(name)
         else:
             yield name
+    if not anything:
+        raise SourceError(f"{origin} names no file: expected one on each line")
+
+
+def _split(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield what stands between NULs if the beginning has one, else between ends of lines."""
+    rest = file.read(_LIST_BYTES)
+    separator = b"\0" if b"\0" in rest else b"\n"
+    while block := file.read(_LIST_BYTES):
+        *whole, rest = (rest + block).split(separator)
+        for name in whole:
+            yield name.removesuffix(b"\r")
+    for name in rest.split(separator):
+        yield name.removesuffix(b"\r")
 
 
 def _walk(folder: str) -> Iterator[str]:

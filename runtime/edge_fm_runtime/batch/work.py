@@ -3,14 +3,16 @@
 It knows nothing of who drives it: a worker process of a local run, or a task on a cluster.
 """
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from edge_fm_runtime.batch import locators
-from edge_fm_runtime.batch.locators import Member, Opener
+from edge_fm_runtime.batch.locators import Opened, Opener
 from edge_fm_runtime.batch.options import RowOptions
+from edge_fm_runtime.batch.remote import Fetch
 from edge_fm_runtime.batch.rows import Row, Stamp, encode
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError
@@ -35,7 +37,8 @@ def label_rows(
         classifier: the model.
         inputs: locators.
         options: what else a row depends on.
-        begin: told the position of each input before it is touched, and `len(inputs)` before each inference.
+        begin: told the position of each input before it is touched, again while it is fetched from afar, and
+            `len(inputs)` before each inference.
     """
     tensors = np.zeros((BATCH, *classifier.passport.input.shape), np.uint8)
     waiting: list[tuple[Row | None, str, Stamp]] = []
@@ -45,6 +48,8 @@ def label_rows(
         try:
             if isinstance(opened, InputError):
                 raise opened
+            if isinstance(opened, Fetch):
+                opened.wait(functools.partial(begin, position))
             tensors[len(waiting)] = classifier.tensor(opened.read(), options.limits)
         except InputError as error:
             row = Row.failed(locators.text(locator), error)
@@ -58,15 +63,13 @@ def label_rows(
         yield from _answers(classifier, tensors, waiting, options.top)
 
 
-def _opened_ahead(
-    inputs: Sequence[str], limits: Limits
-) -> Iterator[tuple[str, OpenFile | Member | InputError, Stamp]]:
+def _opened_ahead(inputs: Sequence[str], limits: Limits) -> Iterator[tuple[str, Opened | InputError, Stamp]]:
     """Yield each input opened, while the system already fetches the next ones."""
     opener = Opener(limits)
-    ready: deque[tuple[str, OpenFile | Member | InputError, Stamp]] = deque()
+    ready: deque[tuple[str, Opened | InputError, Stamp]] = deque()
     try:
         for locator in inputs:
-            opened: OpenFile | Member | InputError
+            opened: Opened | InputError
             try:
                 opened = opener.open(locator)
             except InputError as error:
@@ -84,6 +87,7 @@ def _opened_ahead(
         for _, opened, _ in ready:
             if not isinstance(opened, InputError):
                 opened.close()
+        opener.close()
 
 
 def _answers(

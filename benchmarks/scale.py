@@ -1,0 +1,335 @@
+"""What a cluster costs and survives: throughput against a local run, the driver's memory, unit costs, and kills.
+
+    python benchmarks/scale.py speed [--images 24000] [--rounds 5]
+    python benchmarks/scale.py memory [--sizes 100000 1000000 10000000]
+    python benchmarks/scale.py costs
+    python benchmarks/scale.py kills [--images 20000] [--kills 50] [--drivers 10]
+
+All runs are of the command line, whole processes, on Ray clusters that this script starts on this machine; contestants take turns. In `speed`
+starting counts on neither side: a local run is the difference of two sizes, one on Ray the time between its parts' appearance. `kills`
+has a cluster of three nodes (raylets as processes) and ends worker processes, Ray's workers, whole nodes and the driver at random moments.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from label import _peak_kb, make_images
+
+from edge_fm_runtime.scale import manifest
+
+COMMAND = [sys.executable, "-m", "edge_fm"]
+POOL = 600
+"""Different pictures; the rest are hard links of them."""
+
+
+def linked(folder: Path, images: int, kind: str = "jpeg") -> Path:
+    """Make a folder of many names for a few pictures."""
+    made = folder / f"{kind}-pool"
+    if not made.exists():
+        made.mkdir()
+        make_images(made, kind, POOL)
+    pictures = [path.read_bytes() for path in sorted(made.iterdir())]
+    suffix = next(made.iterdir()).suffix
+    target = folder / f"{kind}-{images}"
+    for index in range(images):
+        below = target / f"{index // 10_000:04}"
+        path = below / f"{index:08}{suffix}"
+        number = index % 10_000
+        if number == 0:
+            below.mkdir(parents=True)
+        if number < POOL:  # a file has a limited number of links
+            path.write_bytes(pictures[number])
+        else:
+            os.link(below / f"{index - number + number % POOL:08}{suffix}", path)
+    return target
+
+
+@contextlib.contextmanager
+def cluster(*nodes: int) -> Iterator[tuple[str, object]]:
+    """Start nodes with so many processors each; give the address and the cluster."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": nodes[0], "include_dashboard": False})
+    try:
+        for processors in nodes[1:]:
+            made.add_node(num_cpus=processors)
+        yield made.address, made
+    finally:
+        made.shutdown()
+
+
+def run(*arguments: object) -> float:
+    """Run a command of edge-fm; return seconds."""
+    started = time.perf_counter()
+    subprocess.run([*COMMAND, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def speed(images: int, rounds: int) -> None:
+    """Print throughput of a local run, and of Ray with two workers and with one, and whether the bytes are the same."""
+    sizes = (images // 3, images)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, cluster(2) as (address, _):
+        work = Path(name)
+        folders = [linked(work, size) for size in sizes]
+
+        def local() -> float:
+            small, large = (
+                run("label", folder, "-o", work / f"{i}.csv", "--workers", 2, "--fresh")
+                for i, folder in enumerate(folders)
+            )
+            return (sizes[1] - sizes[0]) / (large - small)
+
+        def on_ray(workers: int) -> float:
+            out = work / f"ray-{workers}"
+            engine = ("--engine", "ray", "--address", address, "--shard-size", images // 24, "--fresh")
+            run("label", folders[1], "-o", out, "--workers", workers, *engine)
+            ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))
+            # From when every worker had done its first shard.
+            return (len(ends) - workers) * (images // 24) / (ends[-1] - ends[workers - 1])
+
+        contestants: dict[str, Callable[[], float]] = {
+            "local, two workers": local,
+            "Ray, two workers": lambda: on_ray(2),
+            "Ray, one worker": lambda: on_ray(1),
+        }
+        rates: dict[str, list[float]] = {who: [] for who in contestants}
+        for round_ in range(rounds + 1):
+            for who, label in contestants.items():
+                rate = label()
+                if round_:  # the first round warms the disk cache
+                    rates[who].append(rate)
+        for who, found in rates.items():
+            print(
+                f"{who:20s} median {statistics.median(found):8,.0f} images/s  min {min(found):8,.0f}  max {max(found):8,.0f}"
+            )
+
+        def ratio(a: str, b: str) -> float:
+            return statistics.median(x / y for x, y in zip(rates[a], rates[b], strict=True))
+
+        print(
+            f"Ray is at {ratio('Ray, two workers', 'local, two workers'):.3f} of the local run (median of pairs)"
+        )
+        print(
+            f"two workers are {ratio('Ray, two workers', 'Ray, one worker'):.3f} times one (median of pairs)"
+        )
+        run("merge", work / "ray-2", "-o", work / "merged.csv")
+        same = (work / "merged.csv").read_bytes() == (work / "1.csv").read_bytes()
+        print(f"{sizes[1]:,} merged rows {'have' if same else 'DO NOT have'} the bytes of the local run")
+
+
+def memory(sizes: list[int]) -> None:
+    """Print the driver's peak memory while it labels lists of names; beyond a million, names of files that are not there."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, cluster(2) as (address, _):
+        work = Path(name)
+        for size in sizes:
+            names = work / f"{size}.txt"
+            with names.open("w") as file:
+                if size <= 1_000_000:
+                    folder = linked(work, size, "png")
+                    file.writelines(f"{path}\n" for path in sorted(folder.rglob("0*.png")))
+                else:
+                    file.writelines(f"{work}/gone/{index:08}.png\n" for index in range(size))
+            started = time.perf_counter()
+            made = work / f"{size}.parquet"
+            lister = subprocess.Popen(
+                [*COMMAND, "manifest", str(names), "-o", str(made)], stdout=subprocess.DEVNULL
+            )
+            listing_kb = watch(lister)
+            listed_s = time.perf_counter() - started
+            command = ["label", made, "-o", work / f"out-{size}", "--engine", "ray", "--address", address]
+            driver = subprocess.Popen(
+                [*COMMAND, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            labelling_kb = watch(driver)
+            seconds = time.perf_counter() - started - listed_s
+            print(
+                f"{size:>10,} inputs: manifest {listing_kb / 1000:.0f} MB in {listed_s:.0f} s, {made.stat().st_size / 1e6:.1f} MB; "
+                f"driver {labelling_kb / 1000:.0f} MB in {seconds:.0f} s; exit code {driver.returncode}",
+                flush=True,
+            )
+
+
+def watch(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for a process; return its peak memory in kB."""
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _peak_kb(process.pid))
+        time.sleep(0.05)
+    return peak
+
+
+def costs() -> None:
+    """Print what one input costs: to list, to label, and to keep; and a worker's memory."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, cluster(2) as (address, _):
+        work = Path(name)
+        names = work / "names.txt"
+        count = 1_000_000
+        names.write_text(
+            "".join(f"s3://bucket/photos/{index // 1000:06}/{index:09}.jpg\n" for index in range(count))
+        )
+        made = work / "list.parquet"
+        seconds = run("manifest", names, "-o", made)
+        print(
+            f"to list: {seconds / count * 1e6:.1f} core-seconds a million names, {made.stat().st_size / count:.1f} bytes each"
+        )
+        listed = manifest.find(str(made))
+        if listed is not None:
+            started = time.perf_counter()
+            manifest.read(listed, 500_000, 510_000)
+            print(f"to read a shard's 10,000 names: {time.perf_counter() - started:.3f} s")
+        for kind, images in (("jpeg", 24_000), ("png", 96_000)):
+            out, shard = work / f"out-{kind}", images // 24
+            command = [
+                *COMMAND,
+                "label",
+                str(linked(work, images, kind)),
+                "-o",
+                str(out),
+                "--shard-size",
+                str(shard),
+            ]
+            driver = subprocess.Popen(
+                [*command, "--engine", "ray", "--address", address], stdout=subprocess.DEVNULL
+            )
+            peaks: Counter[str] = Counter()
+            while driver.poll() is None:
+                for who in ("ray::MapWorker", "edge_fm_runtime.batch.worker"):
+                    peaks[who] = max(peaks[who], *map(_peak_kb, running(who)), 0)
+                time.sleep(0.2)
+            ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))
+            seconds = 2 * (ends[-1] - ends[1]) / ((len(ends) - 2) * shard)
+            parts = sum(path.stat().st_size for path in out.glob("part-*"))
+            print(
+                f"{kind}: {seconds * 1e6 / 3600:.3f} core-hours a million, {parts / images:.1f} bytes a row of a part, "
+                + ", ".join(f"{who} {kb / 1000:.0f} MB" for who, kb in peaks.items())
+            )
+
+
+class Havoc:
+    """A cluster of three nodes, and what is done to it.
+
+    Attributes:
+        ended: how many processes of each kind were ended.
+    """
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.ended: Counter[str] = Counter()
+        self._chance = random.Random(0)  # noqa: S311  # no secret
+        self._cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
+        self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(3)]
+
+    def close(self) -> None:
+        """End the cluster."""
+        self._cluster.shutdown()
+
+    def label(self, folder: Path, out: Path) -> int:
+        """Label while things are ended, with as many drivers as it takes; return how many."""
+        command = [*COMMAND, "label", str(folder), "-o", str(out), "--engine", "ray", "--shard-size", "500"]
+        command += ["--address", self._cluster.address]
+        drivers = 0
+        while True:
+            driver = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            )
+            drivers += 1
+            while driver.poll() is None:
+                time.sleep(self._chance.uniform(0.5, 3))
+                if driver.poll() is None and any(out.glob("part-*")):
+                    self._end_something(driver)
+                    print(f"{dict(self.ended)}; {len(list(out.glob('part-*')))} parts", flush=True)
+            if driver.returncode == 0:
+                return drivers
+            if driver.returncode != -signal.SIGKILL:
+                said = driver.stderr.read().decode() if driver.stderr else ""
+                raise SystemExit(f"exit code {driver.returncode}: {said}")
+
+    def _end_something(self, driver: "subprocess.Popen[bytes]") -> None:
+        what = self._chance.choices(("worker", "Ray worker", "node", "driver"), (4, 4, 2, 1))[0]
+        if what == "driver":
+            os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+        elif what == "node":
+            chosen = self._nodes.pop(self._chance.randrange(len(self._nodes)))
+            self._cluster.remove_node(chosen, allow_graceful=False)
+            self._nodes.append(self._cluster.add_node(num_cpus=1))
+        else:
+            pids = running("edge_fm_runtime.batch.worker" if what == "worker" else "ray::MapWorker")
+            if not pids:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._chance.choice(pids), signal.SIGKILL)
+        self.ended[what] += 1
+
+
+def kills(images: int, wanted: int, drivers: int) -> None:
+    """End processes at random moments until enough were ended, and hold the rows to an undisturbed local run."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, contextlib.closing(Havoc()) as havoc:
+        work = Path(name)
+        folder = linked(work, images, "png")
+        run("label", folder, "-o", work / "local.csv")
+        rounds, ended = 0, havoc.ended
+        while ended.total() - ended["driver"] < wanted or ended["driver"] < drivers:
+            rounds += 1
+            started = havoc.label(folder, work / f"out-{rounds}")
+            run("merge", work / f"out-{rounds}", "-o", work / "merged.csv")
+            same = (work / "merged.csv").read_bytes() == (work / "local.csv").read_bytes()
+            print(
+                f"run {rounds}: {started} drivers, rows {'the same' if same else 'NOT THE SAME'}", flush=True
+            )
+            if not same:
+                raise SystemExit(1)
+        print(
+            f"{rounds} runs of {images:,} inputs, {dict(ended)} ended: one row for each input, none differs"
+        )
+
+
+def running(what: str) -> list[int]:
+    """Return the processes whose command line names something, and that this script has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if what in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                found.append(int(path.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["speed", "memory", "costs", "kills"])
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--drivers", type=int, default=10)
+    options = parser.parse_args()
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if options.what == "speed":
+        speed(options.images or 24_000, options.rounds)
+    elif options.what == "memory":
+        memory(options.sizes)
+    elif options.what == "costs":
+        costs()
+    else:
+        kills(options.images or 20_000, options.kills, options.drivers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""What lies at a URL: listed, and fetched ahead of its decoding, with patience and an end to it.
+
+fsspec knows the protocols: `s3://` (needs s3fs), `gs://` (gcsfs), `https://`, `file://` and more. Credentials and
+endpoints are where each of these looks for them, such as `AWS_ACCESS_KEY_ID` and `AWS_ENDPOINT_URL`.
+"""
+
+import functools
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from typing import IO, Any
+
+from edge_fm_runtime.errors import InputError, SourceError
+from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.status import Status
+
+TRIES = 5
+"""How often a thing is fetched before its row says that it could not be."""
+
+_WAIT_S = 0.2
+"""Before the second try; each later one waits twice as long, more or less."""
+
+_CONNECT_S, _READ_S = 5, 10
+"""How long a server may stay silent."""
+
+_DEADLINE_S = 120.0
+"""How long all tries together may take."""
+
+_AT_ONCE = 8
+"""Requests under way for one worker."""
+
+_ALIVE_S = 0.5
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def is_url(name: str) -> bool:
+    """Whether it is a URL, and no path."""
+    return _URL.match(name) is not None
+
+
+def has_magic(url: str) -> bool:
+    """Whether a URL is a pattern such as `s3://bucket/*.tar`."""
+    return not url.lower().startswith(("http://", "https://")) and _MAGIC.search(url) is not None
+
+
+@functools.cache
+def filesystem(url: str) -> Any:  # noqa: ANN401  # fsspec ships no types
+    """Return the fsspec file system of a URL's protocol; `place` gives the path that it knows the URL by.
+
+    Raises:
+        SourceError: fsspec, or what it needs for the protocol, is not installed, or there is no such protocol.
+    """
+    protocol = url.partition("://")[0].lower()
+    fsspec = _fsspec()
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if protocol in {"s3", "s3a"} and "config_kwargs" not in fsspec.config.conf.get("s3", {}):
+        # The tries are ours; without these a silent server is waited for for minutes.
+        options["config_kwargs"] = {
+            "connect_timeout": _CONNECT_S,
+            "read_timeout": _READ_S,
+            "retries": {"max_attempts": 0},
+        }
+    elif protocol in {"http", "https"}:
+        import aiohttp
+
+        options["client_kwargs"] = {
+            "timeout": aiohttp.ClientTimeout(sock_connect=_CONNECT_S, sock_read=_READ_S)
+        }
+    try:
+        system = fsspec.filesystem(protocol, **options)
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"{url} cannot be opened: {error}") from None
+    if protocol in {"s3", "s3a"}:
+        system.retries = 1  # again: the tries are ours
+    return system
+
+
+def place(url: str) -> tuple[Any, str]:
+    """Return a URL's file system and the path that it knows it by.
+
+    Raises:
+        SourceError: as `filesystem`.
+    """
+    system = filesystem(url.partition("://")[0] + "://")
+    return system, system._strip_protocol(url)  # noqa: SLF001  # fsspec documents it under this name
+
+
+def find(url: str) -> Iterator[str]:
+    """Yield the URLs of a file, or of all files below a folder, without names that start with a dot.
+
+    A folder is listed one level at a time; only the names of the levels above the one in hand are held.
+
+    Raises:
+        SourceError: it is not there, or access is refused.
+    """
+    system, path = place(url)
+    yield from _below(system, url, path.rstrip("/"), url.rstrip("/"))
+
+
+def _below(system: Any, url: str, path: str, base: str) -> Iterator[str]:  # noqa: ANN401
+    for entry in _patient(url, lambda: system.ls(path, detail=True)):
+        found = entry["name"].rstrip("/")
+        name = found.rpartition("/")[2]
+        if found == path:
+            if entry["type"] == "file" and entry["size"] != 0:  # an empty one of this name marks a folder
+                yield base
+        elif not name.startswith("."):
+            if entry["type"] == "directory":
+                yield from _below(system, url, found, f"{base}/{name}")
+            else:
+                yield f"{base}/{name}"
+
+
+def glob(url: str) -> list[str]:
+    """Return the URLs that a pattern names, sorted.
+
+    Raises:
+        SourceError: there is none, or access is refused.
+    """
+    system, path = place(url)
+    matches = sorted(_patient(url, lambda: system.glob(path)))
+    if not matches:
+        raise SourceError(f"nothing matches {url!r}: check the pattern")
+    return [system.unstrip_protocol(match) for match in matches]
+
+
+def opened(url: str) -> IO[bytes]:
+    """Return a file at a URL, opened for reading from its beginning to its end.
+
+    Raises:
+        SourceError: it is not there, or access is refused.
+    """
+    system, path = place(url)
+    file: IO[bytes] = _patient(url, lambda: system.open(path, "rb", cache_type="readahead"))
+    return file
+
+
+class Fetch:
+    """One thing on its way here."""
+
+    def __init__(self, future: "Future[bytes]", started: Callable[[], float | None]) -> None:
+        self._future, self._started = future, started
+
+    def wait(self, alive: Callable[[], None]) -> None:
+        """Wait until it is here, or is given up.
+
+        Args:
+            alive: called twice a second meanwhile.
+        """
+        while not self._late():
+            try:
+                self._future.result(timeout=_ALIVE_S)
+            except NotYet:
+                alive()
+            except (InputError, CancelledError):
+                return
+            else:
+                return
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            InputError: it could not be had.
+        """
+        if not self._future.done() and self._late():
+            raise InputError(Status.TIMEOUT, f"could not be fetched within {_DEADLINE_S:g} s")
+        return self._future.result()
+
+    def close(self) -> None:
+        """Do not fetch it, if that has not begun."""
+        self._future.cancel()
+
+    def _late(self) -> bool:
+        started_s = self._started()
+        return started_s is not None and time.monotonic() - started_s > _DEADLINE_S
+
+
+class Fetcher:
+    """Fetches several things at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch")
+
+    def begin(self, url: str, extent: tuple[int, int] | None = None) -> Fetch:
+        """Begin to fetch a file.
+
+        Args:
+            url: of the file.
+            extent: where in the file to begin, and how many bytes to fetch; None for all.
+        """
+        started: list[float] = []
+
+        def fetch() -> bytes:
+            started.append(time.monotonic())
+            return _fetched(url, extent, self._limits)
+
+        return Fetch(self._threads.submit(fetch), lambda: started[0] if started else None)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetched(url: str, extent: tuple[int, int] | None, limits: Limits) -> bytes:
+    """Return a file's bytes, or a part's, trying again where the network or the server may have failed."""
+    try:
+        system, path = place(url)
+    except SourceError as error:
+        raise InputError(Status.UNREADABLE, str(error)) from None
+    # One byte more than is allowed, so that nothing larger is ever taken in.
+    start, size = extent if extent is not None else (0, limits.max_bytes + 1)
+    reason = ""
+    for attempt in range(TRIES):
+        if attempt:
+            pause(attempt)
+        try:
+            data: bytes = system.cat_file(path, start=start, end=start + size)
+        except FileNotFoundError:
+            raise InputError(
+                Status.MISSING, "there is nothing at this URL: it may have been moved or deleted"
+            ) from None
+        except PermissionError:
+            raise InputError(Status.UNREADABLE, "access is refused: check the credentials") from None
+        except Exception as error:  # noqa: BLE001  # whatever a protocol's library raises
+            if extent is None and _is_beyond_the_end(error):
+                return b""
+            reason = type(error).__name__
+            continue
+        if len(data) > limits.max_bytes:
+            raise InputError(Status.TOO_LARGE, f"more bytes than the limit of {limits.max_bytes:,}")
+        if extent is None or len(data) == size:
+            return data
+        reason = "cut off"
+    status = Status.TIMEOUT if "Timeout" in reason else Status.UNREADABLE
+    raise InputError(status, f"could not be fetched in {TRIES} tries ({reason})")
+
+
+def pause(attempt: int) -> None:
+    """Wait before try number `attempt` from 1, longer each time, and never in step with others."""
+    time.sleep(_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311  # no secret
+
+
+def _patient(url: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Return what a server answers, asking again where it may have failed.
+
+    Raises:
+        SourceError: it is not there, access is refused, or every try failed.
+    """
+    attempt = 0
+    while True:
+        try:
+            return ask()
+        except FileNotFoundError:
+            raise SourceError(f"there is nothing at {url}: check the name") from None
+        except PermissionError as error:
+            raise SourceError(f"access to {url} is refused: check the credentials ({error})") from None
+        except Exception as error:  # noqa: BLE001  # whatever a protocol's library raises
+            if "Credentials" in type(error).__name__:
+                raise SourceError(f"access to {url} needs credentials: {error}") from None
+            attempt += 1
+            if attempt == TRIES:
+                raise SourceError(f"{url} cannot be reached: {error}") from None
+        pause(attempt)
+
+
+def _is_beyond_the_end(error: Exception) -> bool:
+    """Whether a server says that a file has no first byte: it is empty."""
+    return "416" in str(error) or "InvalidRange" in str(error) or "not satisfiable" in str(error)
+
+
+@functools.cache
+def _fsspec() -> Any:  # noqa: ANN401  # a module without types
+    try:
+        import fsspec
+    except ImportError:
+        raise SourceError("a URL needs fsspec: run pip install 'edge-fm[ray]'") from None
+    return fsspec

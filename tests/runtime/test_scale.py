@@ -1,0 +1,372 @@
+"""Labelling on a Ray cluster: the same rows, whatever happens, and refusals that say why."""
+
+import json
+import os
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_fm_runtime.batch import remote, run, shards, sinks, sources
+from edge_fm_runtime.batch.options import Options, RowOptions
+from edge_fm_runtime.batch.run import Model, Summary
+from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
+from edge_fm_runtime.scale import manifest, node, plan, ray_engine
+from edge_fm_runtime.scale.ray_engine import Cluster, Listener, Progress
+from edge_fm_runtime.status import Status
+from tests.conftest import RunCli
+from tests.pictures import encoded
+from tests.runtime.test_containment import large_png
+from tests.runtime.test_remote import tar_of
+from tests.s3 import S3, Fault, served
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's own: it leaves sockets and files to the end of the process, and warns of its future.
+    pytest.mark.filterwarnings("ignore"),
+]
+PNG, DARK, GREY = (encoded(np.full((28, 28), level, np.uint8)) for level in (250, 10, 130))
+OPTIONS = Options(row=RowOptions(top=2), timeout_s=1.0)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_path: Path) -> Model:
+    """Return the model that answers with the mean grey level."""
+    return Model(tiny_path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3]:
+    """Return an S3 server."""
+    with served() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ray(s3: S3) -> Iterator[Any]:
+    """Return Ray, with a cluster of two processors on this machine; its workers find the S3 server."""
+    import ray
+
+    assert s3.url
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with light, dark, unsure, broken, slow and foreign files, and odd names."""
+    made = tmp_path / "in"
+    (made / "sub").mkdir(parents=True)
+    for index in range(40):
+        (made / f"{index:02}.png").write_bytes(PNG if index % 2 else DARK)
+    (made / "sub" / "unsure.png").write_bytes(GREY)
+    (made / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (made / "slow.png").write_bytes(large_png(11_500))
+    (made / "notes.txt").write_bytes(b"no picture")
+    (made / "empty.png").write_bytes(b"")
+    with open(os.fsencode(made) + b"/\xff.png", "wb") as file:  # noqa: PTH123  # a name that is no UTF-8
+        file.write(PNG)
+    return made
+
+
+class Told:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.progress: list[Progress] = []
+        self.listener = Listener(lambda *_: None, self.progress.append, self.notes.append)
+
+
+def label(
+    model: Model,
+    inputs: Sequence[object],
+    out: object,
+    size: int = 10,
+    options: Options = OPTIONS,
+    told: Told | None = None,
+) -> Summary:
+    """Label on the cluster, with as many workers as it has processors."""
+    listener = (told or Told()).listener
+    return ray_engine.label(
+        model, list(map(str, inputs)), str(out), options, Cluster(None, 2, size), listener
+    )
+
+
+def merged(out: object, tmp_path: Path) -> bytes:
+    """Return the bytes of the merged file."""
+    target = tmp_path / "merged.csv"
+    shards.merge(list(plan.complete_parts(str(out))), target)
+    return target.read_bytes()
+
+
+def locally(model: Model, inputs: Sequence[object], tmp_path: Path) -> bytes:
+    """Return the bytes of a local run over the same inputs."""
+    target = tmp_path / "local.csv"
+    run.label(model, list(map(str, inputs)), target, OPTIONS, lambda *_: None)
+    return target.read_bytes()
+
+
+@pytest.mark.usefixtures("ray")
+def test_the_rows_of_a_cluster_are_those_of_a_local_run(model: Model, folder: Path, tmp_path: Path) -> None:
+    """Merged, the parts have the bytes of a local run: odd names, members and failures included, with every processor taken.
+
+    What is missing is done again, and only that; a complete run does nothing.
+    """
+    (tmp_path / "a.tar").write_bytes(tar_of({"t.png": PNG, "sub/u.png": DARK}))
+    inputs, out = [folder, tmp_path / "a.tar"], tmp_path / "out"
+    told = Told()
+    done = label(model, inputs, out, told=told)
+    expected = locally(model, inputs, tmp_path)
+    assert merged(out, tmp_path) == expected
+    assert (done.rows, done.resumed) == (48, 0)
+    assert done.by_status == {
+        Status.OK: 43,
+        Status.UNKNOWN: 1,
+        Status.TRUNCATED: 1,
+        Status.TIMEOUT: 1,
+        Status.UNSUPPORTED: 1,
+        Status.EMPTY: 1,
+    }
+    assert told.progress[-1].inputs == (48, 48)
+    assert told.progress[-1].shards == (5, 5)
+    said = json.loads((out / plan.RECORD).read_text())
+    assert said["complete"] is True
+    assert said["by_status"] == {str(status): count for status, count in done.by_status.items()}
+    assert said["inputs"] == [str(name) for name in inputs]
+
+    parts = sorted(out.glob("part-*.parquet"))
+    before = {part: part.stat().st_mtime_ns for part in parts}
+    parts[1].unlink()
+    parts[4].unlink()
+    with pytest.raises(SourceError, match="2 of 5 shards have no part yet"):
+        plan.complete_parts(str(out))
+    again = label(model, inputs, out)
+    assert (again.rows, again.resumed, again.by_status) == (48, 30, done.by_status)
+    assert merged(out, tmp_path) == expected
+    assert {part for part in parts if part.stat().st_mtime_ns != before[part]} == {parts[1], parts[4]}
+    assert label(model, inputs, out).resumed == 48
+
+
+@pytest.mark.usefixtures("ray")
+def test_lists_of_inputs(model: Model, folder: Path, tmp_path: Path) -> None:
+    """A list that was made once is used where it lies; somebody else's list is sorted, and a path named twice is one row."""
+    made, doubled = manifest.write([str(folder)], str(tmp_path / "list.parquet"), lambda *_: None)
+    assert (made.rows, doubled) == (46, 0)
+    assert [
+        locator for start in range(0, 46, 7) for locator in manifest.read(made, start, min(start + 7, 46))
+    ] == (sources.find([str(folder)]))
+    out = tmp_path / "out"
+    label(model, [tmp_path / "list.parquet"], out, size=20)
+    assert merged(out, tmp_path) == locally(model, [folder], tmp_path)
+    assert not (out / plan.INPUTS).exists()
+
+    names = [str(folder / f"{index:02}.png") for index in (3, 1, 2, 1)]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    told = Told()
+    assert label(model, [tmp_path / "list.txt"], tmp_path / "out2", told=told).rows == 3
+    assert told.notes == ["1 inputs were named more than once; each has one row"]
+    assert merged(tmp_path / "out2", tmp_path) == locally(model, [f"@{tmp_path / 'list.txt'}"], tmp_path)
+
+    made, _ = manifest.write(names[:1], str(tmp_path / "list.parquet"), lambda *_: None)
+    with pytest.raises(OutputError, match="has changed since"):
+        label(model, [tmp_path / "list.parquet"], out, size=20)
+
+
+def test_lists_that_are_refused(tmp_path: Path) -> None:
+    """A list without the column, with empty paths, without rows, or that is none: a sentence, and nothing is begun."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name, table, said in (
+        ("other.parquet", {"file": ["a.png"]}, "has no column 'path', only 'file'"),
+        ("null.parquet", {"path": ["a.png", None]}, "'path' is empty or no text"),
+        ("number.parquet", {"path": [1, 2]}, "'path' is empty or no text"),
+        ("empty.parquet", {"path": pa.array([], pa.string())}, "nothing to label"),
+    ):
+        pq.write_table(pa.table(table), tmp_path / name)
+        with pytest.raises(SourceError, match=said):
+            manifest.write([str(tmp_path / name)], str(tmp_path / "made.parquet"), lambda *_: None)
+    (tmp_path / "none.parquet").write_bytes(b"no Parquet")
+    (tmp_path / "empty.txt").write_bytes(b"\n")
+    for name, said in (
+        ("none.parquet", "cannot be read as Parquet"),
+        ("gone.parquet", "there is no list of inputs"),
+        ("empty.txt", "names no file"),
+    ):
+        with pytest.raises(SourceError, match=said):
+            manifest.write([str(tmp_path / name)], str(tmp_path / "made.parquet"), lambda *_: None)
+    assert not (tmp_path / "made.parquet").exists()
+
+
+@pytest.mark.usefixtures("ray")
+def test_another_runs_folder_is_left_alone(model: Model, tmp_path: Path) -> None:
+    """Parts of another model, other options, inputs or division are refused and stay; --fresh starts over and keeps what is not its own."""
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(PNG)
+    out = tmp_path / "out"
+    label(model, [pictures], out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    fewer = Options(row=RowOptions(top=1))
+    for asked, given, size, options, said in (
+        (Model(model.data, ("a", "b")), pictures, 10, OPTIONS, "another model or other options"),
+        (model, pictures, 10, fewer, "another model or other options"),
+        (model, pictures / "a.png", 10, OPTIONS, "other inputs"),
+        (model, pictures, 5, OPTIONS, "shards of another size"),
+    ):
+        with pytest.raises(OutputError, match=said):
+            label(asked, [given], out, size, options)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "mine.txt").write_text("stays")
+    fresh = Options(row=RowOptions(top=1), fresh=True)
+    assert label(model, [pictures], out, options=fresh).resumed == 0
+    assert (out / "mine.txt").read_text() == "stays"
+    (out / plan.RECORD).unlink()
+    with pytest.raises(OutputError, match=f"holds parts but no {plan.RECORD}"):
+        label(model, [pictures], out)
+
+
+@pytest.mark.usefixtures("ray")
+def test_parts_are_proved(model: Model, tmp_path: Path) -> None:
+    """Merging notices a part that lacks a row, has another's rows, or is of another run."""
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for index in range(4):
+        (pictures / f"{index}.png").write_bytes(PNG)
+    out = tmp_path / "out"
+    label(model, [pictures], out, size=2)
+    first, second = sorted(out.glob("part-*"))
+    whole, meta = first.read_bytes(), sinks.parquet_meta(first)
+    rows = list(sinks.read(first))
+    for bad, said in (
+        (sinks.parquet_bytes(rows[:1], 2, meta), "has 1 rows and should have 2"),
+        (sinks.parquet_bytes(rows[::-1], 2, meta), "twice or out of order"),
+        (
+            sinks.parquet_bytes([rows[0], replace(rows[1], path=rows[1].path + "x")], 2, meta),
+            "are not those of the inputs",
+        ),
+        (second.read_bytes(), "are both shard 2/2"),
+        (sinks.parquet_bytes(rows, 2, ""), "does not say which part it is"),
+    ):
+        first.write_bytes(bad)
+        with pytest.raises(SourceError, match=said):
+            merged(out, tmp_path)
+    first.write_bytes(whole)
+    assert merged(out, tmp_path) == locally(model, [pictures], tmp_path)
+
+
+@pytest.mark.usefixtures("ray")
+def test_versions_that_differ_stop_the_run(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node with another release is named before the first label, with both versions and the remedy."""
+    (tmp_path / "a.png").write_bytes(PNG)
+    here = dict(node.versions())
+    monkeypatch.setattr(node, "versions", lambda: (*{**here, "onnxruntime": "9.9"}.items(),))
+    with pytest.raises(
+        EdgeFmError, match=rf"runs onnxruntime {here['onnxruntime']} and the driver 9\.9: install the same"
+    ):
+        label(model, [tmp_path / "a.png"], tmp_path / "out")
+    assert not list((tmp_path / "out").glob("part-*"))
+
+
+def test_a_node_that_has_left_is_not_asked(
+    model: Model, tmp_path: Path, ray: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that went between the listing of nodes and its check does not stop the run."""
+    (tmp_path / "a.png").write_bytes(PNG)
+    there = ray.nodes()
+    monkeypatch.setattr(ray, "nodes", lambda: [*there, {**there[0], "NodeID": ray.NodeID.from_random().hex()}])
+    assert label(model, [tmp_path / "a.png"], tmp_path / "out").by_status == {Status.OK: 1}
+
+
+def test_no_cluster_at_the_address(cli: RunCli, tmp_path: Path) -> None:
+    """An address where nothing listens is refused at once, with what to do."""
+    (tmp_path / "a.png").write_bytes(PNG)
+    result = cli(
+        "label", tmp_path / "a.png", "-o", tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:9"
+    )
+    assert result.code == 2
+    assert "there is no Ray cluster at 127.0.0.1:9" in result.err
+    assert "ray start --head" in result.err
+
+
+def test_what_the_engine_cannot_do_is_refused(cli: RunCli, tmp_path: Path) -> None:
+    """Options that make no sense on a cluster, or an output that is a file, end with exit code 2 and a sentence."""
+    for arguments, said in (
+        (("-o", tmp_path / "a.csv"), "the output is a folder"),
+        (("-o", tmp_path / "out", "--shard", "1/2"), "neither --shard"),
+        (("-o", tmp_path / "out", "--watch"), "nor --watch"),
+    ):
+        result = cli("label", tmp_path, *arguments, "--engine", "ray")
+        assert (result.code, said in result.err) == (2, True), result.err
+    result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--address", "127.0.0.1:1")
+    assert (result.code, "add --engine ray" in result.err) == (2, True)
+    result = cli("merge", tmp_path, "-o", tmp_path / "a.csv")
+    assert (result.code, "no output of 'edge-fm label --engine ray'" in result.err) == (2, True)
+    result = cli("manifest", tmp_path, "-o", tmp_path / "a.csv")
+    assert (result.code, "does not end in .parquet" in result.err) == (2, True)
+
+
+@pytest.mark.usefixtures("ray")
+def test_counts_reach_rays_metrics(model: Model, tmp_path: Path, ray: Any) -> None:
+    """The inputs of a run are among Ray's metrics, by status."""
+    for index in range(3):
+        (tmp_path / f"{index}.png").write_bytes(PNG)
+    (tmp_path / "empty.png").write_bytes(b"")
+    label(model, sorted(tmp_path.glob("*.png")), tmp_path / "out")
+    port = ray.nodes()[0]["MetricsExportPort"]
+    deadline_s = time.monotonic() + 60
+    found: dict[str, float] = {}
+    while time.monotonic() < deadline_s and not found:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:  # loopback
+            for line in answer.read().decode().splitlines():
+                if line.startswith("ray_edge_fm_inputs") and 'status="empty"' in line:
+                    found["empty"] = float(line.rsplit(" ", 1)[1])
+        time.sleep(1)
+    assert found["empty"] >= 1
+
+
+@pytest.mark.usefixtures("ray")
+def test_object_storage_that_fails_now_and_then(model: Model, s3: S3, tmp_path: Path) -> None:
+    """From a bucket to a bucket through a server that errs: every input has its row; one that never comes has its status."""
+    system, _ = remote.place("s3://b-2/")
+    system.mkdir("b-2")
+    for index in range(30):
+        system.pipe(f"b-2/in/{index:02}.png", PNG if index % 2 else DARK)
+    system.pipe("b-2/part.tar", tar_of({f"{index}.png": PNG for index in range(10)}))
+    asked: Counter[str] = Counter()
+    faults = (Fault.ERROR, Fault.CUT, Fault.SILENT)
+
+    def choose(method: str, path: str) -> Fault | None:
+        if "/in/07.png" in path:
+            return Fault.ERROR
+        asked[method] += 1
+        # The first tries of every fifth download and of every third part.
+        if method == "GET" and "in/" in path and asked[method] % 5 == 0:
+            return faults[asked[method] // 5 % 3]
+        return Fault.ERROR if method == "PUT" and asked[method] % 3 == 0 else None
+
+    s3.fault = choose
+    try:
+        done = label(model, ["s3://b-2/in", "s3://b-2/*.tar"], "s3://b-2/out", size=8)
+        bytes_merged = merged("s3://b-2/out", tmp_path)
+    finally:
+        s3.fault = lambda _method, _path: None
+    assert done.by_status == {Status.OK: 39, Status.UNREADABLE: 1}
+    rows = {row.path: row for row in sinks.read(tmp_path / "merged.csv")}
+    assert len(rows) == 40
+    assert rows["s3://b-2/in/07.png"].status is Status.UNREADABLE
+    assert f"could not be fetched in {remote.TRIES} tries" in rows["s3://b-2/in/07.png"].error
+    sound = [line for line in bytes_merged.splitlines() if b"07.png" not in line]
+    local = locally(model, ["s3://b-2/in", "s3://b-2/*.tar"], tmp_path).splitlines()
+    assert sound == [line for line in local if b"07.png" not in line]
