@@ -9,9 +9,6 @@ import importlib.metadata
 import importlib.util
 import json
 import re
-import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -19,51 +16,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_fm import wheels
 from edge_fm_runtime import __version__
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError, ModelError, OutputError
 from edge_fm_runtime.modelfile import BUNDLED, read_model
 from edge_fm_runtime.replay import replay
 
-PYTHONS = ("3.11", "3.12", "3.13")
-EXTRAS = ("web", "parquet")
-
 _FILES = Path(__file__).parent / "bundle_files"
 _NEEDED = ("cyclonedx", "packaging", "pip")
-_GLIBCS = (*range(17, 35),)
 _SPARE_KB = 40_000
 _LICENCES = re.compile(r"(?:LICEN[CS]E|COPYING|NOTICE|AUTHORS|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
 
 Listener = Callable[[str], None]
 """Told what is done now."""
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What a bundle is for.
-
-    Attributes:
-        name: as the user says it.
-        machine: as `uname -m` says it.
-    """
-
-    name: str
-    machine: str
-
-    @property
-    def tags(self) -> list[str]:
-        """Platform tags of wheels that run there, on glibc 2.34 and older (PEP 600)."""
-        old = ["manylinux2014", *(["manylinux2010", "manylinux1"] if self.machine == "x86_64" else [])]
-        return [
-            f"{tag}_{self.machine}"
-            for tag in (*(f"manylinux_2_{minor}" for minor in reversed(_GLIBCS)), *old)
-        ]
-
-
-PLATFORMS = {
-    platform.name: platform
-    for platform in (Platform("linux-aarch64", "aarch64"), Platform("linux-x86_64", "x86_64"))
-}
 
 
 @dataclass(frozen=True)
@@ -75,13 +41,13 @@ class Order:
         out: a folder that is not there yet, or a `.tar.gz`.
         platform: what for.
         python: its Python, such as `3.11`.
-        extras: of `EXTRAS`.
+        extras: of `wheels.EXTRAS`.
         wheel: edge-fm's own; None builds it from the checkout that this runs from.
     """
 
     models: Sequence[str]
     out: Path
-    platform: Platform
+    platform: wheels.Platform
     python: str
     extras: tuple[str, ...] = ()
     wheel: Path | None = None
@@ -102,20 +68,6 @@ class Bundle:
     size_bytes: int
     installed_bytes: int
     wheels: tuple[tuple[str, str], ...]
-
-
-def find_platform(name: str) -> Platform:
-    """Return a platform.
-
-    Raises:
-        DataError: there is none of that name, with what stands in the way of it.
-    """
-    if name in PLATFORMS:
-        return PLATFORMS[name]
-    reason = ""
-    if "arm" in name:
-        reason = ": onnxruntime has no wheel for 32-bit ARM, so give the device a 64-bit system"
-    raise DataError(f"there is no bundle for {name!r}{reason}. There is {', '.join(PLATFORMS)}")
 
 
 def make(order: Order, listener: Listener) -> Bundle:
@@ -151,79 +103,26 @@ def make(order: Order, listener: Listener) -> Bundle:
         for file, data in models.items():
             (folder / "models" / file).write_bytes(data)
         listener("edge-fm's own wheel")
-        _own_wheel(order, folder / "wheels")
+        wheels.put_own(order.wheel, folder / "wheels")
         listener("wheels")
-        pins = pinned(order.python, order.platform, order.extras)
-        _download([*pins, ("pip", _distribution("pip").version)], order, folder / "wheels")
+        pins = wheels.pinned(order.python, order.platform, order.extras)
+        pins.append(("pip", wheels.distribution("pip").version))
+        wheels.download(pins, order.platform, order.python, folder / "wheels")
         listener("sums")
-        wheels = sorted((folder / "wheels").glob("*.whl"))
-        _keep_licences(wheels, folder / "licences")
+        fetched = sorted((folder / "wheels").glob("*.whl"))
+        _keep_licences(fetched, folder / "licences")
         installed = sum(
-            sum(entry.file_size for entry in zipfile.ZipFile(wheel).infolist()) for wheel in wheels
+            sum(entry.file_size for entry in zipfile.ZipFile(wheel).infolist()) for wheel in fetched
         )
         from edge_fm import sbom
 
-        (folder / "sbom.cdx.json").write_text(sbom.of(wheels, models, name), encoding="utf-8")
-        _write_scripts(order, folder, wheels, installed, tuple(models))
+        (folder / "sbom.cdx.json").write_text(sbom.of(fetched, models, name), encoding="utf-8")
+        _write_scripts(order, folder, fetched, installed, tuple(models))
         _write_sums(folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         listener("writing")
         _put(folder, order.out, is_archive=is_archive)
-    return Bundle(order.out, size, installed, tuple(sbom.named(wheel) for wheel in wheels))
-
-
-def pinned(python: str, platform: Platform, extras: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (name, version) of all that the device install needs there, in the versions that are installed here.
-
-    Args:
-        python: such as `3.11`.
-        platform: what for.
-        extras: of edge-fm.
-
-    Raises:
-        DataError: one is not installed here.
-    """
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    there = {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "platform_machine": platform.machine,
-        "platform_system": "Linux",
-        "sys_platform": "linux",
-        "os_name": "posix",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-    }
-    found: dict[str, str] = {}
-    waiting = [("edge-fm", extra) for extra in ("", *extras)]
-    seen = set(waiting)
-    while waiting:
-        name, extra = waiting.pop()
-        for text in _distribution(name).requires or []:
-            requirement = Requirement(text)
-            if requirement.marker is not None and not requirement.marker.evaluate(there | {"extra": extra}):
-                continue
-            needed: str = canonicalize_name(requirement.name)
-            needed = "opencv-python-headless" if needed == "opencv-python" else needed
-            found[needed] = _distribution(needed).version
-            for wanted in {(needed, wanted) for wanted in ("", *requirement.extras)} - seen:
-                seen.add(wanted)
-                waiting.append(wanted)
-    return sorted(found.items())
-
-
-def _distribution(name: str) -> importlib.metadata.Distribution:
-    """Return an installed distribution; either OpenCV stands for the other."""
-    for known in (name, *(["opencv-python"] if name == "opencv-python-headless" else [])):
-        try:
-            return importlib.metadata.distribution(known)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    raise DataError(
-        f"{name} is not installed here, and a bundle takes the versions that are: pip install {name}, or the extra of edge-fm that needs it"
-    )
+    return Bundle(order.out, size, installed, tuple(sbom.named(wheel) for wheel in fetched))
 
 
 def _file_name(model: str) -> str:
@@ -240,66 +139,8 @@ def _verified(model: str) -> bytes:
     return data
 
 
-def _own_wheel(order: Order, folder: Path) -> None:
-    if order.wheel is not None:
-        if not re.fullmatch(r"edge_fm-[^-]+-py3-none-any\.whl", order.wheel.name) or not zipfile.is_zipfile(
-            order.wheel
-        ):
-            raise DataError(
-                f"{order.wheel} is no wheel of edge-fm, such as edge_fm-{__version__}-py3-none-any.whl"
-            )
-        shutil.copy(order.wheel, folder)
-        return
-    checkout = Path(__file__).resolve().parents[1]
-    if not (checkout / "pyproject.toml").is_file():
-        raise DataError(
-            "edge-fm's own wheel is built from a checkout, and this is none: give --wheel edge_fm-VERSION-py3-none-any.whl"
-        )
-    done = _pip("wheel", "--no-deps", "-w", str(folder), str(checkout))
-    if done.returncode:
-        raise DataError(f"edge-fm's own wheel cannot be built: {_last_line(done.stderr)}")
-
-
-def _download(pins: Sequence[tuple[str, str]], order: Order, folder: Path) -> None:
-    tags = [word for tag in order.platform.tags for word in ("--platform", tag)]
-    abi = f"cp{order.python.replace('.', '')}"
-    abis = [word for tag in (abi, "abi3", "none") for word in ("--abi", tag)]
-    done = _pip(
-        *("download", "--no-deps", "--only-binary=:all:", "-d", str(folder), *tags, *abis),
-        *("--implementation", "cp", "--python-version", order.python),
-        *(f"{name}=={version}" for name, version in pins),
-    )
-    if done.returncode:
-        lacking = re.search(r"No matching distribution found for (\S+)", done.stderr)
-        if lacking is not None:
-            raise DataError(
-                f"there is no wheel of {lacking[1]} for {order.platform.name} and Python {order.python}: "
-                "choose another --python, or install another version here that has one"
-            )
-        raise DataError(f"the wheels cannot be downloaded: {_last_line(done.stderr)}")
-
-
-def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(  # noqa: S603  # our own arguments
-            [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError as error:
-        raise DataError(f"pip cannot be run: {error}") from error
-
-
-def _last_line(text: str) -> str:
-    lines = [
-        line for line in text.strip().splitlines() if line.startswith("ERROR")
-    ] or text.strip().splitlines()
-    return lines[-1] if lines else "no reason given"
-
-
-def _keep_licences(wheels: Sequence[Path], folder: Path) -> None:
-    for wheel in wheels:
+def _keep_licences(fetched: Sequence[Path], folder: Path) -> None:
+    for wheel in fetched:
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.namelist():
                 if _LICENCES.match(Path(entry).name) and not entry.endswith((".py", "/")):
@@ -309,9 +150,9 @@ def _keep_licences(wheels: Sequence[Path], folder: Path) -> None:
 
 
 def _write_scripts(
-    order: Order, folder: Path, wheels: Sequence[Path], installed: int, models: tuple[str, ...]
+    order: Order, folder: Path, fetched: Sequence[Path], installed: int, models: tuple[str, ...]
 ) -> None:
-    names = [f"./{wheel.name}" for wheel in wheels if not wheel.name.startswith("pip-")]
+    names = [f"./{wheel.name}" for wheel in fetched if not wheel.name.startswith("pip-")]
     (folder / "wheels.txt").write_text("\n".join(names) + "\n")
     content = hashlib.sha256("".join(f"{path.name} {_sum(path)}\n" for path in _files(folder)).encode())
     filled = {

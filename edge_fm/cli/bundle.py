@@ -41,15 +41,16 @@ def bundle(
     Example: edge-fm bundle fashion digits --platform linux-x86_64 --with web -o shop.tar.gz
     """
     from edge_fm import bundle as packing
+    from edge_fm import wheels
     from edge_fm_runtime.errors import DataError
 
-    if python not in packing.PYTHONS:
-        raise DataError(f"--python {python}: there are wheels for {', '.join(packing.PYTHONS)}")
-    unknown = set(extras or ()) - set(packing.EXTRAS)
+    if python not in wheels.PYTHONS:
+        raise DataError(f"--python {python}: there are wheels for {', '.join(wheels.PYTHONS)}")
+    unknown = set(extras or ()) - set(wheels.EXTRAS)
     if unknown:
-        raise DataError(f"--with {', '.join(sorted(unknown))}: there is {' and '.join(packing.EXTRAS)}")
+        raise DataError(f"--with {', '.join(sorted(unknown))}: there is {' and '.join(wheels.EXTRAS)}")
     order = packing.Order(
-        models, out, packing.find_platform(platform), python, tuple(dict.fromkeys(extras or ())), wheel
+        models, out, wheels.find_platform(platform), python, tuple(dict.fromkeys(extras or ())), wheel
     )
     with terminal.progress("bundle") as bar:
         made = packing.make(order, lambda what: bar(0, 0, what))

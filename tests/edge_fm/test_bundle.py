@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm import bundle, sbom
-from edge_fm.bundle import Order, Platform
+from edge_fm import bundle, sbom, wheels
+from edge_fm.bundle import Order
+from edge_fm.wheels import Platform
 from edge_fm_runtime.errors import DataError, ModelError, OutputError
 from edge_fm_runtime.modelfile import read_model
 from tests.conftest import ROOT, RunCli
@@ -27,7 +28,7 @@ HERE = Platform(f"linux-{platform.machine()}", platform.machine())
 Install = Callable[..., subprocess.CompletedProcess[str]]
 
 needs_linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or HERE.name not in bundle.PLATFORMS,
+    not sys.platform.startswith("linux") or HERE.name not in wheels.PLATFORMS,
     reason="bundles are for Linux on aarch64 and x86_64",
 )
 
@@ -220,10 +221,10 @@ def test_everything_in_it_has_a_sum_a_licence_and_a_line(made: Path) -> None:
 
 def test_pins_are_what_is_installed_for_where_it_goes() -> None:
     """The versions are those of this environment, OpenCV is headless, nothing of the train extra comes along, and markers are the device's."""
-    pins = dict(bundle.pinned("3.11", bundle.PLATFORMS["linux-aarch64"], ()))
+    pins = dict(wheels.pinned("3.11", wheels.PLATFORMS["linux-aarch64"], ()))
     assert {"numpy", "onnxruntime", "typer", "rich", "opencv-python-headless"} <= pins.keys()
     assert not {"tensorflow", "keras", "onnx", "opencv-python", "colorama", "uvicorn"} & pins.keys()
-    web = dict(bundle.pinned("3.11", bundle.PLATFORMS["linux-aarch64"], ("web",)))
+    web = dict(wheels.pinned("3.11", wheels.PLATFORMS["linux-aarch64"], ("web",)))
     assert {"uvicorn", "starlette", "cryptography", "cffi"} <= web.keys()
     assert pins.items() <= web.items()
 
@@ -264,10 +265,10 @@ def test_what_cannot_be_bundled(arguments: tuple[str, ...], said: str, cli: RunC
 
 def test_a_wheel_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has the wheel's name, the platform and the Python."""
-    monkeypatch.setattr(bundle, "pinned", lambda *_: [("numpy", "0.0.1")])
-    monkeypatch.setattr(bundle, "_own_wheel", lambda *_: None)
+    monkeypatch.setattr(wheels, "pinned", lambda *_: [("numpy", "0.0.1")])
+    monkeypatch.setattr(wheels, "put_own", lambda *_: None)
     with pytest.raises(DataError, match=r"numpy==0\.0\.1 for linux-aarch64 and Python 3\.11"):
-        bundle.make(Order(["fashion"], tmp_path / "edge", bundle.PLATFORMS["linux-aarch64"], "3.11"), silent)
+        bundle.make(Order(["fashion"], tmp_path / "edge", wheels.PLATFORMS["linux-aarch64"], "3.11"), silent)
     assert not list(tmp_path.iterdir())
 
 
@@ -276,7 +277,7 @@ def test_a_broken_model_is_not_carried_anywhere(tmp_path: Path) -> None:
     data = bytearray(read_model("fashion"))
     data[len(data) // 2] ^= 1
     (tmp_path / "broken.onnx").write_bytes(bytes(data))
-    target = bundle.PLATFORMS["linux-aarch64"]
+    target = wheels.PLATFORMS["linux-aarch64"]
     with pytest.raises(ModelError):
         bundle.make(Order([str(tmp_path / "broken.onnx")], tmp_path / "edge", target, "3.11"), silent)
     (tmp_path / "edge").mkdir()

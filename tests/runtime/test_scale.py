@@ -285,7 +285,9 @@ def test_a_node_that_has_left_is_not_asked(
     """A node that went between the listing of nodes and its check does not stop the run."""
     (tmp_path / "a.png").write_bytes(PNG)
     there = ray.nodes()
-    monkeypatch.setattr(ray, "nodes", lambda: [*there, {**there[0], "NodeID": ray.NodeID.from_random().hex()}])
+    monkeypatch.setattr(
+        ray, "nodes", lambda: [*there, {**there[0], "NodeID": ray.NodeID.from_random().hex()}]
+    )
     assert label(model, [tmp_path / "a.png"], tmp_path / "out").by_status == {Status.OK: 1}
 
 
