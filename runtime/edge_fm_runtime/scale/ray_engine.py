@@ -74,7 +74,7 @@ class Listener:
     """Who is told.
 
     Attributes:
-        listing: what is done with the inputs, and how many there are so far.
+        listing: what is done before the first label, and how many inputs are known so far.
         labelling: how far the run is.
         note: a sentence that the user should read.
     """
@@ -111,12 +111,14 @@ def label(
     begun = Plan.of(folder)
     with _Connection(ray, cluster) as connection:
         if begun is None or begun.missing(folder):
+            listener.listing("joining the cluster", 0)
             connection.open()
         current = _planned(begun, model, inputs, folder, options, cluster, listener)
         missing = current.missing(folder)
         if missing:
             job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
             work = node.Work(current, folder, os.getcwd(), options.timeout_s, node.versions())
+            listener.listing("checking the nodes", current.manifest.rows)
             _check_nodes(ray, work, job)
             _label(ray, work, job, missing, cluster, listener)
     counts = plan.counts(current, folder)
