@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_fm_runtime.status import Status
 
 _INTERRUPTED = 130
+_MOST_WORKERS = 256
 _STDOUT = "-"
 
 Table = Annotated[
@@ -87,7 +88,10 @@ def label(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, max=256, help="Processes.", show_default="the cores this process may use"
+            "--workers",
+            min=1,
+            help="Processes.",
+            show_default="the cores this process may use, or all of the cluster",
         ),
     ] = None,
     engine: Annotated[
@@ -130,7 +134,6 @@ def label(
     """
     from edge_fm_runtime.batch.options import Options, RowOptions, Shard
     from edge_fm_runtime.batch.run import Model
-    from edge_fm_runtime.errors import OutputError
     from edge_fm_runtime.guard import Limits
     from edge_fm_runtime.modelfile import read_model, read_passport
     from edge_fm_runtime.posix import usable_cores
@@ -141,17 +144,14 @@ def label(
     if passport is not None:
         passport.spoken(lang)  # a language that it lacks is said before anything is begun
     classes = len(passport.labels) if passport is not None else len(names or ())
-    if shard is not None and (fields is not None or watch):
-        raise OutputError(
-            "--shard goes with neither --fields nor --watch: a part needs every column, and an end"
-        )
     on_ray = engine is Engine.RAY
-    if on_ray and (shard is not None or fields is not None or watch):
-        raise OutputError(
-            "--engine ray goes with neither --shard, --fields nor --watch: it makes its own parts, with every column"
-        )
-    if address is not None and not on_ray:
-        raise OutputError("--address is of a Ray cluster: add --engine ray")
+    apart = {"--shard": shard is not None, "--fields": fields is not None, "--watch": watch}
+    _refuse(
+        [name for name, is_given in apart.items() if is_given],
+        on_ray=on_ray,
+        has_address=address is not None,
+        workers=workers or 1,
+    )
     options = Options(
         row=RowOptions(max(1, min(top, classes)), Limits(max_bytes, max_pixels)),
         fresh=fresh,
@@ -165,7 +165,7 @@ def label(
     try:
         wanted = Model(data, names, lang)
         if on_ray:
-            from edge_fm_runtime.scale.ray_engine import Cluster
+            from edge_fm_runtime.scale.cluster import Cluster
 
             done = scale.label_on(Cluster(address, workers, shard_size), wanted, inputs, out, options)
             _say_done(out, done)
@@ -181,6 +181,34 @@ def label(
     if done.bad:
         terminal.note(f"{done.bad:,} inputs have no answer: see the columns status and error")
         raise typer.Exit(BAD_ANSWER)
+
+
+def _refuse(apart: list[str], *, on_ray: bool, has_address: bool, workers: int) -> None:
+    """Refuse what does not go together.
+
+    Args:
+        apart: options that make no sense on a cluster, as far as they were given.
+        on_ray: whether a cluster labels.
+        has_address: whether the address of one was given.
+        workers: how many processes were asked for.
+
+    Raises:
+        OutputError: with what does not.
+    """
+    from edge_fm_runtime.errors import OutputError
+
+    if on_ray and apart:
+        raise OutputError(
+            f"--engine ray does not go with {' and '.join(apart)}: it makes its own parts, with every column"
+        )
+    if "--shard" in apart and len(apart) > 1:
+        raise OutputError(
+            "--shard goes with neither --fields nor --watch: a part needs every column, and an end"
+        )
+    if has_address and not on_ray:
+        raise OutputError("--address is of a Ray cluster: add --engine ray")
+    if workers > _MOST_WORKERS and not on_ray:
+        raise OutputError(f"--workers {workers}: one machine has at most {_MOST_WORKERS}")
 
 
 def merge(

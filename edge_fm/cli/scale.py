@@ -13,7 +13,8 @@ from edge_fm.cli import terminal
 if TYPE_CHECKING:
     from edge_fm_runtime.batch.options import Options
     from edge_fm_runtime.batch.run import Model, Summary
-    from edge_fm_runtime.scale.ray_engine import Cluster, Progress
+    from edge_fm_runtime.scale.cluster import Cluster
+    from edge_fm_runtime.scale.ray_engine import Progress
 
 _STDERR = 2
 

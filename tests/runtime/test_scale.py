@@ -18,7 +18,8 @@ from edge_fm_runtime.batch.options import Options, RowOptions
 from edge_fm_runtime.batch.run import Model, Summary
 from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
 from edge_fm_runtime.scale import manifest, node, plan, ray_engine
-from edge_fm_runtime.scale.ray_engine import Cluster, Listener, Progress
+from edge_fm_runtime.scale.cluster import Cluster
+from edge_fm_runtime.scale.ray_engine import Listener, Progress
 from edge_fm_runtime.status import Status
 from tests.conftest import RunCli
 from tests.pictures import encoded
@@ -306,13 +307,15 @@ def test_what_the_engine_cannot_do_is_refused(cli: RunCli, tmp_path: Path) -> No
     """Options that make no sense on a cluster, or an output that is a file, end with exit code 2 and a sentence."""
     for arguments, said in (
         (("-o", tmp_path / "a.csv"), "the output is a folder"),
-        (("-o", tmp_path / "out", "--shard", "1/2"), "neither --shard"),
-        (("-o", tmp_path / "out", "--watch"), "nor --watch"),
+        (("-o", tmp_path / "out", "--shard", "1/2"), "does not go with --shard"),
+        (("-o", tmp_path / "out", "--watch"), "does not go with --watch"),
     ):
         result = cli("label", tmp_path, *arguments, "--engine", "ray")
         assert (result.code, said in result.err) == (2, True), result.err
     result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--address", "127.0.0.1:1")
     assert (result.code, "add --engine ray" in result.err) == (2, True)
+    result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--workers", "257")
+    assert (result.code, "one machine has at most 256" in result.err) == (2, True)
     result = cli("merge", tmp_path, "-o", tmp_path / "a.csv")
     assert (result.code, "no output of 'edge-fm label --engine ray'" in result.err) == (2, True)
     result = cli("manifest", tmp_path, "-o", tmp_path / "a.csv")

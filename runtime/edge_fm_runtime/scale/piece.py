@@ -1,6 +1,7 @@
 """The piece of work that an engine drives: inputs in, their rows out, contained as in a local run.
 
-    with Piece(Job.of(model), timeout_s=4) as piece:
+    job = Job(read_model("fashion"), None, None, RowOptions(), memory_bytes=2**30)
+    with Piece(job, timeout_s=4) as piece:
         rows = piece.rows(["a.jpg", "s3://bucket/b.jpg"])
 
 It is idempotent and knows nothing of its engine: a Ray actor, a Spark task or a loop holds one.

@@ -5,13 +5,8 @@ there when the run begins: no task has to read them, so the workers may take eve
 waits for another. What Ray has to know of faults is little: a shard that is done again finds its part there, or puts the same bytes.
 """
 
-import contextlib
 import json
-import logging
 import os
-import socket
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,36 +17,13 @@ from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.run import Model, Summary, terms_of
 from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
 from edge_fm_runtime.scale import manifest, node, plan
+from edge_fm_runtime.scale.cluster import Cluster, Connection, Ray, check_nodes, last_line, library
 from edge_fm_runtime.scale.plan import Plan
 from edge_fm_runtime.scale.storage import Folder
 from edge_fm_runtime.status import Status
 
-_Ray = Any
-"""The module `ray`; it is imported where it is used, and its types with it."""
-
 _MOST_BLOCKS = 2000
 """Blocks that the driver holds; beyond, a block has several shards, so that its memory stays flat."""
-
-_ASK_S = 20.0
-"""How long a cluster may take to say that it is there."""
-
-_CHECK_S = 300.0
-"""How long nodes may take to load their libraries and be checked."""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where to label.
-
-    Attributes:
-        address: of a running Ray cluster; None for one that is started here and ends with the run.
-        workers: how many processes, None for one on each processor of the cluster.
-        shard_inputs: how many inputs a part has.
-    """
-
-    address: str | None = None
-    workers: int | None = None
-    shard_inputs: int = manifest.GROUP
 
 
 @dataclass(frozen=True)
@@ -103,13 +75,13 @@ def label(
         OutputError: the folder cannot be written, or holds another run.
         EdgeFmError: the nodes would not answer alike, or the cluster gave up.
     """
-    ray = _ray()
+    ray = library()
     folder = Folder(out)
     folder.make()
     if options.fresh:
         plan.forget(folder)
     begun = Plan.of(folder)
-    with _Connection(ray, cluster) as connection:
+    with Connection(ray, cluster) as connection:
         if begun is None or begun.missing(folder):
             listener.listing("joining the cluster", 0)
             connection.open()
@@ -119,7 +91,7 @@ def label(
             job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
             work = node.Work(current, folder, os.getcwd(), options.timeout_s, node.versions())
             listener.listing("checking the nodes", current.manifest.rows)
-            _check_nodes(ray, work, job)
+            check_nodes(ray, work, job)
             _label(ray, work, job, missing, cluster, listener)
     counts = plan.counts(current, folder)
     folder.write(plan.RECORD, current.record(counts))
@@ -174,43 +146,8 @@ def _size(current: Plan, shard: int) -> int:
     return stop - start
 
 
-def _check_nodes(ray: _Ray, work: node.Work, job: Job) -> None:
-    """Have every node that can label say what would keep it from answering as this machine does.
-
-    Raises:
-        EdgeFmError: a node would not, or did not answer.
-    """
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    nodes = [found for found in ray.nodes() if found["Alive"] and found["Resources"].get("CPU")]
-    if not nodes:
-        raise EdgeFmError("the cluster has no processors to label with: add a node")
-    job_reference = ray.put(job)
-    check = ray.remote(node.problems)
-    asked = {}
-    for found in nodes:
-        # No processor is asked for, so a busy node answers too.
-        where = NodeAffinitySchedulingStrategy(found["NodeID"], soft=False)
-        asked[found["NodeManagerAddress"], found["NodeID"]] = check.options(
-            num_cpus=0, scheduling_strategy=where
-        ).remote(work, job_reference)
-    said = []
-    for (address, name), answer in asked.items():
-        try:
-            found_there = ray.get(answer, timeout=_CHECK_S)
-        except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
-            continue  # it has left since; one that comes later is asked by its first worker
-        except ray.exceptions.GetTimeoutError:
-            found_there = [f"did not answer within {_CHECK_S:g} s"]
-        except (ray.exceptions.RayError, ImportError) as error:
-            found_there = [f"cannot run edge-fm: install 'edge-fm[ray]' there ({_last_line(error)})"]
-        said += [f"node {address} ({name[:8]}) {problem}" for problem in found_there]
-    if said:
-        raise EdgeFmError("; ".join(said))
-
-
 def _label(
-    ray: _Ray,
+    ray: Ray,
     work: node.Work,
     job: Job,
     missing: Sequence[int],
@@ -257,7 +194,7 @@ def _label(
             listener.labelling(Progress((done, total), (shards_done, current.shards), made))
     except ray.exceptions.RayError as error:
         raise EdgeFmError(
-            f"the cluster gave up ({_last_line(error)}). What was done so far is kept: run the same command again"
+            f"the cluster gave up ({last_line(error)}). What was done so far is kept: run the same command again"
         ) from error
 
 
@@ -297,72 +234,3 @@ class RayLabeller:
             except Exception as error:  # noqa: BLE001  # Ray would bring back that there was an error, and not which
                 refused = f"shard {batch['shard'][0]} cannot be done: {error!r}"
         return {"by_status": [json.dumps(counts)], "refused": [refused]}
-
-
-class _Connection(contextlib.AbstractContextManager["_Connection"]):
-    """A cluster, joined or started when it is needed."""
-
-    def __init__(self, ray: _Ray, cluster: Cluster) -> None:
-        self._ray, self._cluster, self._is_open = ray, cluster, False
-
-    def open(self) -> None:
-        """Join or start it.
-
-        Raises:
-            SourceError: there is none at the address.
-        """
-        from edge_fm_runtime.posix import usable_cores
-
-        address = self._cluster.address or os.environ.get("RAY_ADDRESS")
-        quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if address is None:
-            if not self._ray.is_initialized():
-                workers = self._cluster.workers or usable_cores()
-                self._ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
-                self._is_open = True
-            return
-        try:
-            _ask(address)
-            self._ray.init(address=address, **quiet)
-            self._is_open = True
-        except (ConnectionError, RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
-            raise SourceError(
-                f"there is no Ray cluster at {address} ({_last_line(error)}): start one with 'ray start --head', "
-                "or leave out --address to use this machine alone"
-            ) from None
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_open:
-            self._ray.shutdown()
-
-
-def _ask(address: str) -> None:
-    """Find out within seconds whether a cluster answers at HOST:PORT; Ray itself tries for minutes.
-
-    Raises:
-        OSError: nothing listens there.
-        subprocess.SubprocessError: it is no cluster.
-    """
-    host, separator, port = address.rpartition(":")
-    if not separator or "://" in address or not port.isdecimal():
-        return
-    socket.create_connection((host, int(port)), timeout=_ASK_S).close()
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    subprocess.run(command, timeout=_ASK_S, check=True, capture_output=True)  # noqa: S603  # Ray's own
-
-
-def _ray() -> _Ray:
-    # Nothing is sent anywhere unless the user wants it.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise SourceError(f"--engine ray needs Ray ({error}): run pip install 'edge-fm[ray]'") from None
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what matters is raised
-    return ray
-
-
-def _last_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
