@@ -146,7 +146,10 @@ def test_int8_that_does_not_hold_is_not_used(
     monkeypatch.setattr(
         quantize, "quantize", lambda model, images, recipe, nodes: useful(model, images * 0.01, recipe, nodes)
     )
-    request = ExportRequest(SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, UNIT, int8=True)
+    # With its worst layers in float again it is accurate, and as fast as float32 but for the machine's noise.
+    request = ExportRequest(
+        SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, UNIT, int8=True, limits=Limits(min_speedup=1.25)
+    )
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.FP32
     assert "--max-drop" in result.kept_fp32 or "--min-speedup" in result.kept_fp32
