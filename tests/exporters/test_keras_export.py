@@ -148,7 +148,12 @@ def test_int8_that_does_not_hold_is_not_used(
     )
     # With its worst layers in float again it is accurate, and as fast as float32 but for the machine's noise.
     request = ExportRequest(
-        SEED_CNN, tmp_path / "cnn.onnx", wardrobe.class_names, UNIT, int8=True, limits=Limits(min_speedup=1.25)
+        SEED_CNN,
+        tmp_path / "cnn.onnx",
+        wardrobe.class_names,
+        UNIT,
+        int8=True,
+        limits=Limits(min_speedup=1.25),
     )
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.FP32

@@ -20,6 +20,7 @@ from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
 from edge_fm_runtime.scale import manifest, node, plan, ray_engine
 from edge_fm_runtime.scale.cluster import Cluster
 from edge_fm_runtime.scale.ray_engine import Listener, Progress
+from edge_fm_runtime.scale.storage import Folder
 from edge_fm_runtime.status import Status
 from tests.conftest import RunCli
 from tests.pictures import encoded
@@ -176,6 +177,9 @@ def test_lists_of_inputs(model: Model, folder: Path, tmp_path: Path) -> None:
     assert label(model, [tmp_path / "list.txt"], tmp_path / "out2", told=told).rows == 3
     assert told.notes == ["1 inputs were named more than once; each has one row"]
     assert merged(tmp_path / "out2", tmp_path) == locally(model, [f"@{tmp_path / 'list.txt'}"], tmp_path)
+    for name in (f"@{tmp_path}/list.txt", f"@{tmp_path}/list.parquet"):  # as a local run spells it
+        again, _ = manifest.write([name], str(tmp_path / "again.parquet"), lambda *_: None)
+        assert again.rows == (3 if name.endswith("txt") else 46)
 
     made, _ = manifest.write(names[:1], str(tmp_path / "list.parquet"), lambda *_: None)
     with pytest.raises(OutputError, match="has changed since"):
@@ -234,6 +238,50 @@ def test_another_runs_folder_is_left_alone(model: Model, tmp_path: Path) -> None
     (out / plan.RECORD).unlink()
     with pytest.raises(OutputError, match=f"holds parts but no {plan.RECORD}"):
         label(model, [pictures], out)
+
+
+@pytest.mark.usefixtures("ray")
+def test_a_run_is_gone_on_with_from_another_folder(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative inputs stay relative to where the run was begun: the missing part has the rows that it would have had."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for index in range(4):
+        (tmp_path / "in" / f"{index}.png").write_bytes(PNG)
+    out = tmp_path / "out"
+    label(model, ["in"], out, size=2)
+    expected = merged(out, tmp_path)
+    sorted(out.glob("part-*"))[1].unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    label(model, ["in"], out, size=2)
+    assert merged(out, tmp_path) == expected
+
+
+def test_fresh_deletes_nothing_of_anybody_elses(tmp_path: Path) -> None:
+    """Parts or a record that no run of ours has left are refused, also with --fresh, and stay."""
+    for names in (["part-00000-1f0c.snappy.parquet"], ["_manifest.json"]):
+        folder = tmp_path / names[0]
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_bytes(b"{}")
+        with pytest.raises(OutputError, match="choose another folder"):
+            plan.forget(Folder(str(folder)))
+        assert [path.name for path in folder.iterdir()] == names
+
+
+@pytest.mark.usefixtures("ray")
+def test_refused_credentials_stop_a_run_over_a_list(model: Model, s3: S3, tmp_path: Path) -> None:
+    """Where no input of a list can be reached, the run stops before it fills parts with refusals."""
+    (tmp_path / "list.txt").write_text("s3://b-3/a.png\ns3://b-3/b.png\n")
+    s3.fault = lambda _method, path: Fault.REFUSED if path.startswith("/b-3") else None
+    try:
+        with pytest.raises(EdgeFmError, match="is refused: check the credentials"):
+            label(model, [tmp_path / "list.txt"], tmp_path / "out")
+    finally:
+        s3.fault = lambda _method, _path: None
+    assert not list((tmp_path / "out").glob("part-*"))
 
 
 @pytest.mark.usefixtures("ray")

@@ -8,7 +8,7 @@ import functools
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from typing import IO, Any
@@ -111,6 +111,8 @@ def _below(system: Any, url: str, path: str, base: str) -> Iterator[str]:  # noq
                 yield base
         elif not name.startswith("."):
             if entry["type"] == "directory":
+                if entry.get("islink"):
+                    continue  # as in a local folder, so that a loop of links cannot trap a run
                 yield from _below(system, url, found, f"{base}/{name}")
             else:
                 yield f"{base}/{name}"
@@ -138,6 +140,28 @@ def opened(url: str) -> IO[bytes]:
     system, path = place(url)
     file: IO[bytes] = _patient(url, lambda: system.open(path, "rb", cache_type="readahead"))
     return file
+
+
+def check_access(locators: Sequence[str]) -> None:
+    """Find out whether inputs at URLs can be reached; one that is not there is no matter of access.
+
+    Args:
+        locators: of a few inputs; what is no URL is passed over.
+
+    Raises:
+        SourceError: none of them can be.
+    """
+    refusals = []
+    for url in (locator.partition("\0")[0] for locator in locators if is_url(locator)):
+        system, path = place(url)
+        try:
+            _patient(url, functools.partial(system.exists, path))
+        except SourceError as error:
+            refusals.append(error)
+        else:
+            return
+    if refusals:
+        raise refusals[0]
 
 
 class Fetch:

@@ -50,25 +50,20 @@ class Manifest:
     paths_sha256: str
 
 
-def write(
-    inputs: Sequence[str], out: str, listener: Listener, outputs: Sequence[str] = ()
-) -> tuple[Manifest, int]:
+def write(inputs: Sequence[str], out: str, listener: Listener) -> tuple[Manifest, int]:
     """List inputs and write the list; return it, and how many inputs were named more than once.
 
     Args:
         inputs: what `sources.expand` understands, or Parquet files with a column `path`.
         out: path or URL of the file; appears when it is whole.
         listener: told of progress.
-        outputs: files that are never inputs.
 
     Raises:
         SourceError: an input is not there, or there are none.
         OutputError: the file cannot be written.
     """
-    folder, _, name = out.rpartition("/")
-    target = Folder(folder or ".")
-    own = {locators.identity(path) for path in (*outputs, out)}
-    own_names = {os.path.basename(path) for path in own}
+    folder, name = os.path.split(out)
+    target, own = Folder(folder or "."), locators.identity(out)
     try:
         one_folder = len(inputs) == 1 and os.path.isdir(inputs[0])  # names nothing twice
         with (
@@ -77,7 +72,7 @@ def write(
         ):
             named = 0
             for locator in _expanded(inputs):
-                if os.path.basename(locator) not in own_names or locators.identity(locator) not in own:
+                if os.path.basename(locator) != name or locators.identity(locator) != own:
                     sorter.add(locator)
                     named += 1
                     if named % _BATCH == 0:
@@ -147,13 +142,14 @@ def is_parquet(name: str) -> bool:
 
 
 def _expanded(inputs: Sequence[str]) -> Iterator[str]:
-    for name in inputs:
+    for given in inputs:
+        name = given.removeprefix("@")
         if is_parquet(name):
             yield from _listed(name)
         elif name.lower().endswith(".txt"):
             yield from sources.expand(f"@{name}")
         else:
-            yield from sources.expand(name)
+            yield from sources.expand(given)
 
 
 def _listed(name: str) -> Iterator[str]:

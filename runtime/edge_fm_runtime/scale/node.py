@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from edge_fm_runtime import __version__
-from edge_fm_runtime.batch import sinks
+from edge_fm_runtime.batch import remote, sinks
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.rows import Row, status_of
@@ -25,6 +25,9 @@ from edge_fm_runtime.scale.piece import Piece
 from edge_fm_runtime.scale.plan import Plan, read_part
 from edge_fm_runtime.scale.storage import Folder
 
+_PROBED = 3
+"""Inputs that each node tries to reach: where none can be, none of the rest will be."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -33,14 +36,12 @@ class Work:
     Attributes:
         plan: what the run will do.
         out: where parts go.
-        here: the folder that relative paths are relative to.
         timeout_s: how long one input may take, in seconds.
         versions: what the driver runs.
     """
 
     plan: Plan
     out: Folder
-    here: str
     timeout_s: float
     versions: tuple[tuple[str, str], ...]
 
@@ -70,10 +71,10 @@ def problems(work: Work, job: Job) -> list[str]:
         for name, version in work.versions
         if here.get(name) != version
     ]
-    if not os.path.isdir(work.here):
-        found.append(f"has no folder {work.here}: give absolute paths on shared storage, or URLs")
+    if not os.path.isdir(work.plan.here):
+        found.append(f"has no folder {work.plan.here}: give absolute paths on shared storage, or URLs")
     try:
-        os.chdir(work.here)
+        os.chdir(work.plan.here)
         classifier = Classifier.from_bytes(job.model, job.labels, job.language)
         different = (
             [result for result in replay(classifier) if result.stage] if classifier.passport.golden else []
@@ -83,7 +84,7 @@ def problems(work: Work, job: Job) -> list[str]:
                 f"answers {len(different)} of the model's golden inputs otherwise (the first in {different[0].stage}): "
                 "run 'edge-fm verify' there"
             )
-        manifest.read(work.plan.manifest, 0, 1)
+        remote.check_access(manifest.read(work.plan.manifest, 0, _PROBED))
         work.out.names()
     except (EdgeFmError, OSError) as error:
         found.append(f"cannot do its part: {error}")
@@ -101,7 +102,7 @@ class Labeller:
             job: what the worker process is for.
             count: told of inputs as they are done: a status and how many.
         """
-        os.chdir(work.here)
+        os.chdir(work.plan.here)
         self._work, self._count = work, count
         self._piece = Piece(job, work.timeout_s)
 

@@ -10,6 +10,7 @@ A part is there or not, and its name says of which run it is: that is all the bo
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from edge_fm_runtime.scale.storage import Folder
 RECORD = "_manifest.json"
 INPUTS = "_inputs.parquet"
 _PREFIX = "part-"
+_PART = re.compile(r"part-\d{5,}-of-\d{5,}-[0-9a-f]{12}\.parquet")
 _AT_ONCE = 16
 
 
@@ -37,12 +39,14 @@ class Plan:
         inputs: as the user named them.
         terms: what rows depend on besides their inputs.
         shard_inputs: how many inputs each shard has; the last may have fewer.
+        here: the folder that relative paths are relative to, wherever the run is gone on with.
     """
 
     manifest: Manifest
     inputs: tuple[str, ...]
     terms: Terms
     shard_inputs: int
+    here: str
 
     @property
     def shards(self) -> int:
@@ -81,6 +85,7 @@ class Plan:
             "complete": counts is not None,
             "run": self.run,
             "inputs": list(self.inputs),
+            "here": self.here,
             "list": asdict(self.manifest),
             "terms": asdict(self.terms),
             "model_sha256": self.terms.model_sha256,
@@ -113,10 +118,11 @@ class Plan:
                 tuple(said["inputs"]),
                 Terms(**said["terms"]),
                 int(said["shard_inputs"]),
+                str(said["here"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{folder.file(RECORD)} cannot be read ({error!r}): choose another folder with -o, or start over with --fresh"
+                f"{folder.file(RECORD)} is no record of a run ({error!r}): choose another folder with -o"
             ) from error
 
 
@@ -168,11 +174,14 @@ def forget(folder: Folder) -> None:
     """Delete what a run has left in a folder; nothing else in it is touched.
 
     Raises:
-        OutputError: something cannot be deleted.
+        OutputError: something cannot be deleted, or the folder holds somebody else's parts or record.
     """
+    if Plan.of(folder) is None:
+        return
     for name in folder.names():
-        if name in {RECORD, INPUTS} or (name.startswith(_PREFIX) and name.endswith(".parquet")):
+        if name == INPUTS or _PART.fullmatch(name):
             folder.delete(name)
+    folder.delete(RECORD)  # last: without it nothing says whose the parts are
 
 
 def complete_parts(name: str) -> Sequence[str]:

@@ -89,7 +89,7 @@ def label(
         missing = current.missing(folder)
         if missing:
             job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
-            work = node.Work(current, folder, os.getcwd(), options.timeout_s, node.versions())
+            work = node.Work(current, folder, options.timeout_s, node.versions())
             listener.listing("checking the nodes", current.manifest.rows)
             check_nodes(ray, work, job)
             _label(ray, work, job, missing, cluster, listener)
@@ -136,7 +136,7 @@ def _planned(
             listener.note(f"{doubled:,} inputs were named more than once; each has one row")
     if not given.rows:
         raise SourceError(f"{given.name} lists no inputs: nothing to label")
-    made = Plan(given, tuple(inputs), terms, cluster.shard_inputs)
+    made = Plan(given, tuple(inputs), terms, cluster.shard_inputs, os.getcwd())
     folder.write(plan.RECORD, made.record(None))
     return made
 
