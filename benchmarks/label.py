@@ -199,21 +199,24 @@ def speed(kind: str, images: int, photos: Path | None, rounds: int) -> None:
 
 
 def agreement(photos: Path) -> None:
-    """Count photographs whose label changes when every pixel is decoded."""
+    """Count photographs whose label is not that of decoding every pixel, before and after the second look."""
     classifier = Classifier.load("fashion")
     spec, recipe = classifier.passport.input, classifier.passport.preprocess
-    tensors: list[list[np.typing.NDArray[np.uint8]]] = [[], []]
+    small, whole, again = [], [], []
     for path in sorted(photos.rglob("*.jpg")):
         data = guard.read_file(path)
-        for full_scale in (False, True):
-            tensors[full_scale].append(
-                preprocess.tensor_from_bytes(data, spec, recipe, full_scale=full_scale)
-            )
-    reduced, full = (classifier.probabilities(np.stack(some)).argmax(axis=1) for some in tensors)
-    same = int((reduced == full).sum())
-    difference = np.abs(np.stack(tensors[0]).astype(int) - np.stack(tensors[1]))
-    print(f"{same:,} of {len(full):,} labels are those of full-scale decoding: {same / len(full):.4%}")
+        small.append(preprocess.tensor_from_bytes(data, spec, recipe))
+        whole.append(preprocess.tensor_from_bytes(data, spec, recipe, full_scale=True))
+        row = classifier.probabilities(small[-1][np.newaxis])[0]
+        again.append(classifier.second_look(data, row) is not None)
+    first, full = (classifier.probabilities(np.stack(some)).argmax(axis=1) for some in (small, whole))
+    given = np.where(again, full, first)
+    difference = np.abs(np.stack(small).astype(int) - np.stack(whole))
     print(f"grey levels differ by {difference.mean():.2f} on average, {difference.max()} at most")
+    print(
+        f"{np.mean(first == full):.4%} of {len(full):,} labels are those of full-scale decoding at first sight"
+    )
+    print(f"{np.mean(again):.1%} are looked at again; then {np.mean(given == full):.4%} are the same")
 
 
 def memory() -> None:

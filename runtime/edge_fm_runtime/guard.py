@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edge_fm_runtime import exif
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.status import Status
 
@@ -38,12 +39,26 @@ class Limits:
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes say: the format, the stored size in pixels, and whether there may be alpha."""
+    """What the first bytes say.
+
+    Attributes:
+        format: of the file.
+        width: stored, in pixels.
+        height: stored, in pixels.
+        has_alpha: whether there may be alpha.
+        orientation: of a JPEG, 1 to 8; see `exif`. The other formats' is left to the decoder.
+    """
 
     format: ImageFormat
     width: int
     height: int
     has_alpha: bool
+    orientation: int = exif.UPRIGHT
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width of the picture when it is turned upright."""
+        return (self.width, self.height) if exif.lies(self.orientation) else (self.height, self.width)
 
 
 DEFAULT_LIMITS = Limits()
@@ -201,7 +216,7 @@ def _header(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    position = 2
+    position, orientation = 2, 0
     while position + 9 < len(data):
         if data[position] != 0xFF:
             raise InputError(Status.UNREADABLE, "the JPEG is damaged before its picture begins")
@@ -214,10 +229,13 @@ def _jpeg(data: bytes) -> Header:
             continue
         if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
             height, width = struct.unpack_from(">HH", data, position + 5)
-            return Header(ImageFormat.JPEG, width, height, has_alpha=False)
+            return Header(ImageFormat.JPEG, width, height, False, orientation or exif.UPRIGHT)
         if marker in {0xD9, 0xDA}:
             raise InputError(Status.UNREADABLE, "the JPEG has no frame header")
-        position += 2 + max(2, struct.unpack_from(">H", data, position + 2)[0])
+        length = max(2, struct.unpack_from(">H", data, position + 2)[0])
+        if marker == 0xE1 and not orientation and data.startswith(exif.SIGNATURE, position + 4):
+            orientation = exif.orientation(data[position + 4 : position + 2 + length])
+        position += 2 + length
     raise InputError(Status.TRUNCATED, "the JPEG ends before its picture begins: copy the file again")
 
 

@@ -6,12 +6,13 @@ Training data made of photographs, golden inputs, labelled folders and live fram
 device cannot disagree with training. A change that could move one grey level raises `RECIPE_VERSION`.
 """
 
-import struct
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime import guard
+from edge_fm_runtime import exif, guard, resample
 from edge_fm_runtime.guard import Header, ImageFormat, Limits
 from edge_fm_runtime.opencv import as_uint8, cv2
 from edge_fm_runtime.passport import Fit, InputSpec, Polarity, Preprocess
@@ -19,11 +20,14 @@ from edge_fm_runtime.passport import Fit, InputSpec, Polarity, Preprocess
 Image = NDArray[np.uint8]
 """(height, width) grey or (height, width, 3) colour, uint8; each function says which colour order."""
 
-_OVERSAMPLING = 4
-"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that still leaves this many pixels for each pixel of
-the input, on the longer side. What it moves is measured by `benchmarks/label.py agreement`."""
+LEAST_PIXELS_LEFT = 2
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that still leaves this many pixels on each axis for each
+pixel of the input. What it moves is measured by `benchmarks/label.py agreement`."""
 
-_FRAME_OVERSAMPLING = 8
+_PICTURE_PIXELS_LEFT = 4
+"""The same for pictures that are varied before they are fitted."""
+
+_FRAME_PIXELS_LEFT = 8
 """The same for camera frames, which are halved; at 4, photographs of 640x480 differ by up to 5 grey levels, at 8 by 2."""
 
 _GREY_REDUCED = {
@@ -65,9 +69,30 @@ def tensor_from_bytes(
         MemoryError: there is not enough for it.
     """
     header = guard.check(data, limits)
-    reduction = 1 if full_scale else jpeg_reduction(header, spec)
-    image = _decode(data, header, spec.channels, recipe.fill, reduction)
-    return _fitted(image, _full_size(image, header), spec, recipe)
+    if not full_scale:
+        place = _placement(header.upright_size, spec, recipe.fit)
+        reduction = _reduction(header, place, LEAST_PIXELS_LEFT)
+        if reduction > 1:
+            means = _decode(data, header, spec.channels, recipe.fill, reduction)
+            return _finished(_shrunk(means, header, place, reduction), place, spec, recipe)
+    return tensor_from_image(_decode(data, header, spec.channels, recipe.fill, 1), spec, recipe)
+
+
+def pixels_left(data: bytes, spec: InputSpec, recipe: Preprocess) -> float:
+    """Return how many pixels of the decoded picture there are for each pixel of the input, along one axis.
+
+    Args:
+        data: an encoded picture that `tensor_from_bytes` takes.
+        spec: the model's input.
+        recipe: the model's preprocessing.
+
+    Returns:
+        2 or more where the picture is decoded at a reduced scale, infinity where every pixel is decoded.
+    """
+    header = guard.check(data)
+    place = _placement(header.upright_size, spec, recipe.fit)
+    reduction = _reduction(header, place, LEAST_PIXELS_LEFT)
+    return place.ratio / reduction if reduction > 1 else math.inf
 
 
 def picture_from_bytes(data: bytes, spec: InputSpec, recipe: Preprocess) -> Image:
@@ -85,8 +110,9 @@ def picture_from_bytes(data: bytes, spec: InputSpec, recipe: Preprocess) -> Imag
         InputError: the bytes are no picture that can be decoded within the limits.
         MemoryError: there is not enough for it.
     """
-    header = guard.check(data, guard.DEFAULT_LIMITS)
-    return _decode(data, header, spec.channels, recipe.fill, jpeg_reduction(header, spec))
+    header = guard.check(data)
+    place = _placement(header.upright_size, spec, recipe.fit)
+    return _decode(data, header, spec.channels, recipe.fill, _reduction(header, place, _PICTURE_PIXELS_LEFT))
 
 
 def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> Image:
@@ -124,17 +150,16 @@ def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> 
     code = cv2.COLOR_BGR2GRAY if spec.channels == 1 else cv2.COLOR_BGR2RGB
     is_grey = frame_bgr.ndim == 2 and spec.channels == 1  # noqa: PLR2004
     image = frame_bgr if is_grey else as_uint8(cv2.cvtColor(frame_bgr, code))
-    full_size = image.shape[0], image.shape[1]
     while _can_be_halved(image, spec):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = as_uint8(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
-    return _fitted(image, full_size, spec, recipe)
+    return tensor_from_image(image, spec, recipe)
 
 
 def _can_be_halved(image: Image, spec: InputSpec) -> bool:
     height, width = image.shape[:2]
     is_even = height % 2 == 0 and width % 2 == 0
-    return bool(is_even and min(height / spec.height, width / spec.width) >= 2 * _FRAME_OVERSAMPLING)
+    return bool(is_even and min(height / spec.height, width / spec.width) >= 2 * _FRAME_PIXELS_LEFT)
 
 
 def tensor_from_image(image: Image, spec: InputSpec, recipe: Preprocess) -> Image:
@@ -148,41 +173,80 @@ def tensor_from_image(image: Image, spec: InputSpec, recipe: Preprocess) -> Imag
     Returns:
         (height, width, channels) uint8 in [0, 255].
     """
-    return _fitted(image, (image.shape[0], image.shape[1]), spec, recipe)
+    place = _placement((image.shape[0], image.shape[1]), spec, recipe.fit)
+    top, left, height, width = place.region
+    return _finished(
+        _resize(image[top : top + height, left : left + width], *place.size), place, spec, recipe
+    )
 
 
-def _fitted(image: Image, full_size: tuple[int, int], spec: InputSpec, recipe: Preprocess) -> Image:
-    """Fit a picture whose height and width before any reduced decoding were `full_size`.
+@dataclass(frozen=True)
+class _Placement:
+    """What of a picture is taken, and where it comes to lie in the input.
 
-    Where the picture comes to lie depends on its true proportions: a reduced size is rounded, and half a pixel of it
-    would move the letterbox by a whole one.
+    Attributes:
+        region: top, left, height and width in the picture.
+        size: height and width that it gets in the input.
     """
-    fitted = _FIT[recipe.fit](image, full_size, spec, recipe.fill)
+
+    region: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+    @property
+    def ratio(self) -> float:
+        """Pixels of the picture for each of the input, on the axis that has fewer."""
+        return min(self.region[2] / self.size[0], self.region[3] / self.size[1])
+
+
+def _placement(size: tuple[int, int], spec: InputSpec, fit: Fit) -> _Placement:
+    height, width = size
+    if fit is Fit.STRETCH or size == (spec.height, spec.width):
+        return _Placement((0, 0, height, width), (spec.height, spec.width))
+    if fit is Fit.LETTERBOX:
+        scale = min(spec.height / height, spec.width / width)
+        inner_height = min(spec.height, max(1, round(height * scale)))
+        inner_width = min(spec.width, max(1, round(width * scale)))
+        return _Placement((0, 0, height, width), (inner_height, inner_width))
+    scale = max(spec.height / height, spec.width / width)
+    inner_height = min(height, max(1, round(spec.height / scale)))
+    inner_width = min(width, max(1, round(spec.width / scale)))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return _Placement((top, left, inner_height, inner_width), (spec.height, spec.width))
+
+
+def _finished(part: Image, place: _Placement, spec: InputSpec, recipe: Preprocess) -> Image:
+    """Lay a part that has its size into the input, and turn light and dark round if the recipe does."""
+    height, width = place.size
+    if place.size != (spec.height, spec.width):
+        canvas = np.full((spec.height, spec.width, *part.shape[2:]), recipe.fill, np.uint8)
+        top, left = (spec.height - height) // 2, (spec.width - width) // 2
+        canvas[top : top + height, left : left + width] = part
+        part = canvas
     if recipe.polarity is Polarity.INVERT:
-        fitted = as_uint8(255 - fitted)
-    return fitted.reshape(spec.shape)
+        part = as_uint8(255 - part)
+    return part.reshape(spec.shape)
 
 
-def _full_size(image: Image, header: Header) -> tuple[int, int]:
-    """Return height and width of the whole picture, turned as the decoded one is."""
-    lies = (image.shape[0] < image.shape[1]) != (header.height < header.width)
-    if lies and image.shape[0] != image.shape[1]:
-        return header.width, header.height
-    return header.height, header.width
-
-
-def jpeg_reduction(header: Header, spec: InputSpec) -> int:
+def _reduction(header: Header, place: _Placement, least: int) -> int:
     """Return by how much a picture is shrunk while it is decoded: 1, 2, 4 or 8; only JPEG gains from it."""
     if header.format is not ImageFormat.JPEG:
         return 1
-    available = max(header.width, header.height) / (_OVERSAMPLING * max(spec.height, spec.width))
-    return next((reduction for reduction in (8, 4, 2) if reduction <= available), 1)
+    return next((reduction for reduction in (8, 4, 2) if reduction <= place.ratio / least), 1)
+
+
+def _shrunk(means: Image, header: Header, place: _Placement, reduction: int) -> Image:
+    (height, width), (tall, wide) = header.upright_size, exif.reversed_axes(header.orientation)
+    rows, columns = resample.Line(height, reduction, tall), resample.Line(width, reduction, wide)
+    return resample.shrink(means, rows, columns, place.region, place.size)
 
 
 def _decode(data: bytes, header: Header, channels: int, fill: int, reduction: int) -> Image:
+    """Decode upright, at a reduced scale if asked; a JPEG is turned by us, so that what is stored where stays known."""
     if header.has_alpha:
         return _decode_over_fill(data, header, channels, fill)
+    is_jpeg = header.format is ImageFormat.JPEG
     flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction]
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION if is_jpeg else 0
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -190,7 +254,8 @@ def _decode(data: bytes, header: Header, channels: int, fill: int, reduction: in
         image = None
     if image is None:
         raise guard.refusal(data, header)
-    return as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    picture = as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return _turned(picture, header.orientation) if is_jpeg else picture
 
 
 def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> Image:
@@ -211,69 +276,25 @@ def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> 
     upright = as_uint8(np.rint(image).astype(np.uint8))
     for kind, block in zip(kinds, metadata, strict=True):
         if kind == cv2.IMAGE_METADATA_EXIF:
-            upright = _upright(upright, exif_orientation(np.asarray(block).tobytes()))
+            upright = _turned(upright, exif.orientation(np.asarray(block).tobytes()))
     is_grey = upright.ndim == 2  # noqa: PLR2004
     if channels == 1:
         return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))
     return as_uint8(cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB))
 
 
-def _raise_for_memory(error: cv2.error) -> None:
-    """Tell a lack of memory from a damaged picture: it may be the machine's, so it is tried again."""
-    if error.code == cv2.Error.StsNoMem:
-        raise MemoryError(str(error)) from error
-
-
-def exif_orientation(block: bytes) -> int:
-    """Return the orientation, 1 to 8, that a TIFF-formed EXIF block states (EXIF 2.32, tag 0x0112); 1 if none."""
-    block = block.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    try:
-        if order is not None:
-            start = struct.unpack_from(f"{order}I", block, 4)[0]
-            for index in range(struct.unpack_from(f"{order}H", block, start)[0]):
-                tag, _kind, _count, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + 12 * index)
-                if tag == 0x0112 and 1 <= value <= 8:  # noqa: PLR2004
-                    return int(value)
-    except struct.error:
-        pass  # a broken block states nothing, as in OpenCV
-    return 1
-
-
-def _upright(image: Image, orientation: int) -> Image:
-    if orientation >= 5:  # noqa: PLR2004  # 5 to 8 lie on their side
+def _turned(image: Image, orientation: int) -> Image:
+    """Turn a stored picture upright."""
+    if exif.lies(orientation):
         image = as_uint8(cv2.transpose(image))
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return image if flip is None else as_uint8(cv2.flip(image, flip))
 
 
-def _letterbox(image: Image, full_size: tuple[int, int], spec: InputSpec, fill: int) -> Image:
-    if image.shape[:2] == (spec.height, spec.width):
-        return image
-    height, width = full_size
-    scale = min(spec.height / height, spec.width / width)
-    inner_height = min(spec.height, max(1, round(height * scale)))
-    inner_width = min(spec.width, max(1, round(width * scale)))
-    canvas = np.full((spec.height, spec.width, *image.shape[2:]), fill, np.uint8)
-    top, left = (spec.height - inner_height) // 2, (spec.width - inner_width) // 2
-    canvas[top : top + inner_height, left : left + inner_width] = _resize(image, inner_height, inner_width)
-    return canvas
-
-
-def _stretch(image: Image, _full_size: tuple[int, int], spec: InputSpec, _fill: int) -> Image:
-    return _resize(image, spec.height, spec.width)
-
-
-def _crop(image: Image, _full_size: tuple[int, int], spec: InputSpec, _fill: int) -> Image:
-    height, width = image.shape[:2]
-    scale = max(spec.height / height, spec.width / width)
-    inner_height = min(height, max(1, round(spec.height / scale)))
-    inner_width = min(width, max(1, round(spec.width / scale)))
-    top, left = (height - inner_height) // 2, (width - inner_width) // 2
-    return _resize(image[top : top + inner_height, left : left + inner_width], spec.height, spec.width)
-
-
-_FIT = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CROP: _crop}
+def _raise_for_memory(error: cv2.error) -> None:
+    """Tell a lack of memory from a damaged picture: it may be the machine's, so it is tried again."""
+    if error.code == cv2.Error.StsNoMem:
+        raise MemoryError(str(error)) from error
 
 
 def _resize(image: Image, height: int, width: int) -> Image:

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_fm_runtime import preprocess
+from edge_fm_runtime.batch.options import RowOptions
+from edge_fm_runtime.batch.rows import decode
+from edge_fm_runtime.batch.work import label_rows
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError, ModelError
 from edge_fm_runtime.modelfile import BUNDLED
@@ -130,3 +134,57 @@ def test_replay_without_golden_inputs_says_so(tiny: Classifier) -> None:
 
     with pytest.raises(ModelError, match="golden"):
         replay(Classifier(tiny._session, dataclasses.replace(tiny.passport, golden=())))
+
+
+def waves(quality: int = 90) -> bytes:
+    """Return a JPEG that is decoded at a reduced scale."""
+    y, x = np.mgrid[0:533, 0:400]
+    return encoded((127 + 60 * np.sin(x / 3) * np.cos(y / 4)).astype(np.uint8), ".jpg")
+
+
+@pytest.mark.parametrize(("row", "is_close"), [([0.52, 0.48], True), ([0.9, 0.1], False)])
+def test_an_answer_that_hangs_on_little_is_looked_at_whole(
+    tiny: Classifier, row: list[float], is_close: bool
+) -> None:
+    """Where two labels are nearly as likely, every pixel of a JPEG is decoded; where they are not, or all were, none is."""
+    classifier, probabilities = Classifier(FixedSession(row), tiny.passport), np.array(row, np.float32)
+    whole = classifier.second_look(waves(), probabilities)
+    if is_close:
+        full = preprocess.tensor_from_bytes(
+            waves(), tiny.passport.input, tiny.passport.preprocess, full_scale=True
+        )
+        assert whole is not None
+        np.testing.assert_array_equal(whole, full)
+    else:
+        assert whole is None
+    assert classifier.second_look(encoded(grey(90, 500)), probabilities) is None
+
+
+class Telling:
+    """Says of the first picture of a size that it cannot decide, and is sure of any other."""
+
+    def __init__(self, undecided: NDArray[np.uint8]) -> None:
+        self.undecided = undecided
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        same = (images == self.undecided).all(axis=(1, 2, 3))
+        return np.where(same[:, None], [[0.51, 0.49]], [[0.1, 0.9]]).astype(np.float32)
+
+
+def test_the_second_look_decides(tiny: Classifier, tmp_path: Path) -> None:
+    """What was seen with every pixel decoded is the answer, alone and in a folder, and stays in its own row."""
+    spec, recipe = tiny.passport.input, tiny.passport.preprocess
+    close, sure = waves(), encoded(grey(200))
+    small = preprocess.tensor_from_bytes(close, spec, recipe)
+    assert (small != preprocess.tensor_from_bytes(close, spec, recipe, full_scale=True)).any()
+    classifier = Classifier(Telling(small), tiny.passport)
+    assert classifier.classify(close).ranking[0][1] == pytest.approx(0.9)
+    names = []
+    for index in range(40):
+        names.append(str(tmp_path / f"{index:02}.img"))
+        Path(names[-1]).write_bytes(close if index % 3 == 0 else sure if index % 3 == 1 else b"")
+    rows = [decode(line)[0] for line in label_rows(classifier, names, RowOptions())]
+    assert [row.status for row in rows] == [
+        (Status.OK, Status.OK, Status.EMPTY)[index % 3] for index in range(40)
+    ]
+    assert {row.ranking[0][1] for row in rows if row.ranking} == {"0.9000"}

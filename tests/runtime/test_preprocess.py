@@ -1,12 +1,13 @@
 """Preprocessing against references that share no code with it."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_runtime import preprocess
+from edge_fm_runtime import exif, preprocess
 from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.guard import Header, ImageFormat
 from edge_fm_runtime.opencv import cv2
 from edge_fm_runtime.passport import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.status import Status
@@ -168,27 +169,48 @@ def _stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 def test_a_broken_exif_block_states_nothing() -> None:
     """Damaged metadata never costs a picture its label."""
     for block in (b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"garbage!", exif_block(1)[:-8], exif_block(99)):
-        assert preprocess.exif_orientation(block) == 1
+        assert exif.orientation(block) == 1
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "reduction"), [(111, 90, 1), (224, 100, 2), (533, 400, 4), (4000, 3000, 8)]
+    ("width", "height", "left"),
+    [(111, 90, math.inf), (112, 90, 2), (400, 533, 533 / 28 / 8), (4000, 3000, 500 / 28)],
 )
-def test_reduction_keeps_four_pixels_for_each(width: int, height: int, reduction: int) -> None:
-    """A JPEG is decoded as small as still leaves four pixels for each of the input."""
-    assert (
-        preprocess.jpeg_reduction(Header(ImageFormat.JPEG, width, height, has_alpha=False), GREY_28)
-        == reduction
-    )
-    assert preprocess.jpeg_reduction(Header(ImageFormat.PNG, width, height, has_alpha=False), GREY_28) == 1
+def test_reduction_keeps_two_pixels_for_each(width: int, height: int, left: float) -> None:
+    """A JPEG is decoded as small as still leaves two pixels for each of the input; nothing else is."""
+    picture = np.zeros((height, width), np.uint8)
+    found = preprocess.pixels_left(encoded(picture, ".jpg"), GREY_28, RECIPE)
+    assert found == pytest.approx(left, rel=0.02)  # a whole number of the input's pixels is filled
+    assert preprocess.pixels_left(encoded(picture), GREY_28, RECIPE) == math.inf
 
 
-def test_reduced_decoding_stays_close() -> None:
-    """On a smooth picture reduced decoding moves a grey level by little."""
-    y, x = np.mgrid[0:400, 0:533]
-    jpeg = encoded((127 + 80 * np.sin(x / 40) * np.cos(y / 50)).astype(np.uint8), ".jpg")
-    full = preprocess.tensor_from_bytes(jpeg, GREY_28, RECIPE, full_scale=True)
-    assert np.abs(tensor(jpeg).astype(int) - full[..., 0]).mean() < 1
+@pytest.mark.parametrize("fit", Fit)
+def test_a_long_picture_is_not_decoded_too_small(fit: Fit) -> None:
+    """The shorter side counts too where it fills the input: 1,200 x 60 pixels would leave eight of it."""
+    jpeg = encoded(np.random.default_rng(5).integers(0, 256, (60, 1200), np.uint8), ".jpg")
+    assert preprocess.pixels_left(jpeg, GREY_28, Preprocess(fit=fit)) >= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("fit", Fit)
+@pytest.mark.parametrize("size", [(533, 400), (421, 333), (130, 127)])
+def test_reduced_decoding_stays_close(orientation: int, fit: Fit, size: tuple[int, int]) -> None:
+    """However a picture is stored and fitted, it is to a third of a level as if every pixel had been decoded."""
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    jpeg = encoded((127 + 60 * np.sin(x / 17) * np.cos(y / 23) + 0.1 * x).astype(np.uint8), ".jpg")
+    jpeg, recipe = with_exif(jpeg, orientation), Preprocess(fit=fit)
+    full = preprocess.tensor_from_bytes(jpeg, GREY_28, recipe, full_scale=True)[..., 0]
+    assert preprocess.pixels_left(jpeg, GREY_28, recipe) < 5
+    assert np.abs(tensor(jpeg, recipe=recipe).astype(int) - full).mean() < 0.33
+
+
+def test_colours_are_shrunk_alike() -> None:
+    """A colour picture decoded small has the three channels of the one decoded whole."""
+    y, x = np.mgrid[0:533, 0:400]
+    waves = [127 + 60 * np.sin(x / 31 + shift) * np.cos(y / 41) for shift in (0, 1, 2)]
+    jpeg = encoded(np.stack(waves, axis=-1).astype(np.uint8), ".jpg")
+    full = preprocess.tensor_from_bytes(jpeg, RGB_28, RECIPE, full_scale=True)
+    assert np.abs(tensor(jpeg, RGB_28).astype(int) - full).mean() < 0.5
 
 
 def test_a_frame_and_its_lossless_file_agree() -> None:

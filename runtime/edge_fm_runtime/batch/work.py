@@ -8,18 +8,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm_runtime.batch import locators
 from edge_fm_runtime.batch.locators import Opened, Opener
 from edge_fm_runtime.batch.options import RowOptions
 from edge_fm_runtime.batch.remote import Fetch
 from edge_fm_runtime.batch.rows import Row, Stamp, encode
-from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.classifier import Classifier, Prediction
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.guard import Limits, OpenFile
 
 BATCH = 32
 """Pictures in each inference; the last batch is padded, so that a row never depends on its neighbours."""
+
+_MAX_HELD = 16 * 2**20
+"""Encoded bytes that are kept for second looks; with more, the batch is answered before it is full."""
 
 _AHEAD = 16
 """Files that are opened, and fetched by the system, ahead of the one that is decoded."""
@@ -40,33 +44,89 @@ def label_rows(
         begin: told the position of each input before it is touched, again while it is fetched from afar, and
             `len(inputs)` before each inference.
     """
-    tensors = np.zeros((BATCH, *classifier.passport.input.shape), np.uint8)
-    waiting: list[tuple[Row | None, str, Stamp]] = []
-    for position, (locator, opened, stamp) in enumerate(_opened_ahead(inputs, options.limits)):
+    batch = _Batch(classifier, inputs, options, begin)
+    for position, (opened, stamp) in enumerate(_opened_ahead(inputs, options.limits)):
         begin(position)
-        row = None
         try:
             if isinstance(opened, InputError):
                 raise opened
             if isinstance(opened, Fetch):
                 opened.wait(functools.partial(begin, position))
-            tensors[len(waiting)] = classifier.tensor(opened.read(), options.limits)
+            data = opened.read()
+            batch.add(position, stamp, data, classifier.tensor(data, options.limits))
         except InputError as error:
-            row = Row.failed(locators.text(locator), error)
-        waiting.append((row, locator, stamp))
-        if len(waiting) == BATCH:
-            begin(len(inputs))
-            yield from _answers(classifier, tensors, waiting, options.top)
-            waiting = []
-    if waiting:
-        begin(len(inputs))
-        yield from _answers(classifier, tensors, waiting, options.top)
+            batch.fail(position, stamp, error)
+        if batch.is_full:
+            yield from batch.answers()
+            batch = _Batch(classifier, inputs, options, begin)
+    yield from batch.answers()
 
 
-def _opened_ahead(inputs: Sequence[str], limits: Limits) -> Iterator[tuple[str, Opened | InputError, Stamp]]:
+class _Batch:
+    """Inputs that are answered together."""
+
+    def __init__(
+        self, classifier: Classifier, inputs: Sequence[str], options: RowOptions, begin: Callable[[int], None]
+    ) -> None:
+        self._classifier, self._inputs, self._options, self._begin = classifier, inputs, options, begin
+        self._stamps: list[tuple[int, Stamp]] = []
+        self._failures: dict[int, InputError] = {}
+        self._pictures: list[tuple[int, bytes]] = []
+        self._tensors = np.zeros((BATCH, *classifier.passport.input.shape), np.uint8)
+        self._held = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._stamps) == BATCH or self._held > _MAX_HELD
+
+    def add(self, position: int, stamp: Stamp, data: bytes, tensor: NDArray[np.uint8]) -> None:
+        self._stamps.append((position, stamp))
+        self._tensors[len(self._pictures)] = tensor
+        self._pictures.append((position, data))
+        self._held += len(data)
+
+    def fail(self, position: int, stamp: Stamp, error: InputError) -> None:
+        self._stamps.append((position, stamp))
+        self._failures[position] = error
+
+    def answers(self) -> Iterator[bytes]:
+        """Yield the journal lines, in the order in which the inputs came."""
+        predictions = self._predictions() if self._pictures else {}
+        for position, stamp in self._stamps:
+            locator = self._inputs[position]
+            if position in self._failures:
+                yield encode(Row.failed(locators.text(locator), self._failures[position]), stamp)
+            else:
+                prediction = predictions[position]
+                ranking = tuple(
+                    (name, f"{value:.4f}") for name, value in prediction.ranking[: self._options.top]
+                )
+                yield encode(Row(locators.text(locator), prediction.status, ranking), stamp)
+
+    def _predictions(self) -> dict[int, Prediction]:
+        self._begin(len(self._inputs))
+        probabilities = self._classifier.probabilities(self._tensors)[: len(self._pictures)]
+        self._look_again(probabilities)
+        decided = self._classifier.decide(probabilities)
+        return {position: made for (position, _), made in zip(self._pictures, decided, strict=True)}
+
+    def _look_again(self, probabilities: NDArray[np.float32]) -> None:
+        """Put in the answers of those pictures that have to be decoded whole, each inferred alone: they are few."""
+        for index, (position, data) in enumerate(self._pictures):
+            begin = functools.partial(self._begin, position)
+            try:
+                whole = self._classifier.second_look(data, probabilities[index], self._options.limits, begin)
+            except InputError as error:
+                self._failures[position] = error
+            else:
+                if whole is not None:
+                    probabilities[index] = self._classifier.probabilities(whole[np.newaxis])[0]
+
+
+def _opened_ahead(inputs: Sequence[str], limits: Limits) -> Iterator[tuple[Opened | InputError, Stamp]]:
     """Yield each input opened, while the system already fetches the next ones."""
     opener = Opener(limits)
-    ready: deque[tuple[str, Opened | InputError, Stamp]] = deque()
+    ready: deque[tuple[Opened | InputError, Stamp]] = deque()
     try:
         for locator in inputs:
             opened: Opened | InputError
@@ -78,30 +138,13 @@ def _opened_ahead(inputs: Sequence[str], limits: Limits) -> Iterator[tuple[str, 
                 stamp = Stamp(opened.size, opened.mtime_ns)
             else:
                 stamp = Stamp(*locators.stamp(locator))
-            ready.append((locator, opened, stamp))
+            ready.append((opened, stamp))
             if len(ready) > _AHEAD:
                 yield ready.popleft()
         while ready:
             yield ready.popleft()
     finally:
-        for _, opened, _ in ready:
+        for opened, _ in ready:
             if not isinstance(opened, InputError):
                 opened.close()
         opener.close()
-
-
-def _answers(
-    classifier: Classifier,
-    tensors: np.typing.NDArray[np.uint8],
-    waiting: Sequence[tuple[Row | None, str, Stamp]],
-    top: int,
-) -> Iterator[bytes]:
-    answered = any(row is None for row, _, _ in waiting)
-    probabilities = classifier.probabilities(tensors)[: len(waiting)] if answered else None
-    predictions = classifier.decide(probabilities) if probabilities is not None else [None] * len(waiting)
-    for (row, locator, stamp), prediction in zip(waiting, predictions, strict=True):
-        if row is None and prediction is not None:
-            ranking = tuple((name, f"{value:.4f}") for name, value in prediction.ranking[:top])
-            yield encode(Row(locators.text(locator), prediction.status, ranking), stamp)
-        elif row is not None:
-            yield encode(row, stamp)

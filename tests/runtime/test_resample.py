@@ -1,0 +1,66 @@
+"""Shrinking from the means of blocks, against pictures whose areas are known."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_fm_runtime.resample import Line, shrink
+
+
+@given(
+    length=st.integers(16, 400),
+    block=st.sampled_from([2, 4, 8]),
+    start=st.integers(0, 8),
+    size=st.integers(1, 8),
+    is_reversed=st.booleans(),
+)
+def test_a_slope_is_shrunk_exactly(length: int, block: int, start: int, size: int, is_reversed: bool) -> None:
+    """A picture that grows evenly brighter gives each area its true mean, wherever blocks and areas end."""
+    extent = length - start
+    pixels = np.linspace(20, 220, length)
+    edges = np.append(np.arange(0, length, block), length)
+    if is_reversed:
+        edges = length - edges[::-1]
+    means = np.array([pixels[a:b].mean() for a, b in itertools.pairwise(edges)])
+    made = shrink(
+        np.repeat(np.rint(means).astype(np.uint8)[:, None], 3, axis=1),
+        Line(length, block, is_reversed),
+        Line(3, 1),
+        (start, 0, extent, 3),
+        (size, 3),
+    )
+    ends = start + extent * np.arange(size + 1) / size
+    slope = 200 / (length - 1)
+    exact = 20 + slope * ((ends[:-1] + ends[1:]) / 2 - 0.5)
+    # What the rounding of the means is worth, and that of the result.
+    assert np.abs(made[:, 0] - exact).max() <= 1.2
+
+
+@pytest.mark.parametrize("block", [2, 4, 8])
+def test_an_even_picture_stays_even(block: int) -> None:
+    """The weights of every area sum to one, to the last bit: white stays white and black black."""
+    for length in range(33, 300, 7):
+        line, count = Line(length, block), -(-length // block)
+        for level in (0, 1, 254, 255):
+            made = shrink(
+                np.full((count, count), level, np.uint8),
+                line,
+                line,
+                (0, 0, length, length),
+                (min(4, count),) * 2,
+            )
+            assert (made == level).all()
+
+
+def test_the_order_of_the_sums_does_not_matter() -> None:
+    """Every sum is exact, so that a processor that adds in another order rounds to the same level."""
+    rng = np.random.default_rng(0)
+    means = rng.integers(0, 256, (67, 50), np.uint8)
+    made = shrink(means, Line(533, 8), Line(400, 8), (0, 0, 533, 400), (28, 21))
+    mirrored = shrink(
+        means[::-1, ::-1].copy(), Line(533, 8, True), Line(400, 8, True), (0, 0, 533, 400), (28, 21)
+    )
+    np.testing.assert_array_equal(made[::-1, ::-1], mirrored)
