@@ -37,7 +37,7 @@ class Variation:
     flip: bool = True
     rotation: float = 20.0
     tilt: float = 5.0
-    erase: float = 0.5
+    erase: float = 0.25
     elastic: float = 0.0
 
 

@@ -37,8 +37,8 @@ class Width:
 
 
 WIDTHS = {
-    "edge-nano": Width(12, 20, 36),
-    "edge": Width(24, 32, 64),
+    "edge-nano": Width(16, 24, 32),
+    "edge": Width(24, 32, 64, middle_blocks=2),
     "edge-plus": Width(32, 64, 96),
     "digits": Width(16, 28, 48),
 }

@@ -4,7 +4,9 @@ Every epoch draws its pictures anew from (seed, epoch), so a training that was k
 whole epoch as if nothing had happened. There is no early stopping: the learning rate runs out. Validation is watched,
 never chosen on, and the test part is not touched.
 
-The weights that are kept are a running average over the last steps (Polyak and Juditsky, 1992): less shaken by the last batches.
+The weights that are kept are a running average over the last steps (Polyak and Juditsky, 1992): less shaken by the last batches. In the
+last epochs nothing is erased from pictures any more: a small network then spends itself on whole ones (Ge et al., 2021,
+arXiv:2107.08430, ends its strongest augmentation early in the same way).
 
 AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101; cosine: the same, 2016, arXiv:1608.03983; label smoothing:
 Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
@@ -13,7 +15,7 @@ Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no clas
 import datetime as dt
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from edge_fm import checkpoint, edge, epoch, runs
 from edge_fm.camera import Variation
 from edge_fm.datasets import Dataset
+from edge_fm.distillation import Teacher, taught_loss
 from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix
 from edge_fm.mixture import Photographs
 from edge_fm.runs import Run
@@ -46,6 +49,8 @@ class Settings:
         weight_decay: of AdamW.
         smoothing: of labels, in [0, 1).
         averaging: how much of the average a step keeps, in [0, 1).
+        calm: share of the epochs, at the end, in which nothing is erased from pictures, in [0, 1).
+        taught: share of the loss that is a teacher's, if there is one, in [0, 1].
         mix: what an epoch is made of.
         seed: of weights and of every draw.
     """
@@ -56,13 +61,22 @@ class Settings:
     weight_decay: float = 0.05
     smoothing: float = 0.05
     averaging: float = 0.998
+    calm: float = 0.2
+    taught: float = 0.9
     mix: Mix = field(default_factory=Mix)
     seed: int = 0
+
+    def mix_of(self, index: int) -> Mix:
+        """Return what the epoch of an index from 0 is made of."""
+        if index < round(self.epochs * (1 - self.calm)):
+            return self.mix
+        return replace(self.mix, variation=replace(self.mix.variation, erase=0.0))
 
 
 USUAL = {
     "digits": Settings(
         epochs=30,
+        calm=0.0,
         mix=Mix(
             scenes=0.25,
             drawn=0.25,
@@ -83,10 +97,12 @@ class Sources:
     Attributes:
         data: the data set in the model's own classes, and its name as given.
         photographs: (training, validation), if there are any.
+        teacher: a model to learn from as well, if there is one.
     """
 
     data: Dataset
     photographs: tuple[Photographs, Photographs] | None
+    teacher: Teacher | None = None
 
 
 Listener = Callable[[int, float, dict[str, float] | None], None]
@@ -131,7 +147,7 @@ def train_run(
         watched["paper"] = epoch.as_seen(validation, classes, scenery, settings.mix.variation, settings.seed)
     material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
     model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
-    history = train(model, average, material, folder, settings, listener)
+    history = train(model, average, material, folder, settings, listener, sources.teacher)
     _keep_calibration(folder / runs.CALIBRATION, material, settings)
     _keep_validation(folder / runs.VALIDATION, material, settings.seed)
     average.save(folder / runs.MODEL)
@@ -143,7 +159,11 @@ def train_run(
         scale="unit",
         model=runs.MODEL,
         options={},
-        settings=asdict(settings) | {"validation_share": VALIDATION_SHARE},
+        settings=asdict(settings)
+        | {
+            "validation_share": VALIDATION_SHARE,
+            "teacher": sources.teacher.name if sources.teacher else None,
+        },
         epochs=len(history),
         best_epoch=len(history),
         scores={
@@ -196,6 +216,7 @@ def train(
     folder: Path,
     settings: Settings,
     listener: Listener,
+    teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
     """Train in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
 
@@ -206,6 +227,7 @@ def train(
         folder: for the state and the history; it is there.
         settings: how.
         listener: told of progress.
+        teacher: a model to learn from as well.
 
     Returns:
         the figures of every epoch.
@@ -235,8 +257,10 @@ def train(
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
-    model.compile(optimizer, possible_class_loss(settings.smoothing))
-    whose = checkpoint.fingerprint(model, material, asdict(settings))
+    loss = possible_class_loss(settings.smoothing)
+    model.compile(optimizer, taught_loss(loss, settings.taught) if teacher else loss)
+    facts = asdict(settings) | {"teacher": teacher.sha256 if teacher else None}
+    whose = checkpoint.fingerprint(model, material, facts)
     history = checkpoint.restore(model, folder / checkpoint.FILE, whose)
 
     class Told(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
@@ -250,9 +274,11 @@ def train(
     if history:
         catch_up()
     while len(history) < settings.epochs:
-        images, allowed = epoch.pictures(material, settings.mix, settings.seed, len(history))
+        mix = settings.mix_of(len(history))
+        images, allowed = epoch.pictures(material, mix, settings.seed, len(history))
+        targets = teacher.targets(images, allowed) if teacher else allowed
         fit = model.fit(
-            images, allowed, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
+            images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
         )
         catch_up()
         figures = {"loss": float(fit.history["loss"][0])}

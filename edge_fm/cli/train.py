@@ -103,6 +103,13 @@ def train(
         Path | None,
         typer.Option("--hold-out", help="JSON: the photographs kept for validation.", show_default=False),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="A larger model whose answers the edge family learns as well: a run folder, a .keras or .onnx file, a bundled model.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps the best epoch so far.
 
@@ -115,6 +122,8 @@ def train(
     Example: edge-fm train cnn --data my-photos/ --size 64 --channels 3 --set dropout=0.3 -o runs/mine
 
     Example: edge-fm train edge --data fashion-mnist --data photos=DIR --map map.toml --hold-out split.json -o runs/edge
+
+    Example: edge-fm train edge-nano --data fashion-mnist --teacher runs/edge -o runs/nano
 
     Example: edge-fm train digits --data mnist -o runs/digits
     """
@@ -144,12 +153,13 @@ def train(
         unused += [key for key, value in others.items() if value is not None]
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        run = _train_edge(name, data or [], class_map, hold_out, out, epochs, batch_size, seed)
+        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        run = _train_edge(name, data or [], class_map, hold_out, teacher, out, changes)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or class_map is not None or hold_out is not None:
+        if len(data) != 1 or any(option is not None for option in (class_map, hold_out, teacher)):
             raise DataError(
-                f"{name} trains on one --data, without --map and --hold-out: the edge family takes several"
+                f"{name} trains on one --data, without --map, --hold-out and --teacher: the edge family takes them"
             )
         settings = replace(architecture.settings, seed=seed, balance=balance, **given)
         if patience is not None:
@@ -229,13 +239,12 @@ def _train_edge(
     data: list[str],
     class_map: Path | None,
     hold_out: Path | None,
+    teacher: str | None,
     out: Path,
-    epochs: int | None,
-    batch_size: int | None,
-    seed: int,
+    changes: dict[str, Any],
 ) -> "Run":
     """Train a member of the edge family, on photographs too if a data set is given as NAME=DIR."""
-    from edge_fm import datasets, mixture, recipe
+    from edge_fm import datasets, distillation, mixture, recipe
     from edge_fm_runtime.errors import DataError
 
     plain = [entry for entry in data if "=" not in entry]
@@ -253,14 +262,13 @@ def _train_edge(
         held_out = mixture.read_held_out(hold_out) if hold_out is not None else None
         mapping = mixture.read_map(class_map, table, dataset.class_names)
         photographs = mixture.read_photographs(
-            Path(folder), mapping, dataset.class_names, dataset.spec.height, held_out, seed
+            Path(folder), mapping, dataset.class_names, dataset.spec.height, held_out, changes["seed"] or 0
         )
         for part in photographs:
             say_unreadable(part.unreadable)
     usual = recipe.USUAL.get(name, recipe.Settings())
-    settings = replace(
-        usual, epochs=epochs or usual.epochs, batch_size=batch_size or usual.batch_size, seed=seed
-    )
+    settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
+    taught_by = distillation.open_teacher(teacher, plain[0], dataset) if teacher is not None else None
+    sources = recipe.Sources(dataset, photographs, taught_by)
     with terminal.progress("training") as bar:
-        sources = recipe.Sources(dataset, photographs)
         return recipe.train_run(name, sources, plain[0], out, settings, _listener(bar, settings.epochs))

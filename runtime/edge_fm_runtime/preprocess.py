@@ -69,13 +69,12 @@ def tensor_from_bytes(
         MemoryError: there is not enough for it.
     """
     header = guard.check(data, limits)
-    if not full_scale:
-        place = _placement(header.upright_size, spec, recipe.fit)
-        reduction = _reduction(header, place, LEAST_PIXELS_LEFT)
-        if reduction > 1:
-            means = _decode(data, header, spec.channels, recipe.fill, reduction)
-            return _finished(_shrunk(means, header, place, reduction), place, spec, recipe)
-    return tensor_from_image(_decode(data, header, spec.channels, recipe.fill, 1), spec, recipe)
+    place = _placement(header.upright_size, spec, recipe.fit)
+    if header.format is not ImageFormat.JPEG or place.ratio < 1:
+        return tensor_from_image(_decode(data, header, spec.channels, recipe.fill, 1), spec, recipe)
+    reduction = 1 if full_scale else _reduction(header, place, LEAST_PIXELS_LEFT)
+    means = _decode(data, header, spec.channels, recipe.fill, reduction)
+    return _finished(_shrunk(means, header, place, reduction), place, spec, recipe)
 
 
 def pixels_left(data: bytes, spec: InputSpec, recipe: Preprocess) -> float:

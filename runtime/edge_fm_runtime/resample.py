@@ -15,11 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_ONE = 2**14
+_ONE = 2**15
 """The sum of the weights of one pixel of the result. A weight times a grey level, summed, stays below 2**24, where
 float32 is exact, and below 2**53 after the second axis, where float64 is."""
 
 _NODES = 4
+
+_AT_ONCE = 2**20
+"""Levels that are taken through the first axis together: four bytes each, beside the picture."""
 
 
 class Line(NamedTuple):
@@ -27,7 +30,7 @@ class Line(NamedTuple):
 
     Attributes:
         length: of the whole picture, in pixels.
-        block: pixels in each block, but in the last one, which may hold fewer.
+        block: pixels in each block, but in the last one, which may hold fewer; 1 if every pixel is there.
         is_reversed: whether the block that may hold fewer comes first.
     """
 
@@ -58,7 +61,12 @@ def shrink(
     (top, left, tall, wide), (height, width), (down, across) = region, size, means.shape[:2]
     by_rows = _weights(rows, down, top, tall, height)[0]
     by_columns = _weights(columns, across, left, wide, width)[1]
-    half = (by_rows @ means.reshape(down, -1).astype(np.float32)).astype(np.float64)
+    flat = means.reshape(down, -1)
+    step = max(1, _AT_ONCE // down)
+    parts = [
+        by_rows @ flat[:, start : start + step].astype(np.float32) for start in range(0, flat.shape[1], step)
+    ]
+    half = np.concatenate(parts, axis=1).astype(np.float64)
     if means.ndim == 2:  # noqa: PLR2004
         whole = half @ by_columns.T
     else:
@@ -80,20 +88,23 @@ def _weights(
     if line.is_reversed:
         edges = line.length - edges[::-1]
     ends = start + extent * np.arange(size + 1) / size
-    integral = _interpolation(ends, edges)
+    # Within a pixel the integral is straight.
+    nodes = 2 if line.block == 1 else min(_NODES, len(edges))
+    integral = _interpolation(ends, edges, nodes)
     # The integral up to an edge is the sum of the blocks before it, each its mean times its length.
     after = np.cumsum((integral[1:] - integral[:-1])[:, ::-1], axis=1)[:, ::-1][:, 1:]
     exact = after * np.diff(edges) * (size / extent)
-    weights = np.rint(exact * _ONE)
-    weights[np.arange(size), exact.argmax(axis=1)] += _ONE - weights.sum(axis=1)
+    sums = np.rint(np.cumsum(exact, axis=1) * _ONE)
+    weights = np.diff(sums, axis=1, prepend=0)
     return weights.astype(np.float32), weights
 
 
-def _interpolation(points: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+def _interpolation(
+    points: NDArray[np.float64], edges: NDArray[np.float64], nodes: int
+) -> NDArray[np.float64]:
     """Return (points, edges): what the value at each edge counts for at each point."""
-    nodes = min(_NODES, len(edges))
     before = np.searchsorted(edges, points, side="right") - 1
-    first = np.clip(before - 1, 0, len(edges) - nodes)
+    first = np.clip(before - nodes // 2 + 1, 0, len(edges) - nodes)
     indices = first[:, None] + np.arange(nodes)
     known = edges[indices]
     others = ~np.eye(nodes, dtype=bool)

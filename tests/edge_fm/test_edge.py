@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import camera, datasets, edge, epoch, mixture, recipe, runs
+from edge_fm import camera, datasets, distillation, edge, epoch, mixture, recipe, runs
 from edge_fm.camera import Variation
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters.framework import import_keras
@@ -161,6 +161,66 @@ def test_the_loss_asks_only_for_what_is_known() -> None:
     assert values[3] > values[2]
 
 
+@pytest.mark.train
+def test_a_teachers_answers_count_as_told() -> None:
+    """The loss is least at the teacher's own answers where it has the whole share, and the plain one where it has none."""
+    ops = import_keras().ops
+    answers = np.array([[0.6, 0.3, 0.1]], np.float32)
+    teacher = distillation.Teacher("x", "", lambda images: np.repeat(answers, len(images), axis=0))
+    allowed = np.array([[0, 0, 1]], np.float32)
+    targets = ops.convert_to_tensor(teacher.targets(np.zeros((1, 28, 28, 1), np.float32), allowed))
+
+    def value(share: float, predicted: list[float]) -> float:
+        loss = distillation.taught_loss(recipe.possible_class_loss(0.0), share)
+        return float(np.asarray(loss(targets, ops.convert_to_tensor(np.array([predicted], np.float32))))[0])
+
+    own = value(1.0, [0.6, 0.3, 0.1])
+    others = ([0.5, 0.4, 0.1], [0.7, 0.2, 0.1], [0.1, 0.3, 0.6])
+    assert all(own < value(1.0, other) for other in others)
+    softened = np.sqrt(answers[0]) / np.sqrt(answers[0]).sum()
+    assert own == pytest.approx(-4 * (softened * np.log(softened)).sum(), rel=1e-4)
+    assert value(0.0, [0.2, 0.2, 0.6]) == pytest.approx(-np.log(0.6), rel=1e-4)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_student_learns_what_its_teacher_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student comes nearer to its teacher than to the truth where the two differ, and another teacher cannot go on with its training."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
+    part = small()
+    wrong = replace(part, train=datasets.Split(part.train.images, (part.train.labels + 1) % 10))
+
+    def says_dress(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        rows = np.full((len(images), 10), 0.01, np.float32)
+        rows[:, 3] = 0.91
+        return rows
+
+    taught = recipe.Sources(wrong, None, distillation.Teacher("always a dress", "1", says_dress))
+    settings = recipe.Settings(epochs=6, batch_size=16, averaging=0.9)
+    recipe.train_run("edge-nano", taught, "wardrobe", tmp_path / "run", settings, lambda *_: None)
+    student = import_keras().saving.load_model(tmp_path / "run" / runs.MODEL, compile=False)
+    answers = recipe.probabilities(student, part.test.images).argmax(axis=1)
+    assert (answers == 3).mean() > 0.9
+    assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["teacher"] == "always a dress"
+
+    def stop(epoch: int, _share: float, _figures: object) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train_run("edge-nano", taught, "wardrobe", tmp_path / "cut", settings, stop)
+    other = recipe.Sources(wrong, None, distillation.Teacher("another", "2", says_dress))
+    with pytest.raises(DataError, match="other settings"):
+        recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+
+
+def test_a_teacher_of_other_classes_is_refused(cli: RunCli, tmp_path: Path) -> None:
+    """A teacher must tell the same classes apart, in pictures of the same size."""
+    result = cli("train", "edge-nano", "--data", "wardrobe", "--teacher", "digits", "-o", tmp_path / "run")
+    assert result.code == 2
+    assert "the teacher digits tells 0, 1, 2" in result.err
+
+
 def small() -> datasets.Dataset:
     """Return a small part of the drawn garments."""
     return datasets.limited(datasets.load("wardrobe"), 120, 40)
@@ -256,6 +316,7 @@ def test_from_photographs_to_int8(
         ("edge", "--data", "wardrobe", "--map", "x"),
         ("cnn", "--data", "wardrobe", "--data", "mnist"),
         ("cnn", "--data", "wardrobe", "--map", "x"),
+        ("cnn", "--data", "wardrobe", "--teacher", "fashion"),
     ],
 )
 def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]) -> None:

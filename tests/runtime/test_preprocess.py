@@ -204,6 +204,18 @@ def test_reduced_decoding_stays_close(orientation: int, fit: Fit, size: tuple[in
     assert np.abs(tensor(jpeg, recipe=recipe).astype(int) - full).mean() < 0.33
 
 
+def test_full_scale_is_shrinking_by_area() -> None:
+    """With every pixel decoded a JPEG becomes what OpenCV's area resize makes of it, but for roundings; in parts where it is large."""
+    for height, width in ((533, 400), (40, 61), (1700, 1300)):
+        image = np.random.default_rng(height).integers(0, 256, (height, width), np.uint8)
+        jpeg, recipe = encoded(image, ".jpg"), Preprocess(fit=Fit.STRETCH)
+        full = preprocess.tensor_from_bytes(jpeg, GREY_28, recipe, full_scale=True)[..., 0].astype(int)
+        decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+        difference = np.abs(full - cv2.resize(decoded, (28, 28), interpolation=cv2.INTER_AREA))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.01
+
+
 def test_colours_are_shrunk_alike() -> None:
     """A colour picture decoded small has the three channels of the one decoded whole."""
     y, x = np.mgrid[0:533, 0:400]

@@ -1,0 +1,102 @@
+"""Learning from a larger model: its answers to the very pictures that are trained on count beside the right ones.
+
+The softened cross-entropy is that of Hinton et al., 2015, arXiv:1503.02531; that teacher and student see the same view of every
+picture is what Beyer et al., 2021, arXiv:2106.05237, found to matter most.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm import predictors, runs
+from edge_fm.datasets import Dataset
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.errors import DataError, ModelError
+from edge_fm_runtime.modelfile import read_model
+
+TEMPERATURE = 2.0
+"""By which the logits of both are divided before they are compared: it shows how a teacher ranks the wrong classes."""
+
+_LEAST = 1e-7
+
+Loss = Callable[[Any, Any], Any]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model that is learnt from.
+
+    Attributes:
+        name: as the user gave it.
+        sha256: of its file.
+        probabilities: from (N, height, width, channels) uint8 to (N, classes) float32.
+    """
+
+    name: str
+    sha256: str
+    probabilities: Callable[[NDArray[np.uint8]], Floats]
+
+    def targets(self, images: Floats, allowed: Floats) -> Floats:
+        """Return what `taught_loss` compares with: (N, 2 * classes) float32, allowed classes and softened answers.
+
+        Args:
+            images: (N, height, width, channels) float32, the pixels of uint8 pictures in [0, 1].
+            allowed: (N, classes) float32 of zeros and ones.
+        """
+        answers = self.probabilities(np.rint(images * 255).astype(np.uint8))
+        softened = np.clip(answers, _LEAST, 1) ** np.float32(1 / TEMPERATURE)
+        softened /= softened.sum(axis=1, keepdims=True)
+        return np.concatenate([allowed, softened.astype(np.float32)], axis=1)
+
+
+def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
+    """Open a model to learn from.
+
+    Args:
+        model: as `predictors.open_predictor` takes it.
+        data: how the user named the data set.
+        dataset: what is trained on.
+
+    Raises:
+        ModelError: the model cannot be used.
+        DataError: it tells other classes apart, or takes other pictures.
+    """
+    predictor, _ = predictors.open_predictor(model, data)
+    if predictor.labels != dataset.class_names or predictor.spec != dataset.spec:
+        raise DataError(
+            f"the teacher {model} tells {', '.join(predictor.labels)} apart in pictures of {predictor.spec.shape}, and "
+            f"{data} has {', '.join(dataset.class_names)} in {dataset.spec.shape}: give one that was trained on {data}"
+        )
+    path = Path(model)
+    if path.is_dir():
+        path = path / runs.Run.load(path).model
+    try:
+        content = path.read_bytes() if path.is_file() else read_model(model)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    return Teacher(model, hashlib.sha256(content).hexdigest(), predictor.probabilities)
+
+
+def taught_loss(plain: Loss, share: float) -> Loss:
+    """Return the loss of probabilities against `Teacher.targets`.
+
+    Args:
+        plain: of probabilities against allowed classes.
+        share: of the loss that is the teacher's, in [0, 1].
+    """
+    ops = import_keras().ops
+
+    def loss(targets: Any, predicted: Any) -> Any:  # noqa: ANN401  # Keras ships no types
+        allowed, answers = ops.split(targets, 2, axis=-1)
+        softened = ops.power(ops.clip(predicted, _LEAST, 1.0), 1 / TEMPERATURE)
+        softened = softened / ops.sum(softened, axis=-1, keepdims=True)
+        crossed = -ops.sum(answers * ops.log(softened), axis=-1)
+        return (1 - share) * plain(allowed, predicted) + share * TEMPERATURE**2 * crossed
+
+    return loss
