@@ -229,7 +229,7 @@ _EDGE = tuple(
         partial(_edge, name),
         variants=(),
     )
-    for (name, width), parameters in zip(edge.WIDTHS.items(), (26_062, 95_042, 205_034, 47_322), strict=True)
+    for (name, width), parameters in zip(edge.WIDTHS.items(), (27_130, 95_042, 205_034, 47_322), strict=True)
 )
 """Trained by `recipe.py`, measured by `benchmarks/models.py`."""
 

@@ -17,7 +17,8 @@ for name in webcam watch; do
         systemctl daemon-reload
     fi
 done
-for bin in /usr/local/bin "$HOME/.local/bin"; do
+# A service manager may give no HOME.
+for bin in /usr/local/bin "${HOME:-/root}/.local/bin"; do
     [ "$(readlink "$bin/edge-fm" 2>/dev/null)" != "$prefix/current/bin/edge-fm" ] || rm -f "$bin/edge-fm"
 done
 cd /

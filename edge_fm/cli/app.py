@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edge_fm import __version__
-from edge_fm.cli import bundle, data, evaluate, export, label, live, machine, models, scale, train
+from edge_fm.cli import bundle, data, evaluate, export, label, labelled, live, machine, models, scale, train
 from edge_fm.cli.terminal import say_error
 from edge_fm_runtime.errors import EdgeFmError
 
@@ -27,6 +27,7 @@ evaluate.register(app)
 export.register(app)
 models.register(app)
 label.register(app)
+labelled.register(app)
 scale.register(app)
 live.register(app)
 bundle.register(app)

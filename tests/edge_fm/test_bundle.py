@@ -116,7 +116,9 @@ class TestInstall:
         assert install(copied, "--prefix", prefix).returncode == 1
         mended = install(copied, "--prefix", prefix)  # a release that failed is made anew
         assert mended.returncode == 0, mended.stderr
-        subprocess.run(["/bin/sh", str(prefix / "uninstall.sh")], check=True, capture_output=True)
+        # Without HOME, as in a job of a service manager.
+        bare = {"PATH": os.environ["PATH"]}
+        subprocess.run(["/bin/sh", str(prefix / "uninstall.sh")], check=True, capture_output=True, env=bare)
         assert not prefix.exists()
 
     def test_killed_at_any_moment_it_completes_when_run_again(self, copied: Path, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ class TestTrainCommand:
             (["--set", "dropout"], "expected NAME=VALUE"),
             (["--size", "32"], "has a size of its own"),
             (["--channels", "2"], "expected 1 for grey or 3 for colour"),
-            (["--map", "map.toml"], "the edge family takes several"),
+            (["--map", "map.toml"], "the edge family takes them"),
         ],
     )
     def test_wrong_use(self, cli: RunCli, tmp_path: Path, options: list[str], said: str) -> None:

@@ -61,6 +61,7 @@ def opened(data: bytes) -> Any:
 
 def prepared(build: Any, path: Path) -> int8.Material:
     """Return what a search works on, with noise for pictures."""
+    import_keras().utils.set_random_seed(0)
     shaken(build()).save(path)
     source = keras.load(path)
     images = np.random.default_rng(0).integers(0, 256, (200, *source.spec.shape), np.uint8)

@@ -358,17 +358,20 @@ def test_closing_ends_the_viewers(open_view: OpenView) -> None:
     """Streams end with the feed, and the port is free again."""
     view = open_view()
     view.show(reading())
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def look() -> None:
         with httpx.stream("GET", view.address + "api/events") as stream:
+            begun.set()
             for _ in stream.iter_lines():
                 ended.wait(0.0)
         ended.set()
 
     viewer = threading.Thread(target=look)
     viewer.start()
+    assert begun.wait(30)
     view.close()
     viewer.join(10)
     assert not viewer.is_alive()
+    assert ended.is_set()
     server._listening("127.0.0.1", int(view.address.rstrip("/").rsplit(":", 1)[1])).close()

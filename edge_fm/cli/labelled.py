@@ -1,0 +1,93 @@
+"""Commands about what was labelled: sort, gallery."""
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_fm.cli import terminal
+
+Table = Annotated[
+    Path,
+    typer.Argument(help="What 'edge-fm label' wrote, with all fields.", metavar="LABELS", show_default=False),
+]
+
+
+class WayName(StrEnum):
+    """How a file gets into its folder."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("sort")(sort)
+    app.command("gallery")(gallery)
+
+
+def sort(
+    table: Annotated[
+        Path | None, typer.Argument(help="What 'edge-fm label' wrote.", metavar="LABELS", show_default=False)
+    ] = None,
+    into: Annotated[
+        Path, typer.Option("--into", help="Where the folders of labels go.", show_default=False)
+    ] = ...,  # type: ignore[assignment]
+    way: Annotated[
+        WayName, typer.Option("--by", help="Copy, link (symbolic) or move the files.")
+    ] = WayName.COPY,
+    review_below: Annotated[
+        float, typer.Option(min=0, max=1, help="Answers less sure than this go to _review.")
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take back all that was sorted into the folder.")
+    ] = False,
+) -> None:
+    """Sort labelled files into one folder for each label; unknown ones into _unknown.
+
+    Nothing is overwritten: a name that is taken gets a number. --undo takes everything back.
+
+    Example: edge-fm sort labels.csv --into sorted --by move
+    """
+    from edge_fm_runtime.batch import sort as sorting
+    from edge_fm_runtime.errors import SourceError
+
+    if undo:
+        terminal.say(f"{sorting.undo(into):,} files taken back from {into}")
+        return
+    if table is None:
+        raise SourceError("no labels were given: edge-fm sort labels.csv --into DIR")
+    placements, left_out = sorting.plan(table, into, review_below)
+    counts = Counter(placement.target.parent.name for placement in placements)
+    if dry_run:
+        for placement in placements:
+            terminal.say(f"{way} {placement.source} -> {placement.target}")
+    else:
+        with terminal.progress("sorting") as bar:
+            sorting.carry_out(placements, into, sorting.Way(way), bar)
+    terminal.table(["folder", "files "], [[name, f"{count:,}"] for name, count in sorted(counts.items())])
+    what = (
+        "would be placed"
+        if dry_run
+        else f"placed by {way}; 'edge-fm sort --undo --into {into}' takes it back"
+    )
+    terminal.say(f"{len(placements):,} files {what}; {left_out:,} rows without an answer or a file")
+
+
+def gallery(
+    table: Table,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .html file to write.")] = Path("gallery.html"),
+) -> None:
+    """Write one page with all labelled pictures, by label and confidence; it opens from disk, offline.
+
+    Example: edge-fm gallery labels.csv -o gallery.html
+    """
+    from edge_fm_runtime.batch.gallery import write
+
+    with terminal.progress("drawing") as bar:
+        pictures = write(table, out, bar)
+    terminal.say(f"{out}: {pictures:,} pictures; open it in a browser")
