@@ -1,11 +1,13 @@
 """How fast folders are labelled, against what else people use, and whether reduced decoding changes labels.
 
     python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images 6000] [--photos DIR] [--rounds 5]
+    python benchmarks/label.py journal [--kind ...] [--images 6000] [--photos DIR] [--rounds 5]
     python benchmarks/label.py agreement --photos DIR
     python benchmarks/label.py memory
 
 `speed` makes a folder (or takes one), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
-Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN.
+Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. Ours and the cv2 loop classify with the bundled
+`fashion`, the others with the seed CNN, which is as fast. `journal` compares a run into a file with one to standard output, which keeps none.
 """
 
 import argparse
@@ -148,19 +150,7 @@ def speed(kind: str, images: int, photos: Path | None, rounds: int) -> None:
     """Time every contestant, in turn, and print medians and ratios."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folder = work / "images"
-        folder.mkdir()
-        if photos is None:
-            make_images(folder, kind, images)
-        else:
-            for index, path in enumerate(sorted(photos.rglob("*.jpg")) * (1 + images // 3000)):
-                if index < images:
-                    shutil.copy(path, folder / f"{index:06}.jpg")
-        files = list(folder.iterdir())
-        total = sum(path.stat().st_size for path in files)
-        print(
-            f"{len(files):,} files, {total / len(files) / 1000:.1f} kB each ({kind}), {os.cpu_count()} cores"
-        )
+        folder, files = _filled(work, kind, images, photos)
         lite, fp32 = make_models(work)
         script = str(Path(sys.executable).with_name("edge-fm"))
         contestants = {"ours": [script, "label", str(folder), "-o", f"{work}/ours.csv", "--fresh"]}
@@ -178,24 +168,63 @@ def speed(kind: str, images: int, photos: Path | None, rounds: int) -> None:
                 str(fp32),
             ]
             contestants[peer] = [sys.executable, "-c", code, *arguments]
-        times: dict[str, list[float]] = {peer: [] for peer in contestants}
-        for round_ in range(rounds + 1):
-            for peer, command in contestants.items():
-                started = time.perf_counter()
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                if round_:  # the first round warms the disk cache
-                    times[peer].append(time.perf_counter() - started)
+        times = _raced(contestants, rounds)
         medians = {peer: statistics.median(values) for peer, values in times.items()}
-        for peer, median in sorted(medians.items(), key=lambda item: item[1]):
-            print(
-                f"{peer:10s} median {median:7.3f} s  min {min(times[peer]):7.3f}  max {max(times[peer]):7.3f}  "
-                f"{len(files) / median:8,.0f} images/s"
-            )
+        _print_times(times, files)
         best = min((m, p) for p, m in medians.items() if p not in {"ours", "floor"})
         pairs = [f / o for f, o in zip(times["floor"], times["ours"], strict=True)]
         print(f"ours is {best[0] / medians['ours']:.2f} times the fastest of the others ({best[1]})")
         print(f"ours is {medians['cv2 loop'] / medians['ours']:.2f} times the cv2 loop")
         print(f"ours is at {statistics.median(pairs):.3f} of the bare decode floor (median of pairs)")
+
+
+def journal(kind: str, images: int, photos: Path | None, rounds: int) -> None:
+    """Time a run that keeps a journal against one that keeps none, in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        folder, files = _filled(work, kind, images, photos)
+        label = [str(Path(sys.executable).with_name("edge-fm")), "label", str(folder), "-o"]
+        times = _raced({"journal": [*label, f"{work}/ours.csv", "--fresh"], "none": [*label, "-"]}, rounds)
+        _print_times(times, files)
+        pairs = [kept / none - 1 for kept, none in zip(times["journal"], times["none"], strict=True)]
+        print(f"the journal and the file cost {statistics.median(pairs):+.1%} (median of pairs)")
+
+
+def _filled(work: Path, kind: str, images: int, photos: Path | None) -> tuple[Path, int]:
+    """Make the folder of pictures; return it, and how many there are."""
+    folder = work / "images"
+    folder.mkdir()
+    if photos is None:
+        make_images(folder, kind, images)
+    else:
+        for index, path in enumerate(sorted(photos.rglob("*.jpg")) * (1 + images // 3000)):
+            if index < images:
+                shutil.copy(path, folder / f"{index:06}.jpg")
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    kilobytes = sum(sizes) / len(sizes) / 1000
+    print(f"{len(sizes):,} files, {kilobytes:.1f} kB each ({kind}), {os.cpu_count()} cores")
+    return folder, len(sizes)
+
+
+def _raced(contestants: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
+    """Run each as a whole process, in turn; return the seconds of each round after one that warms the disk cache."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for round_ in range(rounds + 1):
+        for name, command in contestants.items():
+            started = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if round_:
+                times[name].append(time.perf_counter() - started)
+    return times
+
+
+def _print_times(times: dict[str, list[float]], files: int) -> None:
+    for name, values in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+        median = statistics.median(values)
+        print(
+            f"{name:10s} median {median:7.3f} s  min {min(values):7.3f}  max {max(values):7.3f}  "
+            f"{files / median:8,.0f} images/s"
+        )
 
 
 def agreement(photos: Path) -> None:
@@ -277,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["speed", "agreement", "memory"])
+    parser.add_argument("what", choices=["speed", "journal", "agreement", "memory"])
     parser.add_argument("--kind", choices=["jpeg", "large", "png", "mix"], default="jpeg")
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--photos", type=Path)
@@ -285,6 +314,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "speed":
         speed(options.kind, options.images, options.photos, options.rounds)
+    elif options.what == "journal":
+        journal(options.kind, options.images, options.photos, options.rounds)
     elif options.what == "memory":
         memory()
     else:

@@ -149,7 +149,9 @@ def test_idx_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"no gzip", gzip.compress(b"abc"), gzip.compress(struct.pack(">II", 2049, 5))]
+    "damage",
+    [b"", b"no gzip", gzip.compress(b"abc"), gzip.compress(struct.pack(">II", 2049, 5))],
+    ids=["empty", "no gzip", "no header", "no pixels"],
 )
 def test_damaged_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
     """A damaged or swapped idx file is named."""
