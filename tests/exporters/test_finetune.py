@@ -15,7 +15,7 @@ from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.session import OnnxSession
 from tests.conftest import RunCli
-from tests.exporters.test_keras_styles import shaken
+from tests.exporters.networks import shaken
 
 pytestmark = pytest.mark.train
 

@@ -1,0 +1,190 @@
+"""Small Keras networks in the styles that users have, and what their exported files answer."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_fm_exporters import ExportRequest, export
+from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.scale import Scale
+from edge_fm_exporters.source import SourceModel
+from edge_fm_exporters.summary import summarise
+from edge_fm_runtime.classifier import Classifier
+
+Build = Callable[[], Any]
+
+
+def branches() -> Any:
+    """Return a functional network with two branches."""
+    k = import_keras()
+    image = k.Input((28, 28, 1))
+    left = k.layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    right = k.layers.Conv2D(4, 5, padding="same", activation="relu")(image)
+    joined = k.layers.Concatenate()([left, right])
+    return k.Model(
+        image, k.layers.Dense(5, activation="softmax")(k.layers.Flatten()(k.layers.MaxPooling2D(4)(joined)))
+    )
+
+
+def preprocessing_layers() -> Any:
+    """Return a network that rescales, normalises, resizes and augments by itself."""
+    k = import_keras()
+    return k.Sequential(
+        [
+            k.Input((40, 40, 3)),
+            k.layers.RandomFlip("horizontal"),
+            k.layers.RandomRotation(0.1),
+            k.layers.Rescaling(1 / 127.5, offset=-1),
+            k.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.6, 0.7]),
+            k.layers.Resizing(20, 20),
+            k.layers.Conv2D(6, 3, activation="relu"),
+            k.layers.GlobalAveragePooling2D(),
+            k.layers.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+def logits() -> Any:
+    """Return a network without an activation at its end."""
+    k = import_keras()
+    return k.Sequential(
+        [k.Input((28, 28, 1)), k.layers.Conv2D(4, 3, strides=2), k.layers.Flatten(), k.layers.Dense(10)]
+    )
+
+
+def sigmoids() -> Any:
+    """Return a network with a sigmoid for each class."""
+    k = import_keras()
+    return k.Sequential([k.Input((28, 28, 1)), k.layers.Flatten(), k.layers.Dense(10, activation="sigmoid")])
+
+
+def one_sigmoid() -> Any:
+    """Return a network for two classes with one output."""
+    k = import_keras()
+    return k.Sequential([k.Input((28, 28, 1)), k.layers.Flatten(), k.layers.Dense(1, activation="sigmoid")])
+
+
+def colour() -> Any:
+    """Return a network for pictures of 64x64 in colour."""
+    k = import_keras()
+    return k.Sequential(
+        [
+            k.Input((64, 64, 3)),
+            k.layers.Conv2D(8, 3, padding="same", activation="relu"),
+            k.layers.AveragePooling2D(4),
+            k.layers.Flatten(),
+            k.layers.Dense(6, activation="softmax"),
+        ]
+    )
+
+
+def depthwise() -> Any:
+    """Return a network of separable convolutions with batch normalisation and ReLU6."""
+    k = import_keras()
+    return k.Sequential(
+        [
+            k.Input((28, 28, 1)),
+            k.layers.Conv2D(8, 3, use_bias=False),
+            k.layers.BatchNormalization(),
+            k.layers.ReLU(6.0),
+            k.layers.DepthwiseConv2D(3, use_bias=False),
+            k.layers.BatchNormalization(),
+            k.layers.ReLU(6.0),
+            k.layers.SeparableConv2D(12, 3),
+            k.layers.GlobalAveragePooling2D(),
+            k.layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def residual() -> Any:
+    """Return a network with a shortcut."""
+    k = import_keras()
+    image = k.Input((28, 28, 1))
+    x = k.layers.Conv2D(8, 3, padding="same")(image)
+    y = k.layers.Activation("swish")(k.layers.BatchNormalization()(k.layers.Conv2D(8, 3, padding="same")(x)))
+    x = k.layers.Add()([x, y])
+    return k.Model(image, k.layers.Dense(10, activation="softmax")(k.layers.GlobalMaxPooling2D()(x)))
+
+
+def norm_after_activation() -> Any:
+    """Return a network that normalises after its activations."""
+    k = import_keras()
+    return k.Sequential(
+        [
+            k.Input((28, 28, 1)),
+            k.layers.Conv2D(8, 3, activation="relu"),
+            k.layers.BatchNormalization(),
+            k.layers.MaxPooling2D(),
+            k.layers.Flatten(),
+            k.layers.Dense(20, activation="relu"),
+            k.layers.BatchNormalization(),
+            k.layers.Dropout(0.5),
+            k.layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def half_precision() -> Any:
+    """Return a network under the policy mixed_float16."""
+    k = import_keras()
+    policy = k.mixed_precision.dtype_policy()
+    k.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        return k.Sequential(
+            [
+                k.Input((28, 28, 1)),
+                k.layers.Conv2D(8, 3, activation="relu"),
+                k.layers.Flatten(),
+                k.layers.Dense(10),
+                k.layers.Activation("softmax", dtype="float32"),
+            ]
+        )
+    finally:
+        k.mixed_precision.set_global_policy(policy)
+
+
+STYLES: dict[str, Build] = {
+    build.__name__: build
+    for build in (
+        branches,
+        preprocessing_layers,
+        logits,
+        sigmoids,
+        one_sigmoid,
+        colour,
+        depthwise,
+        residual,
+        norm_after_activation,
+        half_precision,
+    )
+}
+
+
+def shaken(model: Any) -> Any:
+    """Give every weight, running mean and variance a value that a training could have left."""
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if np.issubdtype(
+            np.dtype(variable.dtype if variable.dtype != "bfloat16" else "float32"), np.floating
+        ):
+            value = np.asarray(variable)
+            variable.assign(
+                np.abs(value + rng.normal(0, 0.1, value.shape))
+                if "variance" in variable.name
+                else value + rng.normal(0, 0.1, value.shape)
+            )
+    return model
+
+
+def exported(source: SourceModel, scale: Scale, path: Path) -> tuple[float, Counter[str]]:
+    """Export, and return the largest difference of a probability on noise and the kinds of nodes."""
+    labels = tuple(f"class {n}" for n in range(source.classes))
+    export(ExportRequest(source.path, path, labels, scale), None, source)
+    images = np.random.default_rng(1).integers(0, 256, (20, *source.spec.shape), np.uint8)
+    answers = Classifier.load(path).probabilities(images)
+    difference = np.abs(answers - source.predict(scale.applied(images))).max()
+    return float(difference), Counter(summarise(path.read_bytes()).kinds)
