@@ -8,7 +8,7 @@ from edge_fm_runtime import onnxfile
 from edge_fm_runtime.errors import ModelError
 from edge_fm_runtime.passport import KEY, Passport
 
-BUNDLED = ("fashion", "digits")
+BUNDLED = ("fashion", "fashion-nano", "digits")
 """Models that come with the package, by name."""
 
 _FOLDER = Path(__file__).parent / "models"

@@ -174,9 +174,14 @@ def tensor_from_image(image: Image, spec: InputSpec, recipe: Preprocess) -> Imag
     """
     place = _placement((image.shape[0], image.shape[1]), spec, recipe.fit)
     top, left, height, width = place.region
-    return _finished(
-        _resize(image[top : top + height, left : left + width], *place.size), place, spec, recipe
-    )
+    part = image[top : top + height, left : left + width]
+    if part.shape[:2] == place.size:
+        return _finished(part, place, spec, recipe)
+    if place.ratio >= 1:
+        rows, columns = resample.Line(image.shape[0], 1), resample.Line(image.shape[1], 1)
+        return _finished(resample.shrink(image, rows, columns, place.region, place.size), place, spec, recipe)
+    enlarged = as_uint8(cv2.resize(part, place.size[::-1], interpolation=cv2.INTER_LINEAR))
+    return _finished(enlarged, place, spec, recipe)
 
 
 @dataclass(frozen=True)
@@ -294,11 +299,3 @@ def _raise_for_memory(error: cv2.error) -> None:
     """Tell a lack of memory from a damaged picture: it may be the machine's, so it is tried again."""
     if error.code == cv2.Error.StsNoMem:
         raise MemoryError(str(error)) from error
-
-
-def _resize(image: Image, height: int, width: int) -> Image:
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return as_uint8(cv2.resize(image, (width, height), interpolation=interpolation))

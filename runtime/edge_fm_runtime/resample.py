@@ -10,10 +10,12 @@ The sums are whole numbers small enough to be exact, so every processor rounds a
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_Exact = TypeVar("_Exact", np.float32, np.float64)
 
 _ONE = 2**15
 """The sum of the weights of one pixel of the result. A weight times a grey level, summed, stays below 2**24, where
@@ -21,8 +23,9 @@ float32 is exact, and below 2**53 after the second axis, where float64 is."""
 
 _NODES = 4
 
-_AT_ONCE = 2**20
-"""Levels that are taken through the first axis together: four bytes each, beside the picture."""
+_AT_ONCE = 2**18
+"""Multiplications in one call. With more, OpenBLAS wakes other threads, which then wait for work and keep a core busy (its
+interface/gemm.c); it also keeps what a large picture needs beside itself small."""
 
 
 class Line(NamedTuple):
@@ -61,22 +64,26 @@ def shrink(
     (top, left, tall, wide), (height, width), (down, across) = region, size, means.shape[:2]
     by_rows = _weights(rows, down, top, tall, height)[0]
     by_columns = _weights(columns, across, left, wide, width)[1]
-    flat = means.reshape(down, -1)
-    step = max(1, _AT_ONCE // down)
-    parts = [
-        by_rows @ flat[:, start : start + step].astype(np.float32) for start in range(0, flat.shape[1], step)
-    ]
-    half = np.concatenate(parts, axis=1).astype(np.float64)
+    half = _product(by_rows, means.reshape(down, -1))
     if means.ndim == 2:  # noqa: PLR2004
-        whole = half @ by_columns.T
+        whole = _product(by_columns, half.T).T
     else:
         apart = half.reshape(height, across, -1).swapaxes(1, 2).reshape(-1, across)
-        whole = (apart @ by_columns.T).reshape(height, -1, width).swapaxes(1, 2)
+        whole = _product(by_columns, apart.T).T.reshape(height, -1, width).swapaxes(1, 2)
     whole *= 1 / _ONE**2
     np.rint(whole, out=whole)
     np.maximum(whole, 0, out=whole)
     np.minimum(whole, 255, out=whole)
-    return whole.astype(np.uint8)
+    return whole.astype(np.uint8, order="C")
+
+
+def _product(left: NDArray[_Exact], right: NDArray[np.generic]) -> NDArray[_Exact]:
+    """Return the product of two matrices, in the type of the left one, some columns at a time."""
+    step = max(1, _AT_ONCE // left.size)
+    parts = [
+        left @ right[:, start : start + step].astype(left.dtype) for start in range(0, right.shape[1], step)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 @lru_cache(maxsize=256)
