@@ -62,14 +62,16 @@ def shrink(
         (height, width) or (height, width, channels) uint8 in [0, 255].
     """
     (top, left, tall, wide), (height, width), (down, across) = region, size, means.shape[:2]
-    by_rows = _weights(rows, down, top, tall, height)[0]
-    by_columns = _weights(columns, across, left, wide, width)[1]
-    half = _product(by_rows, means.reshape(down, -1))
+    by_rows = _weights(rows, down, top, tall, height)
+    by_columns = _weights(columns, across, left, wide, width)
+    half = _product(by_rows.single, by_rows.spans, means.reshape(down, -1))
     if means.ndim == 2:  # noqa: PLR2004
-        whole = _product(by_columns, half.T).T
+        whole = _product(by_columns.double, by_columns.spans, half.T).T
     else:
         apart = half.reshape(height, across, -1).swapaxes(1, 2).reshape(-1, across)
-        whole = _product(by_columns, apart.T).T.reshape(height, -1, width).swapaxes(1, 2)
+        whole = (
+            _product(by_columns.double, by_columns.spans, apart.T).T.reshape(height, -1, width).swapaxes(1, 2)
+        )
     whole *= 1 / _ONE**2
     np.rint(whole, out=whole)
     np.maximum(whole, 0, out=whole)
@@ -77,20 +79,46 @@ def shrink(
     return whole.astype(np.uint8, order="C")
 
 
-def _product(left: NDArray[_Exact], right: NDArray[np.generic]) -> NDArray[_Exact]:
-    """Return the product of two matrices, in the type of the left one, some columns at a time."""
-    step = max(1, _AT_ONCE // left.size)
+class _Weights(NamedTuple):
+    """What each block gives to each pixel, in whole numbers; each row sums to `_ONE`.
+
+    Attributes:
+        single: (size, count) float32.
+        double: the same in float64.
+        spans: for each row, the blocks from the first to behind the last that give anything.
+    """
+
+    single: NDArray[np.float32]
+    double: NDArray[np.float64]
+    spans: tuple[tuple[int, int], ...]
+
+
+def _product(
+    left: NDArray[_Exact], spans: tuple[tuple[int, int], ...], right: NDArray[np.generic]
+) -> NDArray[_Exact]:
+    """Return the product of two matrices, in the type of the left one, which is zero outside the spans of its rows."""
     parts = [
-        left @ right[:, start : start + step].astype(left.dtype) for start in range(0, right.shape[1], step)
+        left[row:stop, first:last] @ right[first:last].astype(left.dtype)
+        for row, stop, first, last in _steps(spans, right.shape[1])
     ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @lru_cache(maxsize=256)
-def _weights(
-    line: Line, count: int, start: int, extent: int, size: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return (size, count) whole numbers, in two types: what each block gives to each pixel; each row sums to `_ONE`."""
+def _steps(spans: tuple[tuple[int, int], ...], columns: int) -> list[tuple[int, int, int, int]]:
+    """Return which rows are taken together, and what they span: as many as are multiplied at once."""
+    steps, row = [], 0
+    while row < len(spans):
+        stop = row + 1
+        while stop < len(spans) and (stop + 1 - row) * (spans[stop][1] - spans[row][0]) * columns <= _AT_ONCE:
+            stop += 1
+        steps.append((row, stop, spans[row][0], spans[stop - 1][1]))
+        row = stop
+    return steps
+
+
+@lru_cache(maxsize=256)
+def _weights(line: Line, count: int, start: int, extent: int, size: int) -> _Weights:
     edges = np.minimum(np.arange(count + 1) * line.block, line.length).astype(np.float64)
     if line.is_reversed:
         edges = line.length - edges[::-1]
@@ -103,7 +131,11 @@ def _weights(
     exact = after * np.diff(edges) * (size / extent)
     sums = np.rint(np.cumsum(exact, axis=1) * _ONE)
     weights = np.diff(sums, axis=1, prepend=0)
-    return weights.astype(np.float32), weights
+    given = weights != 0
+    firsts, lasts = given.argmax(axis=1), count - given[:, ::-1].argmax(axis=1)
+    firsts, lasts = np.minimum.accumulate(firsts[::-1])[::-1], np.maximum.accumulate(lasts)
+    spans = tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
+    return _Weights(weights.astype(np.float32), weights, spans)
 
 
 def _interpolation(
