@@ -7,7 +7,7 @@
 
 `speed` makes a folder (or takes one), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
 Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. Ours and the cv2 loop classify with the bundled
-`fashion`, the others with the seed CNN, which is as fast. `journal` compares a run into a file with one to standard output, which keeps none.
+`fashion`, the others with the seed CNN, which takes about as long. `journal` compares a run into a file with one to standard output, which keeps none.
 """
 
 import argparse

@@ -158,7 +158,7 @@ class Classifier:
         second, first = np.sort(probabilities)[-2:].tolist()
         if second <= first * (1 - _DOUBT / preprocess.LEAST_PIXELS_LEFT):
             return None
-        if second <= first * (1 - _DOUBT / preprocess.pixels_left(data, spec, recipe)):
+        if second <= first * (1 - _DOUBT / preprocess.pixels_left(data, spec, recipe, limits)):
             return None
         begin()
         return preprocess.tensor_from_bytes(data, spec, recipe, limits, full_scale=True)

@@ -77,18 +77,21 @@ def tensor_from_bytes(
     return _finished(_shrunk(means, header, place, reduction), place, spec, recipe)
 
 
-def pixels_left(data: bytes, spec: InputSpec, recipe: Preprocess) -> float:
+def pixels_left(
+    data: bytes, spec: InputSpec, recipe: Preprocess, limits: Limits = guard.DEFAULT_LIMITS
+) -> float:
     """Return how many pixels of the decoded picture there are for each pixel of the input, along one axis.
 
     Args:
         data: an encoded picture that `tensor_from_bytes` takes.
         spec: the model's input.
         recipe: the model's preprocessing.
+        limits: those that `tensor_from_bytes` was given.
 
     Returns:
         2 or more where the picture is decoded at a reduced scale, infinity where every pixel is decoded.
     """
-    header = guard.check(data)
+    header = guard.check(data, limits)
     place = _placement(header.upright_size, spec, recipe.fit)
     reduction = _reduction(header, place, LEAST_PIXELS_LEFT)
     return place.ratio / reduction if reduction > 1 else math.inf

@@ -13,6 +13,7 @@ from edge_fm_runtime.batch.rows import decode
 from edge_fm_runtime.batch.work import label_rows
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError, ModelError
+from edge_fm_runtime.guard import DEFAULT_LIMITS, Limits
 from edge_fm_runtime.modelfile import BUNDLED
 from edge_fm_runtime.passport import Decision
 from edge_fm_runtime.replay import replay
@@ -188,3 +189,12 @@ def test_the_second_look_decides(tiny: Classifier, tmp_path: Path) -> None:
         (Status.OK, Status.OK, Status.EMPTY)[index % 3] for index in range(40)
     ]
     assert {row.ranking[0][1] for row in rows if row.ranking} == {"0.9000"}
+
+
+def test_the_second_look_has_the_limits_of_the_first(tiny: Classifier) -> None:
+    """A file over the usual size, allowed by limits of the caller's own, is looked at twice like any other."""
+    wide = Limits(max_bytes=2 * DEFAULT_LIMITS.max_bytes)
+    large = waves() + b"\0" * DEFAULT_LIMITS.max_bytes
+    spec, recipe = tiny.passport.input, tiny.passport.preprocess
+    small = preprocess.tensor_from_bytes(large, spec, recipe, wide)
+    assert Classifier(Telling(small), tiny.passport).classify(large, wide).ranking[0][1] == pytest.approx(0.9)

@@ -41,8 +41,8 @@ def label_rows(
         classifier: the model.
         inputs: locators.
         options: what else a row depends on.
-        begin: told the position of each input before it is touched, again while it is fetched from afar, and
-            `len(inputs)` before each inference.
+        begin: told the position of each input before it is touched, again while it is fetched from afar and before it is
+            decoded whole, and `len(inputs)` before the inference of a batch.
     """
     batch = _Batch(classifier, inputs, options, begin)
     for position, (opened, stamp) in enumerate(_opened_ahead(inputs, options.limits)):
