@@ -16,7 +16,7 @@ from edge_fm_runtime.session import INPUT
 
 _SHAPING = {"Reshape", "Transpose"}
 _HALF = 2.0
-"""The stem computes halves and a product doubles them, which is exact, and stops the QuantizeLinear on its way up."""
+"""Without a Relu the stem computes halves and a product doubles them: exact, and no QuantizeLinear gets past it."""
 
 
 def nodes(model: ModelProto) -> tuple[str, ...]:
@@ -63,22 +63,22 @@ def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, 
     graph = exact.graph
     inside = {node.name: node for node in graph.node if node.name in stem}
     convolution = next(node for node in inside.values() if node.op_type == "Conv")
-    last = inside[stem[-1]]
-    pooled = last.op_type == "MaxPool"
-    divisor = _HALF if pooled else 1.0
+    rectified = next((node for node in inside.values() if node.op_type == "Relu"), None)
+    pool = next((node for node in inside.values() if node.op_type == "MaxPool"), None)
+    doubled = pool is not None and rectified is None
+    divisor = _HALF if doubled else 1.0
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for position, factor in ((1, float(scale.factor) / divisor), (2, 1 / divisor)):
         if len(convolution.input) > position:
             tensor = constants[convolution.input[position]]
             values = numpy_helper.to_array(tensor).astype(np.float64) * factor
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
-    if pooled:
+    if pool is not None and rectified is not None:
+        _pool_first(graph, pool, rectified)
+    elif pool is not None:
         add_constant(exact, "twice", np.float32(_HALF))
-        doubled = f"{last.output[0]}_doubled"
-        for node in graph.node:
-            node.input[:] = [doubled if name == last.output[0] else name for name in node.input]
-        product = helper.make_node("Mul", [last.output[0], "twice"], [doubled], name="double")
-        graph.node.insert(list(graph.node).index(last) + 1, product)
+        product = helper.make_node("Mul", ["", "twice"], [f"{pool.output[0]}_doubled"], name="double")
+        _follow(graph, pool, product)
     for node in graph.node:
         node.input[:] = [f"{INPUT}_float" if name == INPUT else name for name in node.input]
     cast = helper.make_node("Cast", [INPUT], [f"{INPUT}_float"], name="cast", to=onnx.TensorProto.FLOAT)
@@ -88,3 +88,25 @@ def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, 
     drop_unused(exact)
     onnx.checker.check_model(exact, full_check=True)
     return exact
+
+
+def _follow(graph: Any, node: Any, after: Any) -> None:  # noqa: ANN401  # onnx ships no types for its messages
+    """Put a node after another; it takes its place as the source of what was fed."""
+    for consumer in graph.node:
+        consumer.input[:] = [after.output[0] if name == node.output[0] else name for name in consumer.input]
+    after.input[0] = node.output[0]
+    graph.node.insert(list(graph.node).index(node) + 1, after)
+
+
+def _pool_first(graph: Any, pool: Any, rectified: Any) -> None:  # noqa: ANN401
+    """Exchange a Relu and the MaxPool after it: the same values for less, and no QuantizeLinear gets past a Relu.
+
+    The Relu costs nothing: onnxruntime drops it last of all, as the zero of the QuantizeLinear does the same.
+    """
+    between, end = rectified.output[0], pool.output[0]
+    pool.input[0], pool.output[0] = rectified.input[0], between
+    rectified.input[0], rectified.output[0] = between, end
+    nodes = [node for node in graph.node if node.name != pool.name]
+    nodes.insert(nodes.index(rectified), pool)
+    order = {node.name: index for index, node in enumerate(nodes)}
+    graph.node.sort(key=lambda node: order[node.name])

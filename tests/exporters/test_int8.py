@@ -178,6 +178,50 @@ class TestSeedCnn:
         assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
         assert np.abs(plain - stemmed).mean() < 0.01
 
+    @pytest.mark.parametrize("relu", [True, False])
+    def test_nothing_is_quantised_before_the_pooling(
+        self, relu: bool, wardrobe: Dataset, tmp_path: Path
+    ) -> None:
+        """The stem is pooled in float and becomes whole numbers afterwards; of a Relu that sees to it nothing is left."""
+        import onnx
+        import onnxruntime
+
+        from edge_fm_exporters.framework import import_keras
+        from edge_fm_exporters.keras import _convert
+        from edge_fm_runtime.passport import InputSpec
+
+        layers, spec = import_keras().layers, InputSpec(28, 28, 1)
+        network = import_keras().Sequential(
+            [
+                import_keras().Input(spec.shape),
+                layers.Conv2D(8, 3, padding="same", activation="relu" if relu else None),
+                layers.MaxPooling2D(),
+                layers.Conv2D(16, 3, padding="same", activation="relu"),
+                layers.Flatten(),
+                layers.Dense(10, activation="softmax"),
+            ]
+        )
+        inputs = UNIT.applied(wardrobe.train.images[:50])
+        material = int8.Material(
+            graph.clean(_convert(network, spec, 17)),
+            spec,
+            UNIT,
+            inputs,
+            data(wardrobe).choice,
+            network(inputs),
+        )
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "run.onnx")
+        options.log_severity_level = 4
+        built = int8._built(Recipe(float_stem=True), material)
+        onnxruntime.InferenceSession(built, options, providers=["CPUExecutionProvider"])
+        kinds = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
+        before = kinds[: kinds.index("QuantizeLinear")]
+        assert [kind for kind in before if kind in {"Conv", "MaxPool", "Relu", "Mul"}] == (
+            ["Conv", "MaxPool"] if relu else ["Conv", "MaxPool", "Mul"]
+        )
+        assert "QLinearConv" in kinds
+
     @pytest.mark.parametrize("calibration", Calibration)
     @pytest.mark.parametrize("count", [30, 230])
     def test_any_number_of_pictures_calibrates(
