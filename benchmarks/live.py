@@ -86,6 +86,7 @@ def latency() -> None:
     frames = list(frames_of_garments(50))
     for name in ("centre", "full"):
         region, steady, taken_ms = Region.parse(name), Steady(classifier, 0.3, 0.3), []
+        region.suit(classifier.passport.input)
         for number in range(4000):
             frame = frames[number % len(frames)]
             started_s = time.perf_counter()

@@ -3,7 +3,8 @@
 A model trained on clean catalogue pictures fails on photographs because it has never seen clutter, uneven light, tilt
 or noise. `photograph` takes the content of a real photograph and returns another letterboxed view of it;
 `catalogue` varies a picture of a data set such as Fashion-MNIST and keeps its dark ground; `scene` lays such
-a picture into a drawn surrounding; `empty` draws a surrounding with nothing of interest in it.
+a picture into a drawn surrounding; `empty` draws a surrounding with nothing of interest in it, and `cluttered` one full of
+things that are nothing in particular.
 
 All pictures are grey uint8; all randomness comes from the generator that is passed in.
 """
@@ -158,6 +159,31 @@ def empty(size: int, rng: np.random.Generator) -> Grey:
         else:
             cv2.rectangle(canvas, a.tolist(), b.tolist(), shade, cv2.FILLED if rng.random() < 0.5 else 1)
     return canvas
+
+
+def cluttered(size: int, rng: np.random.Generator) -> Grey:
+    """Return a surrounding with two to seven things in its middle that are no garment: polygons, blots and bent strips."""
+    fine = size * _SUPERSAMPLING
+    canvas = empty(fine, rng)
+    for _ in range(int(rng.integers(2, 8))):
+        shade, kind = int(rng.integers(256)), rng.integers(3)
+        middle, reach = rng.uniform(0.25, 0.75, 2) * fine, rng.uniform(0.08, 0.4) * fine
+        if kind == 2:
+            coarse = rng.normal(0, 1, (int(rng.integers(3, 6)),) * 2).astype(np.float32)
+            blot = cv2.resize(coarse, (fine, fine), interpolation=cv2.INTER_CUBIC)
+            across, down = np.meshgrid(np.arange(fine) - middle[0], np.arange(fine) - middle[1])
+            canvas[(blot > 0) & (across**2 + down**2 < reach**2)] = shade
+            continue
+        turns = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
+        corners = middle + np.column_stack([np.cos(turns), np.sin(turns)]) * reach * rng.uniform(
+            0.3, 1, (len(turns), 1)
+        )
+        points = np.rint(corners).astype(np.int32)
+        if kind == 1:
+            cv2.fillPoly(canvas, [points], shade, cv2.LINE_AA)
+        else:
+            cv2.polylines(canvas, [points], False, shade, int(rng.integers(2, 9)), cv2.LINE_AA)
+    return developed(as_uint8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)), rng)
 
 
 def developed(image: Grey, rng: np.random.Generator) -> Grey:

@@ -32,7 +32,7 @@ class Mix:
     views: int = 6
     scenes: float = 0.08
     drawn: float = 0.0
-    empties: float = 0.02
+    empties: float = 0.04
     variation: Variation = field(default_factory=Variation)
 
 
@@ -51,7 +51,11 @@ class Scenery:
     drawn: Callable[[int, int, Variation, np.random.Generator], Grey] | None = None
 
 
-ROOM = Scenery(camera.scene, camera.empty)
+def _unoccupied(size: int, rng: np.random.Generator) -> Grey:
+    return camera.cluttered(size, rng) if rng.integers(2) else camera.empty(size, rng)
+
+
+ROOM = Scenery(camera.scene, _unoccupied)
 """Things in front of a wall, a floor, or anything."""
 
 PAPER = Scenery(paper.written, paper.blank, paper.drawn)

@@ -163,9 +163,11 @@ class Classifier:
         begin()
         return preprocess.tensor_from_bytes(data, spec, recipe, limits, full_scale=True)
 
-    def frame_tensor(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def frame_tensor(
+        self, frame_bgr: NDArray[np.uint8], greys: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
         """Return the (height, width, channels) uint8 input of a camera frame; see `preprocess`."""
-        return preprocess.tensor_from_frame(frame_bgr, self.passport.input, self.passport.preprocess)
+        return preprocess.tensor_from_frame(frame_bgr, self.passport.input, self.passport.preprocess, greys)
 
     def raw_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the graph's own (N, classes) float32 for (N, height, width, channels) uint8."""

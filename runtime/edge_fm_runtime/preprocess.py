@@ -135,16 +135,19 @@ def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> Imag
     return as_uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
 
-def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> Image:
+def tensor_from_frame(
+    frame_bgr: Image, spec: InputSpec, recipe: Preprocess, greys: NDArray[np.uint8] | None = None
+) -> Image:
     """Return the input tensor of a camera frame.
 
-    A large frame is halved, averaging two by two, while eight pixels and more are left for each one of the input: over
-    twice as fast as one area resize, and within two grey levels of it.
+    A large frame is halved, averaging two by two, while eight pixels and more are left for each one of the input, and down
+    to what it becomes where it is a multiple of that: over twice as fast as one area resize, and within two grey levels of it.
 
     Args:
         frame_bgr: (height, width, 3) uint8 in OpenCV's blue, green, red order; or (height, width) grey for one channel.
         spec: the model's input.
         recipe: the model's preprocessing.
+        greys: (256,) uint8, what the levels of a grey frame stand for, if they are no greys.
 
     Returns:
         (height, width, channels) uint8 in [0, 255].
@@ -152,16 +155,21 @@ def tensor_from_frame(frame_bgr: Image, spec: InputSpec, recipe: Preprocess) -> 
     code = cv2.COLOR_BGR2GRAY if spec.channels == 1 else cv2.COLOR_BGR2RGB
     is_grey = frame_bgr.ndim == 2 and spec.channels == 1  # noqa: PLR2004
     image = frame_bgr if is_grey else as_uint8(cv2.cvtColor(frame_bgr, code))
-    while _can_be_halved(image, spec):
+    size = _placement((image.shape[0], image.shape[1]), spec, recipe.fit).size
+    while _can_be_halved(image, size, spec):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = as_uint8(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
+    if greys is not None:
+        image = greys[image]
     return tensor_from_image(image, spec, recipe)
 
 
-def _can_be_halved(image: Image, spec: InputSpec) -> bool:
+def _can_be_halved(image: Image, size: tuple[int, int], spec: InputSpec) -> bool:
     height, width = image.shape[:2]
-    is_even = height % 2 == 0 and width % 2 == 0
-    return bool(is_even and min(height / spec.height, width / spec.width) >= 2 * _FRAME_PIXELS_LEFT)
+    if height % 2 or width % 2:
+        return False
+    is_multiple = height % (2 * size[0]) == 0 and width % (2 * size[1]) == 0
+    return bool(is_multiple or min(height / spec.height, width / spec.width) >= 2 * _FRAME_PIXELS_LEFT)
 
 
 def tensor_from_image(image: Image, spec: InputSpec, recipe: Preprocess) -> Image:

@@ -23,6 +23,7 @@ from edge_fm_runtime.live.region import Box, Region
 from edge_fm_runtime.live.steady import Steady
 from edge_fm_runtime.live.text import TextView
 from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.passport import InputSpec
 from edge_fm_runtime.status import Status
 from tests.runtime.live_fakes import Frames, Recorder, frame, reading
 
@@ -111,6 +112,32 @@ def test_a_region_lies_within_any_frame(text: str, size: tuple[int, int], box: B
     assert Region.parse(text).box(*size) == box
 
 
+@pytest.mark.parametrize(
+    ("size", "shorter", "side"),
+    [
+        (28, 480, 448),
+        (28, 720, 672),
+        (28, 1080, 1008),
+        (28, 240, 224),
+        (28, 30, 28),
+        (28, 33, 33),
+        (28, 20, 20),
+        (96, 480, 480),
+        (224, 1080, 1080),
+        (64, 479, 448),
+    ],
+)
+def test_the_centre_is_what_halving_brings_to_the_input(size: int, shorter: int, side: int) -> None:
+    """It is the input's side times a power of two, or nearly, and never under nine tenths of the frame's shorter side."""
+    region = Region.parse("centre")
+    region.suit(InputSpec(size, size, 1))
+    assert region.box(2 * shorter, shorter) == Box(
+        (2 * shorter - side) // 2, (shorter - side) // 2, side, side
+    )
+    region.suit(InputSpec(size, size + 1, 1))
+    assert region.box(shorter, 2 * shorter).width == shorter
+
+
 @pytest.mark.parametrize("text", ["middle", "1,2,3", "1,2,0,4", "1,2,3,-4", "", "1,2,3,4,5"])
 def test_a_region_that_is_none(text: str) -> None:
     """A wrong region is a sentence with an example."""
@@ -156,7 +183,10 @@ def test_smoothing_goes_by_time_not_by_frames(tiny: Classifier) -> None:
         assert seen == pytest.approx(1 - np.exp(-1), abs=0.01)
 
 
-@pytest.mark.parametrize("size", [(480, 480), (480, 640), (720, 1280), (1080, 1920), (333, 517), (224, 224)])
+@pytest.mark.parametrize(
+    "size",
+    [(480, 480), (448, 448), (672, 672), (480, 640), (720, 1280), (1080, 1920), (333, 517), (224, 224)],
+)
 def test_a_frame_is_the_picture_within_two_grey_levels(tiny: Classifier, size: tuple[int, int]) -> None:
     """Halving a large frame first changes no grey by more than two levels against one area resize."""
     rng = np.random.default_rng(size[1])

@@ -18,11 +18,13 @@ class Shot:
         frame_bgr: the picture.
         taken_s: when it was there, in seconds of `time.monotonic`.
         at_s: its place in the feed, in seconds: a file's own time, `taken_s` for a live source.
+        greys: (256,) uint8, the grey that each level of a grey frame stands for; None if they are greys.
     """
 
     frame_bgr: Frame
     taken_s: float
     at_s: float
+    greys: NDArray[np.uint8] | None = None
 
 
 class Camera(Protocol):

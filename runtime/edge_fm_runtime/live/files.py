@@ -18,7 +18,9 @@ from edge_fm_runtime.opencv import as_uint8, cv2
 DEFAULT_RATE = 25.0
 """Frames a second of a video that states none."""
 
-_AHEAD = 8
+_TOGETHER = 4
+"""Most frames that go from one thread to the other at once, when the other is not waiting: each time wakes a thread."""
+
 _POLL_S = 0.05
 _CLOSE_S = 2.0
 
@@ -67,7 +69,7 @@ class VideoFile:
         self._clock = _Clock(1 / (rate if 0 < rate < 1000 else DEFAULT_RATE), fast=fast)  # noqa: PLR2004
         self._frames = 0
         self.ended = False
-        self._ahead: queue.Queue[Frame | None] = queue.Queue(_AHEAD)
+        self._ahead: queue.Queue[list[Frame | None]] = queue.Queue(1)
         self._fetched: list[Frame | None] = []
         self._closing = False
         self._thread = threading.Thread(target=self._decode, name="edge-fm video", daemon=True)
@@ -83,7 +85,7 @@ class VideoFile:
             return None
         if not self._fetched:
             try:
-                self._fetched.append(self._ahead.get(timeout=wait_s))
+                self._fetched = self._ahead.get(timeout=wait_s)[::-1]
             except queue.Empty:
                 return None
         if not self._clock.is_due(wait_s):
@@ -96,7 +98,7 @@ class VideoFile:
             return None
         at_s = self._frames * self._clock.period_s
         self._frames += 1
-        return Shot(frame, time.monotonic(), at_s)
+        return Shot(frame, time.monotonic(), at_s, self._greys)
 
     def close(self) -> None:
         """Stop decoding and close the file; a decoder that hangs is left to its thread, which ends with the process."""
@@ -110,16 +112,20 @@ class VideoFile:
 
     def _decode(self) -> None:
         """Fill the queue until the end or until closed; the end is a None."""
+        ready: list[Frame | None] = []
         try:
             while not self._closing:
                 read, frame = self._capture.read()
                 if not read or not frame.size:
                     return
-                self._ahead.put(as_uint8(frame if self._greys is None else cv2.LUT(frame, self._greys)))
+                ready.append(as_uint8(frame))
+                if len(ready) == _TOGETHER or self._ahead.empty():
+                    self._ahead.put(ready)
+                    ready = []
         except (cv2.error, TypeError):  # what cannot be decoded ends the feed, as a truncated file does
             pass
         finally:
-            self._ahead.put(None)
+            self._ahead.put([*ready, None])
 
 
 class SlideShow:

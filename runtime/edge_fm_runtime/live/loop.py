@@ -90,6 +90,7 @@ def run(
         SourceError: the source never gave a frame.
     """
     region, steady = region or Region(), steady or Steady(classifier)
+    region.suit(classifier.passport.input)
     stop = stop or threading.Event()
     times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
     frames = 0
@@ -105,11 +106,12 @@ def run(
             fresh = renewal.take() if renewal is not None else None
             if fresh is not None:
                 classifier, steady = fresh, steady.renewed(fresh)
+                region.suit(fresh.passport.input)
             started_s = time.perf_counter()
             height, width = shot.frame_bgr.shape[:2]
             box = region.box(width, height)
             tensor = classifier.frame_tensor(
-                shot.frame_bgr[box.y : box.y + box.height, box.x : box.x + box.width]
+                shot.frame_bgr[box.y : box.y + box.height, box.x : box.x + box.width], shot.greys
             )
             prediction = steady.answer(classifier.probabilities(tensor[np.newaxis])[0], shot.at_s)
             ended_s = time.perf_counter()

@@ -4,10 +4,14 @@ import re
 from dataclasses import dataclass
 
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.passport import InputSpec
 
 CENTRE, FULL = "centre", "full"
 _BOX = re.compile(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})")
 _SMALLEST = 8
+
+_KEPT = 0.9
+"""The least share of the frame's shorter side that `centre` takes."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,18 @@ class Region:
     """The part that is classified; a window may change it while the feed runs.
 
     Attributes:
-        wanted: `centre`, the largest square in the middle; `full`; or a box, which is moved into smaller frames.
+        wanted: `centre`, a large square in the middle; `full`; or a box, which is moved into smaller frames.
+        unit: pixels of the model's input along a side. `centre` is then the largest multiple of it by as high a power of two as
+            leaves nine tenths of the frame's shorter side, so that halving brings it to the input: 448 of 480 for an
+            input of 28. With 0 it is the largest square.
     """
 
     wanted: str | Box = FULL
+    unit: int = 0
+
+    def suit(self, spec: InputSpec) -> None:
+        """Choose `centre` for a model's input."""
+        self.unit = spec.height if spec.height == spec.width else 0
 
     @classmethod
     def parse(cls, text: str) -> "Region":
@@ -62,5 +74,12 @@ class Region:
             return self.wanted.inside(width, height)
         if self.wanted == FULL:
             return Box(0, 0, width, height)
-        side = min(width, height)
+        side = self._side(min(width, height))
         return Box((width - side) // 2, (height - side) // 2, side, side)
+
+    def _side(self, shorter: int) -> int:
+        side, step = shorter, self.unit
+        while step and shorter // step * step >= _KEPT * shorter:
+            side = shorter // step * step
+            step *= 2
+        return side

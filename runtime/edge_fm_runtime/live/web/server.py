@@ -136,8 +136,9 @@ class WebView:
     def _classified(self, frame: Frame, number: int) -> Reading:
         """Classify a frame of a browser's camera; onnxruntime sessions may be run from several threads at once."""
         started_s = time.perf_counter()
-        box = Region(CENTRE).box(frame.shape[1], frame.shape[0])
-        classifier = self._current()
+        classifier, region = self._current(), Region(CENTRE)
+        region.suit(classifier.passport.input)
+        box = region.box(frame.shape[1], frame.shape[0])
         tensor = classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
         prediction = classifier.decide(classifier.probabilities(tensor[np.newaxis]))[0]
         latency_ms = (time.perf_counter() - started_s) * 1000
