@@ -37,6 +37,9 @@ VALIDATION_SHARE = 1 / 12
 
 _CALIBRATION = 512
 
+_LESSON = 2000
+"""Pictures of each kind."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -150,6 +153,7 @@ def train_run(
     history = train(model, average, material, folder, settings, listener, sources.teacher)
     _keep_calibration(folder / runs.CALIBRATION, material, settings)
     _keep_validation(folder / runs.VALIDATION, material, settings.seed)
+    keep_lesson(folder / runs.LESSON, material, settings)
     average.save(folder / runs.MODEL)
     test = probabilities(average, dataset.test.images)
     run = Run(
@@ -207,6 +211,19 @@ def _keep_validation(path: Path, material: Material, seed: int) -> None:
         images.append(watched[chosen])
         allowed.append(right[chosen])
     np.savez_compressed(path, images=np.concatenate(images), allowed=np.concatenate(allowed))
+
+
+def keep_lesson(path: Path, material: Material, settings: Settings) -> None:
+    """Keep pictures of one more epoch: those of no class that the model knows, and as many of the others."""
+    images, allowed = epoch.pictures(
+        material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
+    )
+    known = allowed.any(axis=1)
+    count = min(_LESSON, np.count_nonzero(known), np.count_nonzero(~known))
+    chosen = np.concatenate([np.flatnonzero(part)[:count] for part in (known, ~known)])
+    np.savez_compressed(
+        path, images=np.rint(images[chosen] * 255).astype(np.uint8), allowed=allowed[chosen].astype(bool)
+    )
 
 
 def train(

@@ -5,6 +5,7 @@ RUN/run.json        what was trained on what, with which settings, and the score
 RUN/history.csv     loss and accuracy of each epoch
 RUN/curves.png      the same as a picture
 RUN/validation.npz  pictures that no training saw, with the classes that each may be, for temperature and threshold
+RUN/lesson.npz      pictures as the training saw them, half of them of no class, for the familiarity
 RUN/calibration.npz pictures for the ranges of int8, where the data set alone would not do
 """
 
@@ -27,6 +28,7 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
+LESSON = "lesson.npz"
 
 
 def begin(folder: Path) -> None:

@@ -268,7 +268,7 @@ def read_labels(text: str) -> tuple[str, ...]:
 def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "ExportData":
     from edge_fm import datasets, runs
     from edge_fm_exporters import ExportData
-    from edge_fm_exporters.decision import Validation
+    from edge_fm_exporters.decision import Judged
     from edge_fm_exporters.quantize import CALIBRATION_IMAGES
     from edge_fm_exporters.verify import Pictures
 
@@ -278,15 +278,19 @@ def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> 
     else:
         chosen = datasets.load(calibration, dataset.spec) if calibration is not None else dataset
         ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
-    validation = run / runs.VALIDATION if run is not None else None
+
+    def judged(name: str) -> Judged | None:
+        return Judged.load(run / name) if run is not None and (run / name).is_file() else None
+
     return ExportData(
         dataset.name,
         dataset.licence,
         ranges,
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
-        Validation.load(validation) if validation is not None and validation.is_file() else None,
+        judged(runs.VALIDATION),
         _training(dataset),
         *_choice(dataset, run),
+        judged(runs.LESSON),
     )
 
 

@@ -128,6 +128,7 @@ def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
         [
             "decision",
             f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}"
+            + (", with familiarity" if decision.familiarity else "")
             + ("" if decision.calibrated else ", from votes: not calibrated"),
         ],
         [

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.decision import Validation
+from edge_fm_exporters.decision import Judged
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.scale import Scale
 from edge_fm_exporters.source import SourceModel
@@ -28,7 +28,8 @@ class ExportData:
         licence: of the pictures.
         calibration: (N, height, width, channels) uint8 from the training part, for int8.
         test: what the file is measured on.
-        validation: what temperature and threshold are fitted on, if anything.
+        validation: what temperature and threshold are fitted on, if anything; no training saw it.
+        lesson: pictures as the training saw them, also of no class, on which the familiarity is fitted, if anything.
         training: pictures with classes from the training part, on which an unknown scale is found.
         choice: pictures that are neither calibrated on nor tested on, on which int8 is chosen; None takes `training`.
         tuning: (N, height, width, channels) uint8 of the training part without `choice`, to fine-tune int8 on.
@@ -38,10 +39,11 @@ class ExportData:
     licence: str
     calibration: NDArray[np.uint8]
     test: Pictures
-    validation: Validation | None = None
+    validation: Judged | None = None
     training: Pictures | None = None
     choice: Pictures | None = None
     tuning: NDArray[np.uint8] | None = None
+    lesson: Judged | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_fm_exporters import decision, graph, verify
+from edge_fm_exporters.decision import Answers, Judged
 from edge_fm_exporters.request import ExportData, ExportRequest, Order
 from edge_fm_exporters.source import SourceModel
 from edge_fm_exporters.verify import Comparison, Pictures, Verified
@@ -56,12 +57,21 @@ def stamp(
 
 
 def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
-    """Fit temperature and threshold to the very file that is written."""
+    """Fit temperature, familiarity and threshold to the very file that is written."""
     if data is None or data.validation is None:
         return Decision(calibrated=order.source.calibrated)
-    raw = OnnxSession(candidate.data).run(data.validation.images)
-    groups = data.validation.groups(order.labels)
-    fitted = decision.fit(raw, data.validation.allowed, groups, order.labels, order.request.coverage)
+    session = OnnxSession(candidate.data)
+
+    def answers(pictures: Judged) -> Answers:
+        return Answers(session.run(pictures.images), pictures.allowed)
+
+    fitted = decision.fit(
+        answers(data.validation),
+        data.validation.groups(order.labels),
+        order.labels,
+        order.request.coverage,
+        answers(data.lesson) if data.lesson is not None else None,
+    )
     return replace(fitted, calibrated=order.source.calibrated)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime import guard, preprocess
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.familiarity import familiarity
 from edge_fm_runtime.guard import Limits
 from edge_fm_runtime.modelfile import read_model, read_passport
 from edge_fm_runtime.passport import (
@@ -38,10 +39,10 @@ class Prediction:
 
     Attributes:
         label: the likeliest class.
-        confidence: its probability, in [0, 1], after temperature, with those of its group's other labels, where the
-            passport's decision names groups.
+        confidence: its probability, in [0, 1], after temperature, with those of its group's other labels where the
+            passport's decision names groups, times the probability that the picture is of any class where the passport can tell.
         status: `ok`, or `unknown` when the confidence is below the model's threshold.
-        ranking: every class with its probability, likeliest first; ties in the order of the labels.
+        ranking: every class with its own probability, times the same, likeliest first; ties in the order of the labels.
     """
 
     label: str
@@ -198,16 +199,19 @@ class Classifier:
         """Return one prediction for each row of (N, classes) calibrated probabilities."""
         labels = self.passport.labels
         order = np.argsort(-probabilities, axis=1, kind="stable")
+        if self.passport.decision.familiarity:
+            known = familiarity(probabilities, self.passport.decision.familiarity)
+            probabilities = (probabilities * known[:, np.newaxis]).astype(np.float32)
         summed = probabilities if self._groups is None else np.minimum(probabilities @ self._groups, 1)
         predictions = []
         for row, sums, ranks in zip(probabilities.tolist(), summed.tolist(), order.tolist(), strict=True):
             confidence = sums[ranks[0]]
-            known = confidence >= self.passport.decision.unknown_below
+            is_known = confidence >= self.passport.decision.unknown_below
             predictions.append(
                 Prediction(
                     labels[ranks[0]],
                     confidence,
-                    Status.OK if known else Status.UNKNOWN,
+                    Status.OK if is_known else Status.UNKNOWN,
                     tuple((labels[rank], row[rank]) for rank in ranks),
                 )
             )

@@ -18,7 +18,7 @@ from edge_fm_runtime.strict_json import BROKEN, REMEDY, read, require
 KEY = "edge_fm.passport"
 """Metadata key of the passport."""
 
-VERSION = 3
+VERSION = 4
 """Version of the passport's form; a runner refuses a newer one."""
 
 RECIPE_VERSION = 2
@@ -29,6 +29,7 @@ _MAX_SIDE = 1024
 _MAX_CLASSES = 10_000
 _CHANNELS = (1, 3)
 _MAX_LABEL_LENGTH = 200
+_MAX_WEIGHT = 1000
 
 
 class Fit(StrEnum):
@@ -127,6 +128,8 @@ class Decision:
         groups: labels whose probabilities are summed for the confidence of each of them: a shoe that may be a sandal or a
             sneaker is surely a shoe. A label in no group stands for itself.
         calibrated: whether the probabilities are a model's own, and not made from votes.
+        familiarity: a bias, then one weight for each label, from which `familiarity.py` says how likely it is that a picture is of
+            any class at all; empty where nothing was known of pictures that are not. Confidences are multiplied by it.
     """
 
     temperature: float = 1.0
@@ -134,11 +137,17 @@ class Decision:
     coverage: float = 1.0
     groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={"added_in": 2})
     calibrated: bool = field(default=True, metadata={"added_in": 3})
+    familiarity: tuple[float, ...] = field(default=(), metadata={"added_in": 4})
 
     def __post_init__(self) -> None:
         require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
         require(0 <= self.unknown_below <= 1, f"an unknown threshold of {self.unknown_below}, not 0 to 1")
         require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
+        for weight in self.familiarity:
+            require(
+                abs(weight) <= _MAX_WEIGHT,
+                f"a weight of {weight} for the familiarity, not -{_MAX_WEIGHT} to {_MAX_WEIGHT}",
+            )
 
 
 @dataclass(frozen=True)
@@ -259,6 +268,10 @@ class Passport:
         require(
             set(grouped) <= set(self.labels) and len(set(grouped)) == len(grouped),
             f"groups of {grouped!r:.60}, which are not each a label of its own",
+        )
+        require(
+            len(self.decision.familiarity) in {0, 1 + len(self.labels)},
+            f"{len(self.decision.familiarity)} numbers for the familiarity, neither none nor a bias and {len(self.labels)} weights",
         )
         for golden in self.golden:
             require(

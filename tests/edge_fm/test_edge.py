@@ -1,6 +1,7 @@
 """The edge family: its networks, the imitation of cameras, photographs with a map, and a training that can be killed."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_fm import camera, datasets, distillation, edge, epoch, mixture, recipe, runs
-from edge_fm.camera import Variation
+from edge_fm.camera import Grey, Variation
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters import int8
 from edge_fm_exporters.framework import import_keras
@@ -82,15 +83,17 @@ def test_only_what_may_be_mirrored_is() -> None:
     assert 0.3 < share < 0.7
 
 
-@pytest.mark.parametrize("draw", [camera.scene, None])
-def test_drawn_surroundings_are_pictures(draw: object) -> None:
-    """Scenes and empty pictures are uint8 of the right size, and each is another."""
-    made = [
-        camera.empty(28, np.random.default_rng(n))
-        if draw is None
-        else camera.scene(picture(1, 28, 28), Variation(), np.random.default_rng(n))
-        for n in range(50)
-    ]
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: camera.scene(picture(1, 28, 28), Variation(), rng),
+        lambda rng: camera.empty(28, rng),
+        lambda rng: camera.cluttered(28, rng),
+    ],
+)
+def test_drawn_surroundings_are_pictures(draw: Callable[[np.random.Generator], Grey]) -> None:
+    """Scenes, empty pictures and clutter are uint8 of the right size, and each is another."""
+    made = [draw(np.random.default_rng(n)) for n in range(50)]
     assert all(one.shape == (28, 28) and one.dtype == np.uint8 for one in made)
     assert len({one.tobytes() for one in made}) == 50
 
@@ -304,9 +307,13 @@ def test_from_photographs_to_int8(
     with np.load(tmp_path / "run" / runs.CALIBRATION) as kept:
         assert kept["images"].shape[1:] == (28, 28, 1)
         assert len(kept["images"]) > 110
+    with np.load(tmp_path / "run" / runs.LESSON) as kept:
+        known = kept["allowed"].any(axis=1)
+        assert 0 < known.sum() == (~known).sum()
+        assert kept["images"].shape == (len(known), 28, 28, 1)
     exported = cli("export", tmp_path / "run", "--int8", "--max-drop", "1", "-o", tmp_path / "x.onnx")
     assert exported.code in {0, 1}, exported.err
-    assert (tmp_path / "x.onnx").is_file()
+    assert any(Classifier.load(tmp_path / "x.onnx").passport.decision.familiarity)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +339,7 @@ def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: 
 def test_nothing_is_learnt_or_chosen_from_the_test_part(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another test part, weights, calibration, temperature, threshold and the figures of every int8 are the very same."""
+    """With another test part, weights, calibration, familiarity, temperature, threshold and the figures of every int8 are the very same."""
     # Else the fastest of this moment is chosen, and temperature and threshold are of that file.
     monkeypatch.setattr(int8, "_timed", lambda candidates, _shape: candidates)
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
@@ -363,7 +370,10 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
         )
         assert done.code == 0, done.err
         passport = Classifier.load(file).passport
-        pictures = [np.load(folder / kind)["images"] for kind in (runs.CALIBRATION, runs.VALIDATION)]
+        pictures = [
+            np.load(folder / kind)["images"] for kind in (runs.CALIBRATION, runs.VALIDATION, runs.LESSON)
+        ]
+        assert any(passport.decision.familiarity)
         tried = json.loads(file.with_suffix(".candidates.json").read_text())["candidates"]
         figures = [
             [entry[key] for key in ("name", "accuracy", "drop", "worst_class", "label_agreement")]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_exporters.decision import Validation, fit
+from edge_fm_exporters.decision import Answers, Judged, fit
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError, ModelError
 from edge_fm_runtime.passport import Decision, Passport
@@ -31,14 +31,14 @@ def answers(count: int, temperature: float) -> tuple[NDArray[np.float32], NDArra
 def test_the_temperature_is_found(temperature: float) -> None:
     """Probabilities that are too sharp or too flat get the temperature that makes them right."""
     raw, allowed = answers(20_000, temperature)
-    assert fit(raw, allowed, (), LABELS, 0.95).temperature == pytest.approx(temperature, rel=0.05)
+    assert fit(Answers(raw, allowed), (), LABELS, 0.95).temperature == pytest.approx(temperature, rel=0.05)
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.95, 1.0])
 def test_the_threshold_keeps_what_was_asked(tiny: Classifier, coverage: float) -> None:
     """The share of validation pictures that stays known is the coverage, as the runtime itself decides."""
     raw, allowed = answers(5000, 1.0)
-    decision = fit(raw, allowed, SHOES, LABELS, coverage)
+    decision = fit(Answers(raw, allowed), SHOES, LABELS, coverage)
     classifier = Classifier(Fixed(raw), replace(tiny.passport, labels=LABELS, decision=decision, golden=()))
     known = [
         p.status is Status.OK
@@ -62,16 +62,67 @@ def test_pictures_of_no_class_take_no_part() -> None:
     """Hats change neither temperature nor threshold; with hats alone there is nothing to fit."""
     raw, allowed = answers(2000, 1.0)
     hats = np.zeros((500, 4), bool)
-    with_hats = fit(np.concatenate([raw, raw[:500]]), np.concatenate([allowed, hats]), (), LABELS, 0.9)
-    assert with_hats == fit(raw, allowed, (), LABELS, 0.9)
+    with_hats = Answers(np.concatenate([raw, raw[:500]]), np.concatenate([allowed, hats]))
+    assert fit(with_hats, (), LABELS, 0.9) == fit(Answers(raw, allowed), (), LABELS, 0.9)
     with pytest.raises(DataError, match="nothing can be fitted"):
-        fit(raw[:500], hats, (), LABELS, 0.9)
+        fit(Answers(raw[:500], hats), (), LABELS, 0.9)
+
+
+def lesson(count: int) -> Answers:
+    """Return answers to pictures of a class, and as many to pictures of none, between the first class and the last."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 1, (2 * count, 4))
+    logits[np.arange(count), rng.integers(4, size=count)] += 3
+    logits[count:, [0, 3]] += 4  # as sure as the others, of one of two
+    raw = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    allowed = np.zeros((2 * count, 4), bool)
+    allowed[np.arange(count), logits[:count].argmax(axis=1)] = True
+    return Answers(raw.astype(np.float32), allowed)
+
+
+def test_the_familiarity_tells_what_is_of_no_class(tiny: Classifier) -> None:
+    """Pictures of none are less familiar than pictures of a class, though the model is as sure of their labels."""
+    training = lesson(2000)
+    decision = fit(Answers(training.raw[:2000], training.allowed[:2000]), (), LABELS, 0.95, training)
+    answered = {}
+    for name, kept in (("with", decision), ("without", replace(decision, familiarity=()))):
+        passport = replace(tiny.passport, labels=LABELS, decision=kept, golden=())
+        classifier = Classifier(Fixed(training.raw), passport)
+        answered[name] = classifier.decide(classifier.probabilities(np.zeros((4000, 1), np.uint8)))
+    right = {}
+    for name, predictions in answered.items():
+        confidence = np.array([prediction.confidence for prediction in predictions])
+        right[name] = (confidence[:2000, None] > confidence[None, 2000:]).mean()
+    assert right["with"] > max(0.9, right["without"] + 0.1)
+    assert [p.label for p in answered["with"]] == [p.label for p in answered["without"]]
+    assert np.mean([p.status is Status.OK for p in answered["with"][:2000]]) == pytest.approx(0.95, abs=0.005)
+
+
+def test_without_pictures_of_no_class_everything_is_familiar() -> None:
+    """A training that had none, or nothing else, leaves confidences as they are."""
+    training = lesson(50)
+    known = Answers(training.raw[:50], training.allowed[:50])
+    for seen in (None, known, Answers(training.raw[50:], training.allowed[50:])):
+        assert fit(known, (), LABELS, 0.95, seen).familiarity == ()
+
+
+def test_the_familiarity_is_part_of_the_passport(tiny: Classifier) -> None:
+    """It survives the file; too few weights or too large ones are refused; a file from before it has none."""
+    passport = replace(tiny.passport, decision=Decision(familiarity=(1.5, -0.25, -0.5)))
+    assert Passport.from_json(passport.to_json()) == passport
+    older = passport.to_json().replace(',"familiarity":[1.5,-0.25,-0.5]', "")
+    assert Passport.from_json(older).decision.familiarity == ()
+    with pytest.raises(ModelError, match="2 numbers for the familiarity"):
+        replace(tiny.passport, decision=Decision(familiarity=(1.0, 2.0)))
+    for wrong in (1e9, float("nan"), float("inf")):
+        with pytest.raises(ModelError, match="for the familiarity"):
+            Decision(familiarity=(wrong, 0.0, 0.0))
 
 
 def test_groups_come_from_what_pictures_may_be() -> None:
     """Classes that one picture may be are a group; all else stands alone."""
     allowed = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]], bool)
-    validation = Validation(np.zeros((4, 28, 28, 1), np.uint8), allowed[[0, 1]])
+    validation = Judged(np.zeros((4, 28, 28, 1), np.uint8), allowed[[0, 1]])
     assert validation.groups(LABELS) == (("sandal", "sneaker"),)
 
 
@@ -106,7 +157,7 @@ def test_validation_that_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "validation.npz"
     path.write_bytes(b"PK no")
     with pytest.raises(DataError, match="cannot be read"):
-        Validation.load(path)
+        Judged.load(path)
     np.savez(path, images=np.zeros((3, 28, 28, 1), np.uint8), allowed=np.zeros((2, 4), bool))
     with pytest.raises(DataError, match="images uint8"):
-        Validation.load(path)
+        Judged.load(path)

@@ -1,5 +1,6 @@
 """The classifier, on a model whose answer is known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,28 @@ class FixedSession:
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.repeat(np.array([self.row], np.float32), len(images), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("decision", "confidence"),
+    [
+        (Decision(), "0.8000"),
+        (Decision(groups=(("dark", "light"),)), "1.0000"),
+        (Decision(familiarity=(0.0, 0.0, 0.0)), "0.4000"),
+        (Decision(groups=(("dark", "light"),), familiarity=(0.0, 0.0, 0.0)), "0.5000"),
+    ],
+)
+def test_a_row_has_the_confidence_of_the_answer(
+    tiny: Classifier, tmp_path: Path, decision: Decision, confidence: str
+) -> None:
+    """A labelled file's confidence is the one that its status hangs on: of its group, and of how familiar it is."""
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(grey(204, 60)))
+    classifier = Classifier(FixedSession([0.2, 0.8]), replace(tiny.passport, decision=decision, golden=()))
+    (row,) = [decode(line)[0] for line in label_rows(classifier, [f"{path}"], RowOptions(top=2))]
+    assert row.ranking[0] == ("light", confidence)
+    assert row.ranking[0][1] == f"{classifier.classify(path).confidence:.4f}"
+    assert row.ranking[1] == ("dark", "0.1000" if decision.familiarity else "0.2000")
 
 
 def test_temperature_softens_without_changing_the_order(tiny: Classifier) -> None:

@@ -205,7 +205,7 @@ def test_a_browser_s_own_camera_is_answered(view: WebView) -> None:
             said.append(json.loads(socket.recv(5)))
     assert [entry.get("label") for entry in said] == ["dark", None, "light"]
     assert "error" in said[1]
-    assert said[2]["region"] == [80, 0, 480, 480]
+    assert said[2]["region"] == [96, 16, 448, 448]
 
 
 def test_a_browser_that_sends_too_much(view: WebView) -> None:

@@ -20,7 +20,8 @@ class Row:
     Attributes:
         path: as given plus the relative part; bytes that are no UTF-8 are written as `\xNN`.
         status: what became of it.
-        ranking: (label, confidence with four decimals), likeliest first; empty without an answer.
+        ranking: (label, number with four decimals), likeliest first: the confidence of the first one, the others' own
+            probabilities; empty without an answer.
         error: a sentence, empty if all went well.
     """
 

@@ -98,9 +98,11 @@ class _Batch:
                 yield encode(Row.failed(locators.text(locator), self._failures[position]), stamp)
             else:
                 prediction = predictions[position]
-                ranking = tuple(
-                    (name, f"{value:.4f}") for name, value in prediction.ranking[: self._options.top]
-                )
+                shares = [
+                    (prediction.label, prediction.confidence),
+                    *prediction.ranking[1 : self._options.top],
+                ]
+                ranking = tuple((name, f"{value:.4f}") for name, value in shares)
                 yield encode(Row(locators.text(locator), prediction.status, ranking), stamp)
 
     def _predictions(self) -> dict[int, Prediction]:
