@@ -153,7 +153,7 @@ def train_run(
     history = train(model, average, material, folder, settings, listener, sources.teacher)
     _keep_calibration(folder / runs.CALIBRATION, material, settings)
     _keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    keep_lesson(folder / runs.LESSON, material, settings)
+    _keep_lesson(folder / runs.LESSON, material, settings)
     average.save(folder / runs.MODEL)
     test = probabilities(average, dataset.test.images)
     run = Run(
@@ -213,7 +213,7 @@ def _keep_validation(path: Path, material: Material, seed: int) -> None:
     np.savez_compressed(path, images=np.concatenate(images), allowed=np.concatenate(allowed))
 
 
-def keep_lesson(path: Path, material: Material, settings: Settings) -> None:
+def _keep_lesson(path: Path, material: Material, settings: Settings) -> None:
     """Keep pictures of one more epoch: those of no class that the model knows, and as many of the others."""
     images, allowed = epoch.pictures(
         material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
