@@ -204,7 +204,7 @@ def costs() -> None:
             )
             peaks: Counter[str] = Counter()
             while driver.poll() is None:
-                for who in ("ray::MapWorker", "edge_fm_runtime.batch.worker"):
+                for who in ("ray::MapWorker", "edge_fm_runtime.batch.fork_server"):
                     peaks[who] = max(peaks[who], *map(_peak_kb, running(who)), 0)
                 time.sleep(2)  # to look through all processes costs something
             ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))
@@ -268,7 +268,7 @@ class Havoc:
             self._cluster.remove_node(chosen, allow_graceful=False)
             self._nodes.append(self._cluster.add_node(num_cpus=1))
         else:
-            pids = running("edge_fm_runtime.batch.worker" if what == "worker" else "ray::MapWorker")
+            pids = running("edge_fm_runtime.batch.fork_server" if what == "worker" else "ray::MapWorker")
             if not pids:
                 return
             with contextlib.suppress(ProcessLookupError):

@@ -1,5 +1,6 @@
 """Files that hang, exhaust memory or kill a worker cost themselves their row, and nothing else."""
 
+import functools
 import os
 import signal
 import struct
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge_fm_runtime.batch import pool, run
+from edge_fm_runtime.batch.fork_server import ForkServer
 from edge_fm_runtime.batch.options import Options
 from edge_fm_runtime.batch.pool import Chunk
 from edge_fm_runtime.batch.run import Model, label
@@ -32,10 +34,17 @@ def model(tiny_path: Path) -> Model:
     return Model(tiny_path.read_bytes())
 
 
+@functools.cache
 def large_png(side: int) -> bytes:
-    """Return a valid PNG of side x side black pixels, Paeth-filtered: small to store, slow and large to decode."""
-    rows = zlib.compress((b"\x04" + bytes(side)) * side, 9)
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    """Return a valid PNG of side x side black pixels, Paeth-filtered 16-bit RGB: small to store, large, and very slow to decode.
+
+    The slowest that fits the limits: a grey one of 11,500 pixels square is decoded in half a second by a quick processor,
+    and in twice that by a busy one, so whether it exceeds a limit between them is chance. This takes over two seconds.
+    """
+    compressor = zlib.compressobj(1)
+    row = b"\x04" + bytes(6 * side)
+    rows = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
+    header = struct.pack(">IIBBBBB", side, side, 16, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
     )
@@ -80,18 +89,36 @@ def test_a_file_that_needs_too_much_memory(model: Model, tmp_path: Path) -> None
     assert (again.resumed, again.by_status) == (70, {Status.OK: 71})
 
 
-def children() -> list[int]:
-    """Return the worker processes of this process."""
-    task = Path(f"/proc/{os.getpid()}/task")
-    return [int(pid) for path in task.glob("*/children") for pid in path.read_text().split()]
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process, and those that it, has started: a fork server before its workers."""
+    own = [
+        int(child)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
+    return [*own, *(below for child in own for below in descendants(child))]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to find the workers")
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    ("kind", "first", "count"),
+    [
+        (signal.SIGKILL, 1, 2),
+        (signal.SIGSEGV, 1, 2),
+        (signal.SIGSTOP, 1, 2),
+        (signal.SIGKILL, 0, 3),
+        (signal.SIGSTOP, 0, 3),
+    ],
+)
 def test_a_lost_worker_loses_nothing(
-    model: Model, tmp_path: Path, kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    model: Model,
+    tmp_path: Path,
+    kind: signal.Signals,
+    first: int,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Workers killed or stopped from outside in mid-run leave the same bytes as an undisturbed run."""
+    """Workers killed or stopped from outside in mid-run, alone or with what forks them, leave the bytes of an undisturbed run."""
     monkeypatch.setattr(pool, "START_S", 5.0)
     made = folder_with(tmp_path, "x.png", PNG, others=1500)
     label(model, [str(made)], tmp_path / "whole.csv", Options(workers=2), lambda *_: None)
@@ -99,27 +126,46 @@ def test_a_lost_worker_loses_nothing(
 
     def hurt_all(done: int, _total: int, _made: object) -> None:
         if done > 400 and not hurt:  # all at once: no input is hit again while it is tried again
-            hurt.extend(children())
+            hurt.extend(descendants(os.getpid())[first:])
             for pid in hurt:
                 os.kill(pid, kind)
 
     summary = label(model, [str(made)], tmp_path / "out.csv", Options(workers=2, timeout_s=2.0), hurt_all)
-    assert len(hurt) == 2
+    assert len(hurt) == count
     assert summary.by_status == {Status.OK: 1501}
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.skipif(not ForkServer.is_possible(), reason="there is only the other way here")
+def test_where_nothing_can_be_forked(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are programs of their own, as on macOS and Windows, give the rows of forked ones, and a lost one is replaced."""
+    made = folder_with(tmp_path, "035-slow.png", large_png(11_500), others=200)
+    options = Options(workers=2, timeout_s=0.5)
+    label(model, [str(made)], tmp_path / "forked.csv", options, lambda *_: None)
+    monkeypatch.setattr(ForkServer, "is_possible", lambda: False)
+    label(model, [str(made)], tmp_path / "apart.csv", options, lambda *_: None)
+    assert (tmp_path / "apart.csv").read_bytes() == (tmp_path / "forked.csv").read_bytes()
+    assert statuses(tmp_path / "apart.csv")["035-slow.png"] is Status.TIMEOUT
+    assert descendants(os.getpid()) == []
 
 
 def test_no_worker_outlives_the_run(model: Model, tmp_path: Path) -> None:
     """Workers are gone when a run ends, also when it ends badly."""
     made = folder_with(tmp_path, "x.png", PNG)
 
-    def stop(_done: int, _total: int, _made: object) -> None:
-        raise KeyboardInterrupt
+    started: list[int] = []
+
+    def stop(done: int, _total: int, _made: object) -> None:
+        if done:
+            started.extend(descendants(os.getpid()))
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         label(model, [str(made)], tmp_path / "out.csv", Options(), stop)
     label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
-    assert children() == []
+    assert started
+    assert descendants(os.getpid()) == []
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
 
 
 def test_a_model_that_cannot_be_opened(tmp_path: Path, bare_path: Path) -> None:

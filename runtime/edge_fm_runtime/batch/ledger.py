@@ -26,7 +26,7 @@ from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.posix import lock_file
 from edge_fm_runtime.status import Status
 
-_FORM = 1
+_FORM = 2
 
 
 @dataclass(frozen=True)

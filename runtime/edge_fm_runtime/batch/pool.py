@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from edge_fm_runtime.batch import locators, process
+from edge_fm_runtime.batch.process import Starter, WorkerProcess
 from edge_fm_runtime.batch.protocol import Job, receive, send
 from edge_fm_runtime.batch.rows import Row, Stamp, encode
 from edge_fm_runtime.errors import EdgeFmError, InputError
@@ -65,15 +66,18 @@ class _NotStarted(Exception):  # noqa: N818  # tried again, and only then the us
 
 
 class _Worker:
-    """One worker process, and since when it has been at one input."""
+    """One worker process, started by its first chunk, and since when it has been at one input."""
 
-    def __init__(self) -> None:
-        self._process = process.take()
+    def __init__(self, starter: Starter) -> None:
+        self.starter = starter
+        self._process: WorkerProcess | None = None
         self._seen = 0
         self._seen_s = time.monotonic()
         self._busy = False
         self.timed_out = False
         self._started = False
+        self._closing = threading.Lock()
+        self._closed = False
 
     def label(self, job: Job, chunk: Chunk) -> list[bytes]:
         """Return the chunk's journal lines.
@@ -83,22 +87,24 @@ class _Worker:
             chunk: the inputs.
 
         Raises:
+            _NotStarted: it ended or hung before it could begin.
             _WorkerLost: it died or hung.
             EdgeFmError: the model cannot be opened.
         """
         try:
+            self._begin()
+            running = self._process or self._start()
             if not self._started:
-                self._begin()
-                send(self._process.requests, job)
-                refusal = receive(self._process.answers)
+                send(running.requests, job)
+                refusal = receive(running.answers)
                 if isinstance(refusal, EdgeFmError):
                     raise refusal
                 self._started = True
-            self._begin()
-            send(self._process.requests, list(chunk.inputs))
-            lines: list[bytes] = receive(self._process.answers)
+                self._begin()
+            send(running.requests, list(chunk.inputs))
+            lines: list[bytes] = receive(running.answers)
         except (EOFError, OSError):
-            if not self._started:
+            if not self._started or self._process is None:
                 raise _NotStarted from None
             position = self._process.progress()[1]
             raise _WorkerLost(Status.TIMEOUT if self.timed_out else Status.CRASHED, position) from None
@@ -106,31 +112,54 @@ class _Worker:
             self._busy = False
         return lines
 
+    def _start(self) -> WorkerProcess:
+        """Start the process, and end it at once if it is too late for it.
+
+        Raises:
+            EOFError: it cannot be started, or is not wanted any more.
+            OSError: it cannot be started.
+        """
+        running = self.starter.start()
+        with self._closing:
+            if self._closed:
+                running.close()
+                raise EOFError
+            self._process = running
+        return running
+
     def _begin(self) -> None:
-        self._process.reset()
+        if self._process is not None:
+            self._process.reset()
         self._seen, self._seen_s, self._busy = 0, time.monotonic(), True
 
     def watch(self, timeout_s: float) -> None:
         """Kill the process if it has been at one input for longer; called now and then from another thread."""
         if not self._busy:
             return
-        begun = self._process.progress()[0]
+        running = self._process
+        begun = running.progress()[0] if running is not None else 0
         if begun != self._seen:
             self._seen, self._seen_s = begun, time.monotonic()
         elif time.monotonic() - self._seen_s > (timeout_s if self._started else max(timeout_s, START_S)):
             self.timed_out = True
-            self._process.kill()
+            if running is not None:
+                running.kill()
+            else:
+                self.starter.interrupt()
 
     def close(self) -> None:
-        """End the process."""
-        self._process.close()
+        """End the process; twice does no harm."""
+        with self._closing:
+            self._closed = True
+        if self._process is not None:
+            self._process.close()
 
 
 class Pool:
     """Worker processes for one run, each served by a thread of its own."""
 
     def __init__(self, job: Job, workers: int, timeout_s: float) -> None:
-        """Make a pool and start its workers.
+        """Make a pool and begin to start its workers.
 
         Args:
             job: what they are for.
@@ -138,7 +167,8 @@ class Pool:
             timeout_s: how long one input may take, twice.
         """
         self._job, self._timeout_s = job, timeout_s
-        self._workers = [_Worker() for _ in range(workers)]
+        self._starter = process.take()
+        self._workers = [_Worker(self._starter) for _ in range(workers)]
         self._lock = threading.Lock()
         self._results: queue.Queue[tuple[Chunk, list[bytes]] | BaseException] = queue.Queue()
         self._threads: list[threading.Thread] = []
@@ -152,9 +182,12 @@ class Pool:
         for worker in self._workers:
             worker.close()
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                self._starter.interrupt()  # of a start that has only now begun, which nobody watches any more
+                thread.join(_POLL_S)
         for worker in self._workers:  # one that a thread started meanwhile
             worker.close()
+        self._starter.close()
 
     def label(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[bytes]]]:
         """Yield chunks with their journal lines, as they are done, in any order; every input comes exactly once.
@@ -209,7 +242,7 @@ class Pool:
                             f"worker processes ended {_STARTS} times before they could begin: "
                             "run 'edge-fm doctor', or give them more --memory"
                         ) from None
-                    worker = self._replace(worker)
+                    worker = self._replace(worker, anew=True)
                 except _WorkerLost as lost:
                     if self._closed:
                         return
@@ -218,11 +251,15 @@ class Pool:
         except BaseException as error:  # noqa: BLE001  # it is raised in the main thread
             self._results.put(error)
 
-    def _replace(self, worker: _Worker) -> _Worker:
+    def _replace(self, worker: _Worker, *, anew: bool = False) -> _Worker:
+        """Return another worker in the place of a lost one; anew: what starts them is replaced too, as it may be gone."""
         worker.close()
         with self._lock:
+            if anew and worker.starter is self._starter and not self._closed:
+                self._starter.close()
+                self._starter = process.take()
             self._workers.remove(worker)
-            fresh = _Worker()
+            fresh = _Worker(self._starter)
             self._workers.append(fresh)
         return fresh
 

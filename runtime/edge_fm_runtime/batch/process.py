@@ -1,4 +1,4 @@
-"""A worker's process and the small file that it writes its position to. Light: it may start before all else is loaded."""
+"""Worker processes: their pipes, the memory that they write their position to, how they are started. Light: it may run before all else is loaded."""
 
 import contextlib
 import mmap
@@ -7,42 +7,38 @@ import struct
 import subprocess
 import sys
 import tempfile
-from typing import IO
+from typing import IO, Protocol
 
 POSITION = struct.Struct("<QQ")
 """A counter of inputs begun, and the position of the one in hand."""
+
+ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "2",  # else each thread's heap counts against the memory limit
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy would start a thread for each core, and two matrices of 28 rows need none
+}
+
+
+class Handle(Protocol):
+    """A process that can be ended."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def wait(self) -> object:
+        """Wait for its end."""
 
 
 class WorkerProcess:
     """A running `edge_fm_runtime.batch.worker`.
 
     Attributes:
-        requests: its standard input.
-        answers: its standard output.
+        requests: what it reads.
+        answers: what it writes.
     """
 
-    def __init__(self) -> None:
-        handle, self._path = tempfile.mkstemp(prefix="edge-fm-")
-        os.write(handle, bytes(POSITION.size))
-        self._shared = mmap.mmap(handle, POSITION.size)
-        os.close(handle)
-        self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", "edge_fm_runtime.batch.worker", self._path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                "MALLOC_ARENA_MAX": "2",
-            },  # else each thread's heap counts against the memory limit
-            start_new_session=True,  # Ctrl-C is the parent's to handle
-        )
-        if (
-            self._process.stdin is None or self._process.stdout is None
-        ):  # pragma: no cover - pipes were asked for
-            raise TypeError
-        self.requests: IO[bytes] = self._process.stdin
-        self.answers: IO[bytes] = self._process.stdout
+    def __init__(self, handle: Handle, requests: IO[bytes], answers: IO[bytes], shared: mmap.mmap) -> None:
+        self.requests, self.answers = requests, answers
+        self._handle, self._shared = handle, shared
 
     def progress(self) -> tuple[int, int]:
         """Return how many inputs were begun, and the position of the one in hand."""
@@ -55,36 +51,107 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it at once."""
-        self._process.kill()
+        self._handle.kill()
 
     def close(self) -> None:
         """End it and clean up; twice does no harm."""
-        self._process.kill()
-        self._process.wait()
+        self._handle.kill()
+        self._handle.wait()
         for stream in (self.requests, self.answers):
             with contextlib.suppress(OSError):
                 stream.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._path)
 
 
-_early: list[WorkerProcess] = []
+class Starter(Protocol):
+    """What starts the workers of one run."""
+
+    def start(self) -> WorkerProcess:
+        """Return a new worker.
+
+        Raises:
+            EOFError: what should start it is gone.
+            OSError: the same.
+        """
+
+    def interrupt(self) -> None:
+        """Have a `start` that waits in another thread fail."""
+
+    def close(self) -> None:
+        """End what was started and not handed out, and what starts; workers are ended by who has them."""
+
+
+class Spawner:
+    """Starts each worker as a program of its own, the first one at once."""
+
+    def __init__(self) -> None:
+        self._ready = [_spawned()]
+
+    def start(self) -> WorkerProcess:
+        """Return a new worker; see `Starter`."""
+        return self._ready.pop() if self._ready else _spawned()
+
+    def interrupt(self) -> None:
+        """Do nothing: no start waits."""
+
+    def close(self) -> None:
+        """End the worker that nobody took."""
+        while self._ready:
+            self._ready.pop().close()
+
+
+def _spawned() -> WorkerProcess:
+    handle, path = tempfile.mkstemp(prefix="edge-fm-")  # the worker removes it
+    os.write(handle, bytes(POSITION.size))
+    shared = mmap.mmap(handle, POSITION.size)
+    os.close(handle)
+    process = run_module("worker", path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if process.stdin is None or process.stdout is None:  # pragma: no cover - pipes were asked for
+        raise TypeError
+    return WorkerProcess(process, process.stdin, process.stdout, shared)
+
+
+def run_module(name: str, *arguments: str, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+    """Start a module of this package as a program.
+
+    Args:
+        name: of the module.
+        arguments: for it.
+        stdin: a descriptor, or `subprocess.PIPE`.
+        stdout: the same, or `subprocess.DEVNULL`.
+    """
+    return subprocess.Popen(  # noqa: S603  # our own module
+        [sys.executable, "-m", f"{__package__}.{name}", *arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **ENVIRONMENT},
+        start_new_session=True,  # Ctrl-C is the parent's to handle
+    )
+
+
+_early: list[Starter] = []
 
 
 def start_early() -> None:
-    """Start the first worker of the run to come, so that it loads its libraries while this process does other things.
+    """Have libraries loaded for the run to come, while this process does other things.
 
-    Should no run come, it ends with this process, whose end closes its standard input.
+    Should no run come, what was started ends with this process, whose end closes its standard input.
     """
-    _early.append(WorkerProcess())
+    _early.append(_starter())
 
 
-def take() -> WorkerProcess:
-    """Return the worker that was started early, or a new one."""
-    return _early.pop() if _early else WorkerProcess()
+def take() -> Starter:
+    """Return what was started early, or begin now."""
+    return _early.pop() if _early else _starter()
 
 
 def discard() -> None:
-    """End a worker that was started early and not taken."""
+    """End what was started early and not taken."""
     while _early:
         _early.pop().close()
+
+
+def _starter() -> Starter:
+    from edge_fm_runtime.batch.fork_server import ForkServer
+
+    return ForkServer() if ForkServer.is_possible() else Spawner()
