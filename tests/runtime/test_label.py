@@ -243,6 +243,19 @@ def test_a_resumed_run_gives_the_same_bytes(tiny: Model, many: Path, tmp_path: P
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+def test_what_a_killed_run_left_is_swept(tiny: Model, many: Path, tmp_path: Path) -> None:
+    """A half-written output of a run that was killed goes with the next run; another output's, or a user's file, stays."""
+    mine, others = (
+        tmp_path / ".out.csv.x1y2.partial",
+        [tmp_path / ".out.csv.csv.x.partial", tmp_path / "out.csv.partial"],
+    )
+    for path in (mine, *others):
+        path.write_text("half")
+    run(tiny, tmp_path / "out.csv", many)
+    assert not mine.exists()
+    assert all(path.exists() for path in others)
+
+
 def test_a_torn_journal_line_is_done_again(tiny: Model, many: Path, tmp_path: Path) -> None:
     """A line that was half written when the power went is not trusted."""
     run(tiny, tmp_path / "whole.csv", many)

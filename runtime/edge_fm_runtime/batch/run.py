@@ -92,6 +92,8 @@ def label(
     chosen = every if options.shard is None else shards.belonging(every, options.shard)
     terms = terms_of(model, options)
     with Ledger(output, terms, chosen, fresh=options.fresh) as journal:
+        for path in (output, shards.meta_path(output)):
+            sinks.sweep(path)
         to_do = journal.open_indices
         resumed = len(chosen) - len(to_do)
         made: Counter[Status] = Counter()

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -20,6 +21,7 @@ from edge_fm_runtime.errors import OutputError, SourceError
 
 _CONFIDENCE = "confidence"
 _PARQUET_ROWS = 65_536
+_PARTIAL = ".partial"
 _META_KEY = b"edge_fm.part"
 
 
@@ -124,6 +126,16 @@ def pyarrow() -> tuple[Any, Any]:
     return pa, pq
 
 
+def sweep(path: Path) -> None:
+    """Remove what runs that were killed while they wrote `path` have left beside it; the caller holds its lock."""
+    mine = re.compile(re.escape(f".{path.name}.") + r"[^.]*" + re.escape(_PARTIAL))
+    with os.scandir(path.parent) as entries:
+        left = [entry.path for entry in entries if mine.fullmatch(entry.name)]
+    for name in left:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its place when the block ends well.
@@ -133,7 +145,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
         os.close(handle)
         yield Path(temporary)
         with open(temporary, "rb+") as file:
