@@ -3,6 +3,7 @@
 Needs NumPy, onnxruntime and OpenCV. Never imports TensorFlow, Keras or the rest of edge-fm.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from edge_fm_runtime.errors import (
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from edge_fm_runtime.passport import Passport
 
 __version__ = "0.1.0"
+
+# Since 1.29 onnxruntime's wheels report usage to their maker, and keep an identifier of the device in the home folder, unless
+# this is set before they are imported (microsoft/onnxruntime, pull request 27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Classifier",

@@ -5,18 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import edge_fm
 import edge_fm_exporters
 import edge_fm_runtime
 
+_SILENCING = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "PYTEST_VERSION")
+"""Variables in whose presence onnxruntime would not report anyway."""
+
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "sklearn")
 
 
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter."""
+def python(
+    code: str, *, without: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter, without some of this one's variables and with others."""
+    kept = {name: value for name, value in os.environ.items() if name not in without}
     return subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, **environment},
+        env={**kept, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -59,6 +67,19 @@ def test_the_parent_of_a_labelling_run_stays_light() -> None:
     """Numeric libraries are loaded by the workers only: the parent starts at once and stays small."""
     loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.run")
     assert loaded.isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime"})
+
+
+@pytest.mark.parametrize("package", ["edge_fm", "edge_fm_exporters", "edge_fm_runtime"])
+def test_nothing_is_reported_to_anyone(package: str, tmp_path: Path) -> None:
+    """Reports of usage by onnxruntime stay off: it keeps no identifier of the device, and no queue, in the home folder."""
+    code = (
+        f"import {package}; import numpy as np; from edge_fm_runtime.classifier import Classifier;"
+        "Classifier.load('fashion').probabilities(np.zeros((1, 28, 28, 1), np.uint8));"
+    )
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    result = python(code, without=_SILENCING, **home)
+    assert result.returncode == 0, result.stderr
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
 
 
 def test_tables_of_contents_are_true() -> None:
