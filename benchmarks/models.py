@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--sheet", type=Path)
     wanted = parser.parse_args()
+    if wanted.sheet is not None:
+        wanted.sheet.mkdir(parents=True, exist_ok=True)
     for name in wanted.models:
         classifier = Classifier.load(name)
         print(f"{name}: {len(read_model(name)):,} bytes, {classifier.passport.precision.kind}")

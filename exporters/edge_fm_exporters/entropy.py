@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters.activations import activations
 from edge_fm_exporters.graph import ModelProto
 
 Range = tuple[float, float]
@@ -31,8 +32,7 @@ def ranges(
         kinds: operators.
         batches: of its input; gone through twice.
     """
-    import onnxruntime
-    from onnx import TensorProto, helper
+    from onnx import TensorProto
 
     floats = {
         value.name
@@ -42,28 +42,15 @@ def ranges(
     names = [
         node.output[0] for node in model.graph.node if node.op_type in kinds and node.output[0] in floats
     ]
-    open_model = type(model)()
-    open_model.CopyFrom(model)
-    del open_model.graph.output[:]
-    open_model.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        open_model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    source = session.get_inputs()[0].name
     whole = dict.fromkeys(names, (0.0, 0.0))
-    for batch in batches:
-        for name, values in zip(names, session.run(names, {source: batch}), strict=True):
+    for found in activations(model, names, batches):
+        for name, values in zip(names, found, strict=True):
             low, high = whole[name]
             finite = values[np.isfinite(values)]
             whole[name] = float(finite.min(initial=low)), float(finite.max(initial=high))
     counts = {name: np.zeros(_BINS) for name in names}
-    for batch in batches:
-        for name, values in zip(names, session.run(names, {source: batch}), strict=True):
+    for found in activations(model, names, batches):
+        for name, values in zip(names, found, strict=True):
             counts[name] += np.histogram(values[np.isfinite(values) & (values != 0)], _BINS, whole[name])[0]
     return {name: best_range(counts[name], whole[name]) for name in names}
 

@@ -53,7 +53,7 @@ def finetune(model: ModelProto, source: ModelProto, tuning: Tuning, listener: Tu
 
     Args:
         model: quantised, uint8 input.
-        source: the float32 graph that it was made of, whose weights it begins with.
+        source: the float32 graph that it was made of, whose weights it begins with; biases are the quantised model's.
         tuning: what to learn from.
         listener: told of progress.
 
@@ -109,10 +109,11 @@ class _Graph:
                     raise ExportError(
                         f"--qat cannot follow {name}, which quantising has made anew: export without it"
                     )
-                self.start[name] = originals[name].astype(np.float32)
                 if whole.dtype == np.int32:
                     self.biases[name] = node.input[1]
+                    self.start[name] = (whole * self.constants[node.input[1]]).astype(np.float32)
                 else:
+                    self.start[name] = originals[name].astype(np.float32)
                     self.weights[name] = (_integers(node).get("axis", [1])[0], node.input[1])
             elif node.op_type == "QuantizeLinear":
                 self.scales.add(node.input[1])

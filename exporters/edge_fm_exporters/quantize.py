@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import entropy, stem
+from edge_fm_exporters import bias, entropy, stem
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_runtime.session import INPUT
 
@@ -83,6 +83,7 @@ class Recipe:
             ("logits", "float32"),
             ("calibration", str(self.calibration)),
             ("calibration_images", str(CALIBRATION_IMAGES)),
+            ("biases", "corrected"),
             ("first_convolution", "float32" if self.float_stem else "int8"),
             ("float_nodes", " ".join(self.float_nodes) or "none"),
             ("fine_tuning", f"{self.tuned_epochs} epochs" if self.tuned_epochs else "none"),
@@ -140,7 +141,8 @@ def quantize(
                 )
         finally:
             logging.disable(logging.NOTSET)
-        return _with_float_logits(onnx.load(quantized))
+        made = _with_float_logits(onnx.load(quantized))
+        return bias.correct(made, onnx.load(prepared), Reader(images).batches)
 
 
 def _with_float_logits(model: ModelProto) -> ModelProto:

@@ -57,10 +57,12 @@ def exported(dataset: Dataset, path: Path, limits: Limits) -> ExportResult:
     return export(request, data(dataset))
 
 
-def candidate(name: str, speedup: float, drop: float, verdict: str = "") -> Candidate:
+def candidate(name: str, speedup: float, drop: float, verdict: str = "", agreement: float = 1.0) -> Candidate:
     """Return a candidate with these figures."""
     recipe = None if name == "float32" else Recipe()
-    return Candidate(name, recipe, b"", 0.9, drop, (drop, drop), None, 1.0, 100 / speedup, speedup, verdict)
+    return Candidate(
+        name, recipe, b"", 0.9, drop, (drop, drop), None, agreement, 100 / speedup, speedup, verdict
+    )
 
 
 class TestBest:
@@ -77,8 +79,13 @@ class TestBest:
         assert int8.best(tried).name == "fast"
 
     def test_as_fast_but_for_noise(self) -> None:
-        """Of files within a twentieth of the fastest, the one that loses least."""
-        tried = (candidate("float32", 1, 0), candidate("a", 1.5, 0.002), candidate("b", 1.45, 0.001))
+        """Of files within a twentieth of the fastest, the one that agrees with its source on most labels."""
+        tried = (
+            candidate("float32", 1, 0),
+            candidate("a", 1.5, 0.001, agreement=0.99),
+            candidate("b", 1.45, 0.002, agreement=0.995),
+            candidate("slow", 1.3, 0.0, agreement=0.999),
+        )
         assert int8.best(tried).name == "b"
 
     def test_none_holds(self) -> None:
