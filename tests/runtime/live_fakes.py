@@ -32,10 +32,10 @@ class Frames:
     def ended(self) -> bool:
         return not self.left
 
-    def read(self, wait_s: float) -> Shot | None:
+    def read(self, wait_s: float) -> list[Shot]:
         level = self.left.pop(0) if self.left else None
         self.at_s += self.period_s
-        return None if level is None else Shot(frame(level), time.monotonic(), self.at_s)
+        return [] if level is None else [Shot(frame(level), time.monotonic(), self.at_s)]
 
     def close(self) -> None:
         self.closed = True

@@ -152,8 +152,8 @@ def test_only_the_region_is_classified(tiny: Classifier) -> None:
     view = Recorder()
 
     class Halves(Frames):
-        def read(self, wait_s: float) -> Shot | None:
-            return super().read(wait_s) and Shot(picture, time.monotonic(), 0.0)
+        def read(self, wait_s: float) -> list[Shot]:
+            return super().read(wait_s) and [Shot(picture, time.monotonic(), 0.0)]
 
     loop.run(tiny, Halves(0), [view], Region.parse("150,0,50,100"))
     assert view.labels == ["dark"]
@@ -244,9 +244,7 @@ def test_a_plane_that_is_not_the_grey_picture_is_not_used(
     monkeypatch.setattr("edge_fm_runtime.live.luma._LIMITED", np.full(256, 99, np.uint8))
     monkeypatch.setattr("edge_fm_runtime.live.luma._FULL", np.full(256, 99, np.uint8))
     camera = open_camera(str(video), CameraSettings(fast=True, grey=True))
-    shot = camera.read(1.0)
-    assert shot is not None
-    assert shot.frame_bgr.shape == (160, 160, 3)
+    assert camera.read(1.0)[0].frame_bgr.shape == (160, 160, 3)
     camera.close()
 
 
@@ -269,12 +267,39 @@ def test_a_file_keeps_its_own_rate(tmp_path: Path) -> None:
         writer.write(frame(0, 160, 160))
     writer.release()
     camera = open_camera(str(path))
-    assert camera.read(5.0) is not None
-    assert camera.read(0.0) is None
+    assert len(camera.read(5.0)) == 1
+    assert camera.read(0.0) == []
     time.sleep(2.5)
-    assert camera.read(0.0) is not None
-    assert camera.read(0.0) is None
+    assert len(camera.read(0.0)) == 1
+    assert camera.read(0.0) == []
     camera.close()
+
+
+def test_frames_that_are_answered_together_are_told_one_by_one(
+    tiny: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flat out a few frames go through the model at once; each has its own reading, in order, and a view can end between them."""
+    levels = [0, 255] * 20
+
+    class Ready(FakeCapture):
+        def get(self, _key: int) -> float:
+            return 20.0
+
+    sizes: list[int] = []
+    real = tiny.probabilities
+
+    def counted(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        sizes.append(len(images))
+        return real(images)
+
+    monkeypatch.setattr(tiny, "probabilities", counted)
+    for ends_after, told in ((1000, 40), (7, 7)):
+        camera, view = VideoFile(Ready(*levels, period_s=0), "x.mp4", fast=True), Recorder(ends_after)
+        time.sleep(0.1)
+        assert loop.run(tiny, camera, [view]) == told
+        assert view.labels == (["dark", "light"] * 20)[:told]
+        assert [reading.number for reading in view.readings] == list(range(1, told + 1))
+    assert max(sizes) > 1
 
 
 @pytest.mark.timeout(20)
@@ -370,8 +395,7 @@ def live(*captures: FakeCapture) -> LiveCamera:
 
 def next_level(camera: LiveCamera, wait_s: float = 5.0) -> int:
     """Return the grey of the next frame."""
-    shot = camera.read(wait_s)
-    assert shot is not None
+    (shot,) = camera.read(wait_s)
     return int(shot.frame_bgr[0, 0, 0])
 
 

@@ -45,8 +45,8 @@ class Camera(Protocol):
         """How many frames were passed over because a newer one was there."""
         ...
 
-    def read(self, wait_s: float) -> Shot | None:
-        """Return the next frame; None if there is none within `wait_s`, or never again.
+    def read(self, wait_s: float) -> list[Shot]:
+        """Return the next frame, or a few where every one counts and they are there; none if none comes within `wait_s`, or ever again.
 
         Raises:
             SourceError: it never gave a frame.

@@ -47,10 +47,10 @@ class BrowserCamera:
     ended = False
     notice = "this machine's camera is not used: switch to your browser's camera on the page"
 
-    def read(self, wait_s: float) -> Shot | None:
+    def read(self, wait_s: float) -> list[Shot]:
         """Wait."""
         time.sleep(wait_s)
-        return None
+        return []
 
     def close(self) -> None:
         """Nothing is held open."""

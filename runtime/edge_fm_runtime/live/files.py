@@ -29,12 +29,12 @@ class _Clock:
     """Says when the next frame is due; a reader that was held up goes on from where it is, not in a rush."""
 
     def __init__(self, period_s: float, *, fast: bool) -> None:
-        self.period_s, self._fast = period_s, fast
+        self.period_s, self.fast = period_s, fast
         self._due_s = time.monotonic()
 
     def is_due(self, wait_s: float) -> bool:
         """Wait for the next frame's time, at most `wait_s`; False if it has not come."""
-        if self._fast:
+        if self.fast:
             return True
         left_s = self._due_s - time.monotonic()
         if left_s > wait_s:
@@ -75,27 +75,30 @@ class VideoFile:
         self._thread = threading.Thread(target=self._decode, name="edge-fm video", daemon=True)
         self._thread.start()
 
-    def read(self, wait_s: float) -> Shot | None:
-        """Return the next frame once it is due; None before that, and at the end.
+    def read(self, wait_s: float) -> list[Shot]:
+        """Return the next frame once it is due, flat out all that are there; none before that, and at the end.
 
         Raises:
             SourceError: not even the first frame can be decoded.
         """
         if self.ended:
-            return None
+            return []
         if not self._fetched:
             try:
-                self._fetched = self._ahead.get(timeout=wait_s)[::-1]
+                self._fetched = self._ahead.get(timeout=wait_s)
             except queue.Empty:
-                return None
+                return []
         if not self._clock.is_due(wait_s):
-            return None
-        frame = self._fetched.pop()
-        if frame is None:
-            self.ended = True
-            if self._frames == 0:
-                raise SourceError(f"{self._name} has no frame that can be decoded: is it a whole video file?")
-            return None
+            return []
+        count = len(self._fetched) if self._clock.fast else 1
+        due, self._fetched = self._fetched[:count], self._fetched[count:]
+        self.ended = due[-1] is None
+        shots = [self._shot(frame) for frame in due if frame is not None]
+        if self._frames == 0:
+            raise SourceError(f"{self._name} has no frame that can be decoded: is it a whole video file?")
+        return shots
+
+    def _shot(self, frame: Frame) -> Shot:
         at_s = self._frames * self._clock.period_s
         self._frames += 1
         return Shot(frame, time.monotonic(), at_s, self._greys)
@@ -139,14 +142,14 @@ class SlideShow:
         self.notice = ""
         self.ended = False
 
-    def read(self, wait_s: float) -> Shot | None:
-        """Return the next picture once it is due; None before that, and at the end.
+    def read(self, wait_s: float) -> list[Shot]:
+        """Return the next picture once it is due; none before that, and at the end.
 
         Raises:
             SourceError: none of them can be read.
         """
         if self.ended or not self._clock.is_due(wait_s):
-            return None
+            return []
         while self._left:
             path = self._left.pop()
             try:
@@ -156,11 +159,11 @@ class SlideShow:
                 continue
             at_s = self._shown * self._clock.period_s
             self._shown += 1
-            return Shot(frame, time.monotonic(), at_s)
+            return [Shot(frame, time.monotonic(), at_s)]
         self.ended = True
         if self._shown == 0:
             raise SourceError(f"no picture of the folder can be read: {self.notice}")
-        return None
+        return []
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -74,8 +74,8 @@ class LiveCamera:
         )
         self._thread.start()
 
-    def read(self, wait_s: float) -> Shot | None:
-        """Return a frame newer than the last one; None if there is none within `wait_s`, or never again.
+    def read(self, wait_s: float) -> list[Shot]:
+        """Return a frame newer than the last one; none if there is none within `wait_s`, or ever again.
 
         Raises:
             SourceError: it was opened but never gave a frame.
@@ -90,7 +90,7 @@ class LiveCamera:
                     f"{self._name} gave no frame{'' if self.ended else f' for {silent_s:.0f} s'}: "
                     "is another program using it, or does it send what OpenCV cannot decode?"
                 )
-        return shot
+        return [] if shot is None else [shot]
 
     def close(self) -> None:
         """Stop grabbing; a source that hangs is left to its thread, which ends with the process."""
