@@ -1,13 +1,14 @@
 """How fast folders are labelled, against what else people use, and whether reduced decoding changes labels.
 
-    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images 6000] [--photos DIR] [--rounds 5]
-    python benchmarks/label.py journal [--kind ...] [--images 6000] [--photos DIR] [--rounds 5]
+    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5] [--model MODEL]
+    python benchmarks/label.py journal [--kind ...] [--images N] [--photos DIR] [--rounds 5]
     python benchmarks/label.py agreement --photos DIR
     python benchmarks/label.py memory
 
 `speed` makes a folder (or takes one), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
-Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. Ours and the cv2 loop classify with the bundled
-`fashion`, the others with the seed CNN, which takes about as long. `journal` compares a run into a file with one to standard output, which keeps none.
+Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN: ours and the cv2
+loop with what `edge-fm export --int8` makes of it from Fashion-MNIST, the others with what their own converters do. `--model fashion`
+gives ours and the cv2 loop a file of their own. `journal` compares a run into a file with one to standard output, which keeps none.
 """
 
 import argparse
@@ -25,13 +26,13 @@ from pathlib import Path
 import numpy as np
 
 from edge_fm import wardrobe
-from edge_fm_runtime import guard, preprocess
+from edge_fm_runtime import guard, modelfile, preprocess
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.opencv import cv2
 
 ROOT = Path(__file__).resolve().parent.parent
+IMAGES = {"jpeg": 6000, "large": 240, "png": 20_000, "mix": 6000}
 SEED_CNN = ROOT / "samples" / "cnn.keras"
-FASHION = ROOT / "runtime" / "edge_fm_runtime" / "models" / "fashion.onnx"
 
 PEERS = {
     "floor": """
@@ -125,16 +126,15 @@ def _size(picture: "np.typing.NDArray[np.uint8]", quality: int) -> int:
     return len(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
-def make_models(folder: Path) -> tuple[Path, Path]:
-    """Convert the seed CNN for the peers: a LiteRT file, and a float32 ONNX file for OpenVINO."""
-    from edge_fm.datasets import GARMENTS
-    from edge_fm_exporters import ExportRequest, export
+def make_models(folder: Path) -> tuple[Path, Path, Path]:
+    """Convert the seed CNN: int8 for ours and the cv2 loop, a LiteRT file, a float32 ONNX file for OpenVINO."""
     from edge_fm_exporters.framework import import_keras
-    from edge_fm_exporters.scale import UNIT
 
-    fp32 = folder / "fp32.onnx"
-    export(ExportRequest(SEED_CNN, fp32, GARMENTS, UNIT), None)
-    import_keras()
+    fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
+    for path, options in ((fp32, []), (int8, ["--int8"])):
+        command = ["export", str(SEED_CNN), "--data", "fashion-mnist", "--scale", "unit", *options]
+        subprocess.run([edge_fm(), *command, "-o", str(path)], stdout=subprocess.DEVNULL, check=path is fp32)
+        # Where int8 does not pay, the float32 file is written in its place, with exit code 1.
     import tensorflow as tf
 
     model = import_keras().saving.load_model(SEED_CNN, compile=False)
@@ -143,17 +143,24 @@ def make_models(folder: Path) -> tuple[Path, Path]:
         tf.TensorSpec((1, 28, 28, 1), tf.float32)
     )
     lite.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
-    return lite, fp32
+    return int8, lite, fp32
 
 
-def speed(kind: str, images: int, photos: Path | None, rounds: int) -> None:
+def edge_fm() -> str:
+    """Return the command's path."""
+    return str(Path(sys.executable).with_name("edge-fm"))
+
+
+def speed(kind: str, images: int, photos: Path | None, rounds: int, model: str | None) -> None:
     """Time every contestant, in turn, and print medians and ratios."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         folder, files = _filled(work, kind, images, photos)
-        lite, fp32 = make_models(work)
-        script = str(Path(sys.executable).with_name("edge-fm"))
-        contestants = {"ours": [script, "label", str(folder), "-o", f"{work}/ours.csv", "--fresh"]}
+        int8, lite, fp32 = make_models(work)
+        if model is not None:
+            int8.write_bytes(modelfile.read_model(model))
+        label = [edge_fm(), "label", str(folder), "--model", str(int8)]
+        contestants = {"ours": [*label, "-o", f"{work}/ours.csv", "--fresh"]}
         for peer, code in PEERS.items():
             if peer in NEEDS and importlib.util.find_spec(NEEDS[peer]) is None:
                 print(f"{peer} is not installed: left out")
@@ -161,7 +168,7 @@ def speed(kind: str, images: int, photos: Path | None, rounds: int) -> None:
             arguments = [
                 str(folder),
                 kind,
-                str(FASHION),
+                str(int8),
                 f"{work}/{peer}.csv",
                 str(SEED_CNN),
                 str(lite),
@@ -183,7 +190,7 @@ def journal(kind: str, images: int, photos: Path | None, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         folder, files = _filled(work, kind, images, photos)
-        label = [str(Path(sys.executable).with_name("edge-fm")), "label", str(folder), "-o"]
+        label = [edge_fm(), "label", str(folder), "-o"]
         times = _raced({"journal": [*label, f"{work}/ours.csv", "--fresh"], "none": [*label, "-"]}, rounds)
         _print_times(times, files)
         pairs = [kept / none - 1 for kept, none in zip(times["journal"], times["none"], strict=True)]
@@ -273,7 +280,7 @@ def memory() -> None:
                 time.sleep(0.05)
                 for pid, who in [
                     (process.pid, "parent"),
-                    *((p, f"worker {p}") for p in _children(process.pid)),
+                    *((p, f"worker {p}") for p in _descendants(process.pid)),
                 ]:
                     peaks[who] = max(peaks.get(who, 0), _peak_kb(pid))
             seconds = time.perf_counter() - started
@@ -282,15 +289,13 @@ def memory() -> None:
                               "parent_mb": peaks["parent"] // 1000}))  # fmt: skip
 
 
-def _children(pid: int) -> list[int]:
+def _descendants(pid: int) -> list[int]:
     try:
-        return [
-            int(child)
-            for path in Path(f"/proc/{pid}/task").glob("*/children")
-            for child in path.read_text().split()
-        ]
+        paths = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        own = [int(child) for path in paths for child in path.read_text().split()]
     except OSError:
         return []
+    return [*own, *(below for child in own for below in _descendants(child))]
 
 
 def _peak_kb(pid: int) -> int:
@@ -308,14 +313,16 @@ def main() -> None:
     )
     parser.add_argument("what", choices=["speed", "journal", "agreement", "memory"])
     parser.add_argument("--kind", choices=["jpeg", "large", "png", "mix"], default="jpeg")
-    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--images", type=int, help=f"how many; {IMAGES} if not said")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model")
     options = parser.parse_args()
+    images = options.images or IMAGES[options.kind]
     if options.what == "speed":
-        speed(options.kind, options.images, options.photos, options.rounds)
+        speed(options.kind, images, options.photos, options.rounds, options.model)
     elif options.what == "journal":
-        journal(options.kind, options.images, options.photos, options.rounds)
+        journal(options.kind, images, options.photos, options.rounds)
     elif options.what == "memory":
         memory()
     else:
