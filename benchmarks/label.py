@@ -5,7 +5,7 @@
     python benchmarks/label.py agreement --photos DIR
     python benchmarks/label.py memory
 
-`speed` makes a folder (or takes one), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
+`speed` makes a folder (of photographs where they are given, enlarged ones for `large`), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
 Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN: ours and the cv2
 loop with what `edge-fm export --int8` makes of it from Fashion-MNIST, the others with what their own converters do. `--model fashion`
 gives ours and the cv2 loop a file of their own. `journal` compares a run into a file with one to standard output, which keeps none.
@@ -111,19 +111,36 @@ def make_images(folder: Path, kind: str, count: int) -> None:
         )
         noise = cv2.resize(rng.normal(0, 40, (height // 3, width // 3)).astype(np.float32), (width, height))
         picture = np.clip(small[..., None] * [0.8, 0.9, 1.0] + noise[..., None] + 40, 0, 255).astype(np.uint8)
-        quality = next(
-            q for q in (85, 75, 65, 55, 45, 35, 25) if q == 25 or _size(picture, q) < 0.14 * width * height
-        )
-        distinct.append(
-            (cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes(), ".jpg")
-        )
+        distinct.append((_jpeg(picture), ".jpg"))
     for index in range(count):
         data, suffix = distinct[index % len(distinct)]
         (folder / f"{index:06}{suffix}").write_bytes(data)
 
 
-def _size(picture: "np.typing.NDArray[np.uint8]", quality: int) -> int:
-    return len(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+def enlarged(photos: list[Path], folder: Path, count: int) -> None:
+    """Make photographs of 12 megapixels out of small ones, with a sensor's noise; a quarter of them distinct, evenly chosen."""
+    rng = np.random.default_rng(0)
+    distinct = max(1, count // 4)
+    for index in range(distinct):
+        small = cv2.imread(str(photos[index * len(photos) // distinct]))
+        height, width = (4000, 3000) if small.shape[0] >= small.shape[1] else (3000, 4000)
+        large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        noise = cv2.resize(
+            rng.normal(0, 12, (height // 2, width // 2, 3)).astype(np.float32), (width, height)
+        )
+        picture = np.clip(large + noise, 0, 255).astype(np.uint8)
+        data = _jpeg(picture)
+        for copy in range(index, count, distinct):
+            (folder / f"{copy:06}.jpg").write_bytes(data)
+
+
+def _jpeg(picture: "np.typing.NDArray[np.uint8]") -> bytes:
+    """Return a picture in about as many bytes for each pixel as 27 kB are for 400x533."""
+    for quality in (85, 75, 65, 55, 45, 35, 25):
+        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(data) < 0.14 * picture.shape[0] * picture.shape[1]:
+            break
+    return data
 
 
 def make_models(folder: Path) -> tuple[Path, Path, Path]:
@@ -203,6 +220,8 @@ def _filled(work: Path, kind: str, images: int, photos: Path | None) -> tuple[Pa
     folder.mkdir()
     if photos is None:
         make_images(folder, kind, images)
+    elif kind == "large":
+        enlarged(sorted(photos.rglob("*.jpg")), folder, images)
     else:
         for index, path in enumerate(sorted(photos.rglob("*.jpg")) * (1 + images // 3000)):
             if index < images:

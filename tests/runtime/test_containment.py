@@ -16,7 +16,7 @@ import pytest
 
 from edge_fm_runtime.batch import pool, run
 from edge_fm_runtime.batch.fork_server import ForkServer
-from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.options import BATCH, Options
 from edge_fm_runtime.batch.pool import Chunk
 from edge_fm_runtime.batch.run import Model, label
 from edge_fm_runtime.batch.sinks import read
@@ -216,8 +216,14 @@ def test_workers_that_never_start(model: Model, tmp_path: Path, monkeypatch: pyt
         label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
 
 
+def _beginnings(sizes: list[int], workers: int) -> list[tuple[int, int, int]]:
+    """Return each message's size, how many inputs are left before it, and how many workers are used."""
+    used = max(1, min(workers, -(-sum(sizes) // 64)))
+    return [(size, sum(sizes[position:]), used) for position, size in enumerate(sizes)]
+
+
 def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many inputs and workers there are, each input is handed out once, in whole batches."""
+    """However many inputs and workers there are, each is handed out once, in whole batches and in short messages at the end."""
 
     class Recorder:
         def __init__(self, _job: object, workers: int, _timeout_s: float) -> None:
@@ -238,4 +244,6 @@ def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyP
             inputs = [str(index) for index in range(count)]
             chunks = [c for c, _ in run._labelled(model, inputs, range(count), Options(workers=workers))]
             assert [index for chunk in chunks for index in chunk.indices] == list(range(count))
-            assert all(len(chunk.indices) % 32 == 0 for chunk in chunks[:-1])
+            sizes = [len(chunk.indices) for chunk in chunks]
+            assert all(size % BATCH == 0 for size in sizes if size > BATCH)
+            assert all(size <= max(8, left // (4 * used)) for size, left, used in _beginnings(sizes, workers))

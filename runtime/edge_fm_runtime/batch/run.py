@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_fm_runtime.batch import ledger, locators, shards, sinks, sources
 from edge_fm_runtime.batch.ledger import Ledger, Terms
-from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.options import BATCH, Options
 from edge_fm_runtime.batch.pool import Chunk, Pool
 from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.rows import Row, decode, status_of
@@ -17,10 +17,13 @@ from edge_fm_runtime.passport import RECIPE_VERSION
 from edge_fm_runtime.status import Status
 
 _CHUNK = 128
-"""Inputs in one message to a worker."""
+"""Inputs in one message to a worker, at most."""
+
+_LEAST = 8
+"""The same at least, but for the last one: an inference takes as long for fewer."""
 
 _SHARE = 4
-"""Messages that each worker gets at least, where there are inputs enough, so that all end together."""
+"""Messages that each worker has still to come while they are large; then they get smaller, so that all workers end together."""
 
 _WORTH_A_WORKER = 64
 """Inputs below which another worker costs more than it brings."""
@@ -152,15 +155,28 @@ def _labelled(
     if not to_do:
         return
     workers = max(1, min(options.workers, -(-len(to_do) // _WORTH_A_WORKER)))
-    size = min(_CHUNK, max(1, -(-len(to_do) // (workers * _SHARE))))
-    size = -(-size // 32) * 32  # whole batches
     chunks = []
-    for start in range(0, len(to_do), size):
-        indices = tuple(to_do[start : start + size])
+    for start, stop in divided(len(to_do), workers):
+        indices = tuple(to_do[start:stop])
         chunks.append(Chunk(indices, tuple(inputs[index] for index in indices)))
     job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
     with Pool(job, workers, options.timeout_s) as pool:
         yield from pool.label(chunks)
+
+
+def divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
+    """Yield where each message to a worker begins and ends: whole batches at first, then smaller ones.
+
+    Args:
+        count: of inputs.
+        workers: that take one message after the other.
+    """
+    start = 0
+    while start < count:
+        size = min(_CHUNK, max(_LEAST, (count - start) // (workers * _SHARE)))
+        size = min(size // BATCH * BATCH or size, count - start)
+        yield start, start + size
+        start += size
 
 
 def terms_of(model: Model, options: Options) -> Terms:

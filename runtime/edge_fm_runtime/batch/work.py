@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime.batch import locators
 from edge_fm_runtime.batch.locators import Opened, Opener
-from edge_fm_runtime.batch.options import RowOptions
+from edge_fm_runtime.batch.options import BATCH, RowOptions
 from edge_fm_runtime.batch.remote import Fetch
 from edge_fm_runtime.batch.rows import Row, Stamp, encode
 from edge_fm_runtime.classifier import Classifier, Prediction
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.guard import Limits, OpenFile
-
-BATCH = 32
-"""Pictures in each inference; the last batch is padded, so that a row never depends on its neighbours."""
 
 _MAX_HELD = 16 * 2**20
 """Encoded bytes that are kept for second looks; with more, the batch is answered before it is full."""
