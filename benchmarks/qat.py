@@ -1,7 +1,7 @@
 """Whether fine-tuning for int8 is worth having: python benchmarks/qat.py OUT [--epochs 10] [--qat 3].
 
-Trains small networks where calibration might not be enough: the CNN of the zoo at a quarter of its parameters, its light and
-strided CNNs at about a quarter, and two of depthwise convolutions. Each is exported with --int8 --qat; the validation part (5,000 pictures that are
+Trains small networks where calibration might not be enough: the CNN of the zoo at a quarter and at a sixteenth of its parameters, and two
+of depthwise convolutions. Each is exported with --int8 --qat; the validation part (5,000 pictures that are
 neither trained, calibrated nor tuned on) says what each file loses, and how many labels are the source's.
 """
 
