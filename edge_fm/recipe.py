@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge_fm import checkpoint, edge, epoch, runs
 from edge_fm.camera import Variation
-from edge_fm.datasets import Dataset
+from edge_fm.datasets import DIGITS, Dataset
 from edge_fm.distillation import Teacher, taught_loss
 from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix
 from edge_fm.mixture import Photographs
@@ -90,8 +90,6 @@ USUAL = {
 }
 """Settings of those that are not trained as the others are."""
 
-_DIGITS = tuple("0123456789")
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -129,7 +127,7 @@ def train_run(
         OutputError: the folder cannot be written.
         DataError: the folder holds the state of another training, or the data has other classes than `digits` reads.
     """
-    if name == "digits" and sources.data.class_names != _DIGITS:
+    if name == "digits" and sources.data.class_names != DIGITS:
         raise DataError(
             f"digits reads the digits 0 to 9, and {data} has {', '.join(sources.data.class_names)}: "
             "give --data mnist, or train edge"

@@ -1,0 +1,19 @@
+"""Data sets by name, folder or `.npz`, as uint8 arrays with class names. `load` is the one door."""
+
+from edge_fm.datasets.class_names import DIGITS, GARMENTS, TRANSLATIONS
+from edge_fm.datasets.dataset import Dataset, Split, limited, require_shape
+from edge_fm.datasets.loading import NAMES, load
+from edge_fm.datasets.npz import load_pictures
+
+__all__ = [
+    "DIGITS",
+    "GARMENTS",
+    "NAMES",
+    "TRANSLATIONS",
+    "Dataset",
+    "Split",
+    "limited",
+    "load",
+    "load_pictures",
+    "require_shape",
+]

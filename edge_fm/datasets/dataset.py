@@ -1,0 +1,148 @@
+"""Pictures with their classes, and a training part and a test part that never meet."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.passport import InputSpec
+
+MIN_CLASSES = 2
+_MIN_FOLDS = 2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures with their classes.
+
+    Attributes:
+        images: (N, height, width, channels) uint8 in [0, 255], RGB order for three channels.
+        labels: (N,) int64, indices into the data set's class names.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:  # noqa: PLR2004  # N, H, W, C
+            raise DataError(
+                f"images are {self.images.dtype} {self.images.shape}, expected uint8 (N, H, W, C)"
+            )
+        if self.labels.shape != self.images.shape[:1]:
+            raise DataError(f"{len(self.labels)} labels for {len(self.images)} images")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.int64]) -> "Split":
+        """Return the pictures at `indices`, in that order."""
+        return Split(self.images[indices], self.labels[indices])
+
+    def sample(self, count: int, seed: int) -> "Split":
+        """Return at most `count` pictures chosen at random without repetition, the same for the same seed."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.take(order[:count])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training part and a test part that never meet.
+
+    Attributes:
+        name: as the user gave it; a folder's or file's name without its path.
+        class_names: in the order of the labels.
+        train: for training, validation and calibration.
+        test: for the last measurement only.
+        licence: of the pictures, as far as known.
+        unreadable: files that were left out, with the reason.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    licence: str
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def spec(self) -> InputSpec:
+        """Height, width and channels of the pictures."""
+        _, height, width, channels = self.train.images.shape
+        return InputSpec(height, width, channels)
+
+    def split_validation(self, share: float, seed: int) -> tuple[Split, Split]:
+        """Return (training, validation), stratified by class; the test part is not touched.
+
+        Args:
+            share: of the training part that becomes validation, in (0, 1).
+            seed: the same seed gives the same split.
+        """
+        return stratified(self.train, share, seed)
+
+    def require_folds(self, count: int) -> None:
+        """Refuse a number of folds that the training part cannot be divided into.
+
+        Raises:
+            DataError: it is below two, or a class has fewer pictures than there are folds.
+        """
+        if count < _MIN_FOLDS:
+            raise DataError(
+                f"{count} folds: expected at least two, one to score on and the others to train on"
+            )
+        counts = np.bincount(self.train.labels, minlength=len(self.class_names))
+        if counts.min() < count:
+            raise DataError(
+                f"{self.name} has {counts.min()} pictures of {self.class_names[int(counts.argmin())]}, too few for "
+                f"{count} folds: give fewer --folds or more pictures"
+            )
+
+    def folds(self, count: int, seed: int) -> Iterator[tuple[Split, Split]]:
+        """Yield (rest, fold) of the training part for each fold, stratified by class, each picture in one fold.
+
+        Raises:
+            DataError: see `require_folds`.
+        """
+        self.require_folds(count)
+        rng = np.random.default_rng(seed)
+        fold_of = np.empty(len(self.train), np.int64)
+        for label in range(len(self.class_names)):
+            members = rng.permutation(np.flatnonzero(self.train.labels == label))
+            fold_of[members] = np.arange(len(members)) % count
+        for fold in range(count):
+            yield (
+                self.train.take(np.flatnonzero(fold_of != fold)),
+                self.train.take(np.flatnonzero(fold_of == fold)),
+            )
+
+
+def stratified(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Return (rest, part); each class gives `share` of its pictures to `part`, at least one if it has two."""
+    rng = np.random.default_rng(seed)
+    part: list[NDArray[np.int64]] = []
+    for label in np.unique(split.labels):
+        members = rng.permutation(np.flatnonzero(split.labels == label))
+        count = min(len(members) - 1, max(1, round(len(members) * share)))
+        part.append(members[:count])
+    chosen = np.sort(np.concatenate(part))
+    rest = np.setdiff1d(np.arange(len(split)), chosen)
+    return split.take(rest), split.take(chosen)
+
+
+def require_shape(dataset: Dataset, spec: InputSpec) -> None:
+    """Refuse a data set whose pictures are not what a model takes.
+
+    Raises:
+        DataError: they are not.
+    """
+    if dataset.spec.shape != spec.shape:
+        raise DataError(
+            f"{dataset.name} has pictures of {dataset.spec.shape}, the model takes {spec.shape}: "
+            "choose the data that it was made for"
+        )
+
+
+def limited(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
+    """Return the data set cut down to at most `train` and `test` pictures, chosen at random."""
+    return replace(dataset, train=dataset.train.sample(train, seed), test=dataset.test.sample(test, seed))

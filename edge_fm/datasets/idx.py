@@ -1,0 +1,86 @@
+"""Fashion-MNIST and MNIST: the official idx files in `$EDGE_FM_DATA/<name>/`, else through Keras, which downloads them."""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm.datasets.class_names import DIGITS, GARMENTS
+from edge_fm.datasets.dataset import Dataset, Split
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.errors import DataError, ExportError
+
+_IMAGES, _LABELS = 2051, 2049
+
+
+def load_fashion_mnist() -> Dataset:
+    """Return the 60,000 and 10,000 garments of Xiao and others, 2017, arXiv:1708.07747."""
+    return _load("fashion-mnist", "fashion_mnist", GARMENTS, "MIT, (c) 2017 Zalando SE")
+
+
+def load_mnist() -> Dataset:
+    """Return the 60,000 and 10,000 digits of LeCun and others, 1998."""
+    return _load("mnist", "mnist", DIGITS, "CC BY-SA 3.0, Yann LeCun and Corinna Cortes")
+
+
+def _load(name: str, keras_name: str, class_names: tuple[str, ...], licence: str) -> Dataset:
+    folder = _folder(name)
+    if folder is not None:
+        train = _read_pair(folder, "train")
+        test = _read_pair(folder, "t10k")
+    else:
+        train, test = _through_keras(name, keras_name)
+    return Dataset(name, class_names, train, test, licence)
+
+
+def _folder(name: str) -> Path | None:
+    root = os.environ.get("EDGE_FM_DATA")
+    if not root:
+        return None
+    folder = Path(root) / name
+    return folder if (folder / "train-images-idx3-ubyte.gz").is_file() else None
+
+
+def _read_pair(folder: Path, part: str) -> Split:
+    images = _read(folder / f"{part}-images-idx3-ubyte.gz", _IMAGES)
+    labels = _read(folder / f"{part}-labels-idx1-ubyte.gz", _LABELS)
+    return Split(images[..., np.newaxis], labels.astype(np.int64))
+
+
+def _read(path: Path, magic: int) -> NDArray[np.uint8]:
+    """Read an idx file of uint8 (http://yann.lecun.com/exdb/mnist: magic, dimensions, bytes)."""
+    try:
+        with gzip.open(path) as file:
+            data = file.read()
+        found = struct.unpack_from(">I", data)[0]
+        shape = struct.unpack_from(f">{found & 0xFF}I", data, 4)
+        array = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+    except (OSError, EOFError, struct.error, ValueError) as error:
+        raise DataError(f"{path} is no idx file that can be read ({error}): download it again") from error
+    if found != magic:
+        raise DataError(f"{path} begins with {found}, expected {magic}: it is another kind of idx file")
+    return array
+
+
+def _through_keras(name: str, keras_name: str) -> tuple[Split, Split]:
+    try:
+        keras = import_keras()
+    except ExportError:
+        raise DataError(
+            f"{name} is not in $EDGE_FM_DATA/{name}/ as idx .gz files, and Keras, which could download it, is not "
+            "installed: set EDGE_FM_DATA, or run pip install 'edge-fm[train]', or use --data wardrobe"
+        ) from None
+    try:
+        (train_x, train_y), (test_x, test_y) = getattr(keras.datasets, keras_name).load_data()
+    except Exception as error:  # whatever the download raises, the user wants the way out
+        raise DataError(
+            f"{name} could not be downloaded ({error}): put its four idx .gz files into a folder {name}/ and set "
+            "EDGE_FM_DATA to the folder above it, or use --data wardrobe, which needs no download"
+        ) from error
+    return (
+        Split(train_x[..., np.newaxis], train_y.astype(np.int64)),
+        Split(test_x[..., np.newaxis], test_y.astype(np.int64)),
+    )

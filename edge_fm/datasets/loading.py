@@ -1,0 +1,55 @@
+"""The one door to data sets: by name, folder or `.npz`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_fm import wardrobe
+from edge_fm.datasets import folder, idx, npz
+from edge_fm.datasets.class_names import GARMENTS
+from edge_fm.datasets.dataset import Dataset, Split
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.passport import InputSpec
+
+_DEFAULT_SPEC = InputSpec(28, 28, 1)
+
+
+def load(data: str, spec: InputSpec = _DEFAULT_SPEC) -> Dataset:
+    """Return a data set.
+
+    Args:
+        data: `fashion-mnist`, `mnist`, `wardrobe`, a folder with one sub-folder per class, or an `.npz` file.
+        spec: the size and channels that pictures from a folder are brought to.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be used.
+    """
+    if data in _NAMED:
+        return _NAMED[data]()
+    path = Path(data)
+    if path.is_dir():
+        return folder.load(path, spec)
+    if path.suffix == ".npz" and path.is_file():
+        return npz.load(path)
+    if path.is_file():
+        raise DataError(
+            f"{data!r} is a file but no .npz: give a folder with one sub-folder per class, or an .npz"
+        )
+    raise DataError(
+        f"there is no data set {data!r}: give one of {', '.join(_NAMED)}, a folder with one sub-folder per class, "
+        "or an .npz file"
+    )
+
+
+def _load_wardrobe() -> Dataset:
+    train, test = wardrobe.draw_set(per_class=200, seed=1), wardrobe.draw_set(per_class=100, seed=2)
+    return Dataset("wardrobe", GARMENTS, Split(*train), Split(*test), "MIT, drawn by edge-fm")
+
+
+_NAMED: dict[str, Callable[[], Dataset]] = {
+    "fashion-mnist": idx.load_fashion_mnist,
+    "mnist": idx.load_mnist,
+    "wardrobe": _load_wardrobe,
+}
+
+NAMES = tuple(_NAMED)
+"""Data sets that go by a name."""

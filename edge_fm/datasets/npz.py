@@ -1,0 +1,65 @@
+"""Arrays in an `.npz` file: a data set of one's own, or pictures alone."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm.datasets.dataset import MIN_CLASSES, Dataset, Split
+from edge_fm_runtime.errors import DataError
+
+
+def load(path: Path) -> Dataset:
+    """Return what `x_train`, `y_train`, `x_test` and `y_test` hold, named by `class_names` if that is there.
+
+    Raises:
+        DataError: it cannot be read, lacks an array, or holds no such pictures and classes.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except Exception as error:  # np.load raises many kinds for a damaged archive
+        raise DataError(f"{path} cannot be read as .npz ({error})") from error
+    wanted = ("x_train", "y_train", "x_test", "y_test")
+    missing = [key for key in wanted if key not in arrays]
+    if missing:
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}: expected x_train and x_test, uint8 (N, H, W) or (N, H, W, C), "
+            "y_train and y_test, integers, and optionally class_names"
+        )
+    train = _split(path, arrays["x_train"], arrays["y_train"])
+    test = _split(path, arrays["x_test"], arrays["y_test"])
+    classes = int(max(train.labels.max(), test.labels.max())) + 1
+    names = tuple(str(name) for name in arrays.get("class_names", range(classes)))
+    if max(classes, len(names)) < MIN_CLASSES:
+        raise DataError(f"{path} has one class only, expected at least two")
+    if len(names) < classes:
+        raise DataError(f"{path} names {len(names)} classes but has labels up to {classes - 1}")
+    return Dataset(path.stem, names, train, test, "as given by its owner")
+
+
+def load_pictures(path: Path) -> NDArray[np.uint8]:
+    """Return the (N, height, width, channels) uint8 `images` of an `.npz` file.
+
+    Raises:
+        DataError: it cannot be read, or holds no such pictures.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images = np.asarray(file["images"])
+    except Exception as error:  # np.load raises many kinds for a damaged archive
+        raise DataError(f"{path} cannot be read ({error})") from error
+    return Split(images, np.zeros(len(images), np.int64)).images
+
+
+def _split(path: Path, images: NDArray[np.generic], labels: NDArray[np.generic]) -> Split:
+    if images.dtype != np.uint8 or not np.issubdtype(labels.dtype, np.integer) or not len(images):
+        raise DataError(
+            f"{path} has {len(images)} images of {images.dtype} and labels of {labels.dtype}: expected at least one "
+            "image, uint8 in [0, 255], and integers"
+        )
+    if images.ndim == 3:  # noqa: PLR2004  # N, H, W
+        images = images[..., np.newaxis]
+    if labels.min() < 0:
+        raise DataError(f"{path} has a label below 0")
+    return Split(images.astype(np.uint8), labels.reshape(-1).astype(np.int64))
