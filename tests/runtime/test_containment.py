@@ -246,4 +246,4 @@ def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyP
             assert [index for chunk in chunks for index in chunk.indices] == list(range(count))
             sizes = [len(chunk.indices) for chunk in chunks]
             assert all(size % BATCH == 0 for size in sizes if size > BATCH)
-            assert all(size <= max(8, left // (4 * used)) for size, left, used in _beginnings(sizes, workers))
+            assert all(size <= max(4, left // (4 * used)) for size, left, used in _beginnings(sizes, workers))

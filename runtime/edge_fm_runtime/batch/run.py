@@ -19,7 +19,7 @@ from edge_fm_runtime.status import Status
 _CHUNK = 128
 """Inputs in one message to a worker, at most."""
 
-_LEAST = 8
+_LEAST = 4
 """The same at least, but for the last one: an inference takes as long for fewer."""
 
 _SHARE = 4
