@@ -122,7 +122,7 @@ def enlarged(photos: list[Path], folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     distinct = max(1, count // 4)
     for index in range(distinct):
-        small = cv2.imread(str(photos[index * len(photos) // distinct]))
+        small = preprocess.frame_from_bytes(photos[index * len(photos) // distinct].read_bytes())
         height, width = (4000, 3000) if small.shape[0] >= small.shape[1] else (3000, 4000)
         large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         noise = cv2.resize(

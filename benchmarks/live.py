@@ -167,7 +167,10 @@ for number, data in enumerate(ready):
 
 
 def age(seconds: float) -> None:
-    """Print the greatest age of a frame when its answer is shown, in classifier periods."""
+    """Print the greatest age of a frame when its answer is shown, in classifier periods.
+
+    The last frame is told apart: when the source ends, nothing newer takes its place while the one before it is classified.
+    """
     classifier = Classifier.load("fashion")
     period_s = 1 / 20
     real = classifier.raw_probabilities
@@ -207,11 +210,12 @@ def age(seconds: float) -> None:
             int(number): float(at)
             for number, at in (line.split() for line in times.read().decode().splitlines())
         }
-    ages_s = [at - sent_s[number] for number, at in shown]
+    *ages_s, last_s = [at - sent_s[number] for number, at in shown]
     print(
         f"{len(sent_s):,} frames at 120/s, {len(shown)} shown, {camera.dropped:,} dropped; age when shown: median "
         f"{statistics.median(ages_s) * 1000:.0f} ms, greatest {max(ages_s) * 1000:.0f} ms = "
-        f"{max(ages_s) / period_s:.2f} classifier periods"
+        f"{max(ages_s) / period_s:.2f} classifier periods; of the last, after the source had ended: "
+        f"{last_s / period_s:.2f}"
     )
 
 
