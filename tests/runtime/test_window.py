@@ -30,8 +30,19 @@ def display() -> Iterator[str]:
     if server_path is None:
         pytest.skip("Xvfb is not installed: apt-get install xvfb")
     reading, writing = os.pipe()
+    # Else the server starts anew whenever its only client leaves, and may cut off a window that opens while xdotool comes and goes.
     server = subprocess.Popen(
-        [server_path, "-displayfd", str(writing), "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
+        [
+            server_path,
+            "-displayfd",
+            str(writing),
+            "-screen",
+            "0",
+            "1024x768x24",
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ],
         pass_fds=[writing],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -69,10 +80,15 @@ def hand(display: str) -> Callable[..., str]:
 
 @contextmanager
 def running(command: list[Any], environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Run a command, and end it whatever happens."""
+    """Run a command, and end it whatever happens; where the test fails, what it has said is shown."""
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
+        except BaseException as failure:
+            code = process.poll()
+            process.kill()
+            failure.add_note(f"exit code {code}: {process.communicate()[1]}")
+            raise
         finally:
             process.kill()
 
