@@ -156,7 +156,7 @@ def _labelled(
         return
     workers = max(1, min(options.workers, -(-len(to_do) // _WORTH_A_WORKER)))
     chunks = []
-    for start, stop in divided(len(to_do), workers):
+    for start, stop in _divided(len(to_do), workers):
         indices = tuple(to_do[start:stop])
         chunks.append(Chunk(indices, tuple(inputs[index] for index in indices)))
     job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
@@ -164,7 +164,7 @@ def _labelled(
         yield from pool.label(chunks)
 
 
-def divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
+def _divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
     """Yield where each message to a worker begins and ends: whole batches at first, then smaller ones.
 
     Args:
