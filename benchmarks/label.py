@@ -2,7 +2,7 @@
 
     python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5] [--model MODEL]
     python benchmarks/label.py journal [--kind ...] [--images N] [--photos DIR] [--rounds 5]
-    python benchmarks/label.py agreement --photos DIR
+    python benchmarks/label.py agreement --photos DIR [--model MODEL]
     python benchmarks/label.py memory
 
 `speed` makes a folder (of photographs where they are given, enlarged ones for `large`), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
@@ -253,9 +253,9 @@ def _print_times(times: dict[str, list[float]], files: int) -> None:
         )
 
 
-def agreement(photos: Path) -> None:
+def agreement(photos: Path, model: str | None) -> None:
     """Count photographs whose label is not that of decoding every pixel, before and after the second look."""
-    classifier = Classifier.load("fashion")
+    classifier = Classifier.load(model or "fashion")
     spec, recipe = classifier.passport.input, classifier.passport.preprocess
     small, whole, again = [], [], []
     for path in sorted(photos.rglob("*.jpg")):
@@ -345,7 +345,7 @@ def main() -> None:
     elif options.what == "memory":
         memory()
     else:
-        agreement(options.photos)
+        agreement(options.photos, options.model)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_fm_exporters import decision, graph, verify
+from edge_fm_exporters import decision, doubt, graph, verify
 from edge_fm_exporters.decision import Answers, Judged
 from edge_fm_exporters.request import ExportData, ExportRequest, Order
 from edge_fm_exporters.source import SourceModel
@@ -57,10 +57,14 @@ def stamp(
 
 
 def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
-    """Fit temperature, familiarity and threshold to the very file that is written."""
-    if data is None or data.validation is None:
-        return Decision(calibrated=order.source.calibrated)
+    """Fit temperature, familiarity, threshold and doubt to the very file that is written."""
     session = OnnxSession(candidate.data)
+    own = Decision(
+        calibrated=order.source.calibrated,
+        doubt=doubt.fit(session.run, order.source.spec, order.request.preprocess),
+    )
+    if data is None or data.validation is None:
+        return own
 
     def answers(pictures: Judged) -> Answers:
         return Answers(session.run(pictures.images), pictures.allowed)
@@ -72,7 +76,7 @@ def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Dec
         order.request.coverage,
         answers(data.lesson) if data.lesson is not None else None,
     )
-    return replace(fitted, calibrated=order.source.calibrated)
+    return replace(fitted, calibrated=own.calibrated, doubt=own.doubt)
 
 
 def _golden(

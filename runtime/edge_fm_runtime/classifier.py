@@ -28,10 +28,8 @@ from edge_fm_runtime.passport import (
 from edge_fm_runtime.session import OnnxSession, Session
 from edge_fm_runtime.status import Status
 
-_DOUBT = 0.7
-"""A JPEG is decoded whole when the logits of its two likeliest labels are at most _DOUBT / n apart, n being the pixels left for
-each of the input after reduced decoding. Chosen on photographs of people other than those that it is measured on, so that
-99.8 % of labels are those of full-scale decoding, whether a model was trained on photographs or not: docs/decisions/0005."""
+_MOST_LOGITS = 100.0
+"""Further apart, no answer is doubted: the exponential stays a number."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +133,18 @@ class Classifier:
         """Return the (height, width, channels) uint8 input of an encoded picture; see `preprocess`."""
         return preprocess.tensor_from_bytes(data, self.passport.input, self.passport.preprocess, limits)
 
+    def doubtful(self, probabilities: NDArray[np.float32]) -> list[int]:
+        """Return which rows of (N, classes) calibrated probabilities may hang on what reduced decoding left out; see `second_look`."""
+        near = self._nearness(preprocess.LEAST_PIXELS_LEFT)
+        second, first = np.partition(probabilities.astype(np.float64), -2, axis=1)[:, -2:].T
+        found: list[int] = np.flatnonzero(first <= second * near).tolist()
+        return found
+
+    def _nearness(self, pixels_left: float) -> float:
+        """Return how many times as likely as the second label the first may be, and still be doubted."""
+        decision = self.passport.decision
+        return math.exp(min(decision.doubt / pixels_left / decision.temperature, _MOST_LOGITS))
+
     def second_look(
         self,
         data: bytes,
@@ -157,11 +167,10 @@ class Classifier:
             InputError: the picture cannot be decoded whole.
         """
         spec, recipe = self.passport.input, self.passport.preprocess
-        second, first = np.sort(probabilities)[-2:].tolist()
-        apart = self.passport.decision.temperature * math.log(first / second) if second else math.inf
-        if apart > _DOUBT / preprocess.LEAST_PIXELS_LEFT:
+        if not self.doubtful(probabilities[np.newaxis]):
             return None
-        if apart > _DOUBT / preprocess.pixels_left(data, spec, recipe, limits):
+        second, first = np.sort(probabilities)[-2:].tolist()
+        if first > second * self._nearness(preprocess.pixels_left(data, spec, recipe, limits)):
             return None
         begin()
         return preprocess.tensor_from_bytes(data, spec, recipe, limits, full_scale=True)

@@ -166,12 +166,16 @@ def waves(quality: int = 90) -> bytes:
     return encoded((127 + 60 * np.sin(x / 3) * np.cos(y / 4)).astype(np.uint8), ".jpg")
 
 
-@pytest.mark.parametrize(("row", "is_close"), [([0.52, 0.48], True), ([0.9, 0.1], False)])
+@pytest.mark.parametrize(
+    ("row", "doubt", "is_close"),
+    [([0.52, 0.48], 0.7, True), ([0.9, 0.1], 0.7, False), ([0.52, 0.48], 0.1, False), ([0.9, 0.1], 7, True)],
+)
 def test_an_answer_that_hangs_on_little_is_looked_at_whole(
-    tiny: Classifier, row: list[float], is_close: bool
+    tiny: Classifier, row: list[float], doubt: float, is_close: bool
 ) -> None:
-    """Where two labels are nearly as likely, every pixel of a JPEG is decoded; where they are not, or all were, none is."""
-    classifier, probabilities = Classifier(FixedSession(row), tiny.passport), np.array(row, np.float32)
+    """Where two labels are nearly as likely, for this model, every pixel of a JPEG is decoded; where they are not, or all were, none is."""
+    passport = replace(tiny.passport, decision=replace(tiny.passport.decision, doubt=doubt))
+    classifier, probabilities = Classifier(FixedSession(row), passport), np.array(row, np.float32)
     whole = classifier.second_look(waves(), probabilities)
     if is_close:
         full = preprocess.tensor_from_bytes(

@@ -111,7 +111,8 @@ class _Batch:
 
     def _look_again(self, probabilities: NDArray[np.float32]) -> None:
         """Put in the answers of those pictures that have to be decoded whole, each inferred alone: they are few."""
-        for index, (position, data) in enumerate(self._pictures):
+        for index in self._classifier.doubtful(probabilities):
+            position, data = self._pictures[index]
             begin = functools.partial(self._begin, position)
             try:
                 whole = self._classifier.second_look(data, probabilities[index], self._options.limits, begin)

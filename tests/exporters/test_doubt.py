@@ -1,0 +1,56 @@
+"""The doubt: how near two labels may be before a picture that was decoded small is decoded whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm_exporters import doubt
+from edge_fm_exporters.pipeline import export
+from edge_fm_exporters.request import ExportRequest
+from edge_fm_runtime import modelfile
+from edge_fm_runtime.passport import Decision, Fit, InputSpec, Preprocess
+from edge_fm_runtime.session import OnnxSession
+from tests.exporters.test_keras_export import UNIT, save, small
+
+
+class Linear:
+    """A model whose logits are sums over its input, times a factor; without one, its answer is all or nothing."""
+
+    def __init__(self, spec: InputSpec, factor: float) -> None:
+        self.weights = np.random.default_rng(3).normal(0, factor, (np.prod(spec.shape), 3))
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = images.reshape(len(images), -1) / 255 @ self.weights
+        if not self.weights.any():
+            return np.eye(3, dtype=np.float32)[images.sum(axis=(1, 2, 3)) % 3]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("fit", list(Fit))
+@pytest.mark.parametrize("shape", [(28, 28, 1), (64, 48, 3)])
+def test_logits_that_move_twice_as_far_double_the_doubt(fit: Fit, shape: tuple[int, int, int]) -> None:
+    """Of every size, colour and fit, the drawn pictures are decoded small, and the bound grows as the model's logits do."""
+    spec, recipe = InputSpec(*shape), Preprocess(fit=fit)
+    one, two = (doubt.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.1, 0.2))
+    assert one > 0.01
+    assert two == pytest.approx(2 * one, rel=0.02)
+
+
+def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
+    """A tree's all or nothing has no logits to be measured, and is exported all the same."""
+    spec = InputSpec(28, 28, 1)
+    assert doubt.fit(Linear(spec, 0).run, spec, Preprocess()) == Decision().doubt
+
+
+def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
+    """What the passport says was measured on the very file that was written."""
+    source = save(tmp_path / "m.keras", small)
+    passport = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT), None).passport
+    data = (tmp_path / "m.onnx").read_bytes()
+    written = modelfile.read_passport(data)
+    assert written is not None
+    assert written.decision.doubt == passport.decision.doubt
+    assert passport.decision.doubt == doubt.fit(OnnxSession(data).run, passport.input, passport.preprocess)
