@@ -2,7 +2,7 @@
 
     python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5] [--model MODEL]
     python benchmarks/label.py journal [--kind ...] [--images N] [--photos DIR] [--rounds 5]
-    python benchmarks/label.py agreement --photos DIR [--model MODEL]
+    python benchmarks/label.py agreement --photos DIR [--model MODEL] [--kind large --images 400]
     python benchmarks/label.py memory
 
 `speed` makes a folder (of photographs where they are given, enlarged ones for `large`), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
@@ -117,10 +117,9 @@ def make_images(folder: Path, kind: str, count: int) -> None:
         (folder / f"{index:06}{suffix}").write_bytes(data)
 
 
-def enlarged(photos: list[Path], folder: Path, count: int) -> None:
-    """Make photographs of 12 megapixels out of small ones, with a sensor's noise; a quarter of them distinct, evenly chosen."""
+def enlarged(photos: list[Path], folder: Path, count: int, distinct: int) -> None:
+    """Make photographs of 12 megapixels out of small ones, with a sensor's noise; so many of them distinct, evenly chosen."""
     rng = np.random.default_rng(0)
-    distinct = max(1, count // 4)
     for index in range(distinct):
         small = preprocess.frame_from_bytes(photos[index * len(photos) // distinct].read_bytes())
         height, width = (4000, 3000) if small.shape[0] >= small.shape[1] else (3000, 4000)
@@ -221,7 +220,7 @@ def _filled(work: Path, kind: str, images: int, photos: Path | None) -> tuple[Pa
     if photos is None:
         make_images(folder, kind, images)
     elif kind == "large":
-        enlarged(sorted(photos.rglob("*.jpg")), folder, images)
+        enlarged(sorted(photos.rglob("*.jpg")), folder, images, max(1, images // 4))
     else:
         for index, path in enumerate(sorted(photos.rglob("*.jpg")) * (1 + images // 3000)):
             if index < images:
@@ -253,8 +252,13 @@ def _print_times(times: dict[str, list[float]], files: int) -> None:
         )
 
 
-def agreement(photos: Path, model: str | None) -> None:
+def agreement(photos: Path, model: str | None, kind: str, images: int) -> None:
     """Count photographs whose label is not that of decoding every pixel, before and after the second look."""
+    if kind == "large":
+        with tempfile.TemporaryDirectory() as name:
+            enlarged(sorted(photos.rglob("*.jpg")), Path(name), images, images)
+            agreement(Path(name), model, "jpeg", images)
+        return
     classifier = Classifier.load(model or "fashion")
     spec, recipe = classifier.passport.input, classifier.passport.preprocess
     small, whole, again = [], [], []
@@ -345,7 +349,7 @@ def main() -> None:
     elif options.what == "memory":
         memory()
     else:
-        agreement(options.photos, options.model)
+        agreement(options.photos, options.model, options.kind, images)
 
 
 if __name__ == "__main__":

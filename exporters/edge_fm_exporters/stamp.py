@@ -59,10 +59,8 @@ def stamp(
 def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
     """Fit temperature, familiarity, threshold and doubt to the very file that is written."""
     session = OnnxSession(candidate.data)
-    own = Decision(
-        calibrated=order.source.calibrated,
-        doubt=doubt.fit(session.run, order.source.spec, order.request.preprocess),
-    )
+    moved = doubt.fit(session.run, order.source.spec, order.request.preprocess)
+    own = Decision(calibrated=order.source.calibrated, doubt=moved.doubt, rounding=moved.rounding)
     if data is None or data.validation is None:
         return own
 
@@ -76,7 +74,7 @@ def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Dec
         order.request.coverage,
         answers(data.lesson) if data.lesson is not None else None,
     )
-    return replace(fitted, calibrated=own.calibrated, doubt=own.doubt)
+    return replace(fitted, calibrated=own.calibrated, doubt=own.doubt, rounding=own.rounding)
 
 
 def _golden(

@@ -141,9 +141,12 @@ class Classifier:
         return found
 
     def _nearness(self, pixels_left: float) -> float:
-        """Return how many times as likely as the second label the first may be, and still be doubted."""
+        """Return how many times as likely as the second label the first may be, and still be doubted; 1 where every pixel is left."""
         decision = self.passport.decision
-        return math.exp(min(decision.doubt / pixels_left / decision.temperature, _MOST_LOGITS))
+        if pixels_left == math.inf:
+            return 1.0
+        apart = math.hypot(decision.doubt / pixels_left, decision.rounding)
+        return math.exp(min(apart / decision.temperature, _MOST_LOGITS))
 
     def second_look(
         self,

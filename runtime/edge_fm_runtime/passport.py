@@ -130,8 +130,8 @@ class Decision:
         calibrated: whether the probabilities are a model's own, and not made from votes.
         familiarity: a bias, then one weight for each label, from which `familiarity.py` says how likely it is that a picture is of
             any class at all; empty where nothing was known of pictures that are not. Confidences are multiplied by it.
-        doubt: a JPEG that was decoded small is decoded whole when the logits of its two likeliest labels, before the temperature, are at most
-            doubt / n apart, n being the pixels left for each of the input, along one axis: docs/decisions/0005.
+        doubt, rounding: a JPEG that was decoded small is decoded whole when the logits of its two likeliest labels, before the temperature, are at
+            most the root of (doubt / n)^2 + rounding^2 apart, n being the pixels left for each of the input, along one axis: docs/decisions/0005.
     """
 
     temperature: float = 1.0
@@ -141,12 +141,15 @@ class Decision:
     calibrated: bool = field(default=True, metadata={"added_in": 3})
     familiarity: tuple[float, ...] = field(default=(), metadata={"added_in": 4})
     doubt: float = field(default=0.7, metadata={"added_in": 5})
+    rounding: float = field(default=0.0, metadata={"added_in": 5})
 
     def __post_init__(self) -> None:
         require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
         require(0 <= self.unknown_below <= 1, f"an unknown threshold of {self.unknown_below}, not 0 to 1")
         require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
-        require(0 <= self.doubt <= _MAX_WEIGHT, f"a doubt of {self.doubt}, not 0 to {_MAX_WEIGHT}")
+        for name in ("doubt", "rounding"):
+            value = getattr(self, name)
+            require(0 <= value <= _MAX_WEIGHT, f"a {name} of {value}, not 0 to {_MAX_WEIGHT}")
         for weight in self.familiarity:
             require(
                 abs(weight) <= _MAX_WEIGHT,

@@ -32,17 +32,30 @@ class Linear:
 @pytest.mark.parametrize("fit", list(Fit))
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 48, 3)])
 def test_logits_that_move_twice_as_far_double_the_doubt(fit: Fit, shape: tuple[int, int, int]) -> None:
-    """Of every size, colour and fit, the drawn pictures are decoded small, and the bound grows as the model's logits do."""
+    """Of every size, colour and fit, the drawn pictures are decoded small, and the bounds grow as the model's logits do."""
     spec, recipe = InputSpec(*shape), Preprocess(fit=fit)
-    one, two = (doubt.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.1, 0.2))
-    assert one > 0.01
-    assert two == pytest.approx(2 * one, rel=0.02)
+    one, two = (doubt.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.5, 1))
+    assert min(one) > 0.01
+    assert two == pytest.approx(2 * np.array(one), rel=0.05)
+
+
+def test_what_rounds_coarsely_is_doubted_however_many_pixels_are_left() -> None:
+    """A model whose logits are rounded moves when hardly a pixel does, and one that is exact hardly moves."""
+    spec, exact = InputSpec(28, 28, 1), Linear(InputSpec(28, 28, 1), 0.01)
+
+    def coarse(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        powers = np.exp(np.rint(np.log(exact.run(images)) * 4) / 4)
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+    assert (
+        doubt.fit(coarse, spec, Preprocess()).rounding > 3 * doubt.fit(exact.run, spec, Preprocess()).rounding
+    )
 
 
 def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
     """A tree's all or nothing has no logits to be measured, and is exported all the same."""
     spec = InputSpec(28, 28, 1)
-    assert doubt.fit(Linear(spec, 0).run, spec, Preprocess()) == Decision().doubt
+    assert doubt.fit(Linear(spec, 0).run, spec, Preprocess()) == (Decision().doubt, Decision().rounding)
 
 
 def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
@@ -52,5 +65,6 @@ def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
     data = (tmp_path / "m.onnx").read_bytes()
     written = modelfile.read_passport(data)
     assert written is not None
-    assert written.decision.doubt == passport.decision.doubt
-    assert passport.decision.doubt == doubt.fit(OnnxSession(data).run, passport.input, passport.preprocess)
+    assert written.decision == passport.decision
+    measured = doubt.fit(OnnxSession(data).run, passport.input, passport.preprocess)
+    assert (passport.decision.doubt, passport.decision.rounding) == measured

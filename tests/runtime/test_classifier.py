@@ -167,14 +167,22 @@ def waves(quality: int = 90) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("row", "doubt", "is_close"),
-    [([0.52, 0.48], 0.7, True), ([0.9, 0.1], 0.7, False), ([0.52, 0.48], 0.1, False), ([0.9, 0.1], 7, True)],
+    ("row", "doubt", "rounding", "is_close"),
+    [
+        ([0.52, 0.48], 0.7, 0, True),
+        ([0.9, 0.1], 0.7, 0, False),
+        ([0.52, 0.48], 0.1, 0, False),
+        ([0.52, 0.48], 0.1, 0.1, True),
+        ([0.9, 0.1], 7, 0, True),
+    ],
 )
 def test_an_answer_that_hangs_on_little_is_looked_at_whole(
-    tiny: Classifier, row: list[float], doubt: float, is_close: bool
+    tiny: Classifier, row: list[float], doubt: float, rounding: float, is_close: bool
 ) -> None:
     """Where two labels are nearly as likely, for this model, every pixel of a JPEG is decoded; where they are not, or all were, none is."""
-    passport = replace(tiny.passport, decision=replace(tiny.passport.decision, doubt=doubt))
+    passport = replace(
+        tiny.passport, decision=replace(tiny.passport.decision, doubt=doubt, rounding=rounding)
+    )
     classifier, probabilities = Classifier(FixedSession(row), passport), np.array(row, np.float32)
     whole = classifier.second_look(waves(), probabilities)
     if is_close:
