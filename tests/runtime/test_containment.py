@@ -16,8 +16,9 @@ import pytest
 
 from edge_fm_runtime.batch import pool, run
 from edge_fm_runtime.batch.fork_server import ForkServer
-from edge_fm_runtime.batch.options import BATCH, Options
+from edge_fm_runtime.batch.options import BATCH, Options, RowOptions
 from edge_fm_runtime.batch.pool import Chunk
+from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.run import Model, label
 from edge_fm_runtime.batch.sinks import read
 from edge_fm_runtime.errors import EdgeFmError
@@ -247,3 +248,15 @@ def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyP
             sizes = [len(chunk.indices) for chunk in chunks]
             assert all(size % BATCH == 0 for size in sizes if size > BATCH)
             assert all(size <= max(4, left // (4 * used)) for size, left, used in _beginnings(sizes, workers))
+
+
+def test_the_last_chunk_is_shared(model: Model, tmp_path: Path) -> None:
+    """Whoever takes the last chunk takes half and leaves half, so that slow pictures keep all workers busy to the end."""
+    names = [str(tmp_path / f"{index}.png") for index in range(8)]
+    for name in names:
+        Path(name).write_bytes(PNG)
+    job = Job(model.data, None, None, RowOptions(), 2**30)
+    with pool.Pool(job, 2, 20) as two:
+        done = [chunk.indices for chunk, _ in two.label([Chunk(tuple(range(8)), tuple(names))])]
+    assert sorted(map(len, done), reverse=True) == [4, 2, 1, 1]
+    assert sorted(index for indices in done for index in indices) == list(range(8))
