@@ -31,9 +31,9 @@ _RATIO = 4.8
 _PROPORTIONS = 0.75
 """Width to height, as most photographs have."""
 
-_MOST, _LEAST = 512, 64
-_PIXELS = 2**23
-"""In all pictures together, about."""
+_MOST, _LEAST = 512, 16
+_DRAWN = 2**25
+"""Pixels of all pictures together, about: a few seconds' work, whatever the size of the input."""
 
 _QUALITY = 90
 
@@ -91,7 +91,7 @@ def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | 
 def _looks(spec: InputSpec, recipe: Preprocess) -> _Looks:
     ratio = _RATIO if recipe.fit is Fit.LETTERBOX else _RATIO / _PROPORTIONS
     height, width = round(ratio * spec.height), round(ratio * _PROPORTIONS * spec.width)
-    count = min(_MOST, max(_LEAST, _PIXELS // (height * width)))
+    count = min(_MOST, max(_LEAST, _DRAWN // (height * width * spec.channels)))
     encoded = [
         _drawn(height, width, spec.channels, np.random.default_rng([1987, number])) for number in range(count)
     ]
