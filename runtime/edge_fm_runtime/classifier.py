@@ -170,9 +170,9 @@ class Classifier:
             InputError: the picture cannot be decoded whole.
         """
         spec, recipe = self.passport.input, self.passport.preprocess
-        if not self.doubtful(probabilities[np.newaxis]):
-            return None
         second, first = np.sort(probabilities)[-2:].tolist()
+        if first > second * self._nearness(preprocess.LEAST_PIXELS_LEFT):
+            return None
         if first > second * self._nearness(preprocess.pixels_left(data, spec, recipe, limits)):
             return None
         begin()

@@ -28,6 +28,11 @@ _AT_ONCE = 2**18
 interface/gemm.c); it also keeps what a large picture needs beside itself small."""
 
 
+_SMALL = 1200
+"""Rows and columns together up to which the weights for many sizes of pictures are kept: 130 kB for each that is decoded whole
+at 400x533. For 12 megapixels they are 2 MB."""
+
+
 class Line(NamedTuple):
     """One axis of a picture that was decoded in blocks.
 
@@ -61,17 +66,17 @@ def shrink(
     Returns:
         (height, width) or (height, width, channels) uint8 in [0, 255].
     """
-    (top, left, tall, wide), (height, width), (down, across) = region, size, means.shape[:2]
-    by_rows = _weights(rows, down, top, tall, height)
-    by_columns = _weights(columns, across, left, wide, width)
-    half = _product(by_rows.single, by_rows.spans, means.reshape(down, -1))
+    down, across = means.shape[:2]
+    (height, width), channels = size, means.size // (down * across)
+    kept = _small_plan if down + across <= _SMALL else _large_plan
+    plan = kept(rows, columns, region, size, (down, across, channels))
+    half = _product(plan.single, plan.row_steps, means.reshape(down, -1))
     if means.ndim == 2:  # noqa: PLR2004
-        whole = _product(by_columns.double, by_columns.spans, half.T).T
+        whole = _product(plan.double, plan.column_steps, half.T).T
     else:
         apart = half.reshape(height, across, -1).swapaxes(1, 2).reshape(-1, across)
-        whole = (
-            _product(by_columns.double, by_columns.spans, apart.T).T.reshape(height, -1, width).swapaxes(1, 2)
-        )
+        turned = _product(plan.double, plan.column_steps, apart.T).T
+        whole = turned.reshape(height, -1, width).swapaxes(1, 2)
     whole *= 1 / _ONE**2
     np.rint(whole, out=whole)
     np.maximum(whole, 0, out=whole)
@@ -79,46 +84,71 @@ def shrink(
     return whole.astype(np.uint8, order="C")
 
 
-class _Weights(NamedTuple):
-    """What each block gives to each pixel, in whole numbers; each row sums to `_ONE`.
+_Steps = tuple[tuple[int, int, int, int], ...]
+"""Rows from one up to another, and the columns from one up to another that are not zero in them."""
+
+
+class _Plan(NamedTuple):
+    """What each block gives to each pixel, in whole numbers; each row of a matrix sums to `_ONE`.
 
     Attributes:
-        single: (size, count) float32.
-        double: the same in float64.
-        spans: for each row, the blocks from the first to behind the last that give anything.
+        single: (height, down) float32, of the rows.
+        row_steps: how it is multiplied.
+        double: (width, across) float64, of the columns.
+        column_steps: how that is.
     """
 
     single: NDArray[np.float32]
+    row_steps: _Steps
     double: NDArray[np.float64]
-    spans: tuple[tuple[int, int], ...]
+    column_steps: _Steps
 
 
-def _product(
-    left: NDArray[_Exact], spans: tuple[tuple[int, int], ...], right: NDArray[np.generic]
-) -> NDArray[_Exact]:
-    """Return the product of two matrices, in the type of the left one, which is zero outside the spans of its rows."""
+def _plan(
+    rows: Line,
+    columns: Line,
+    region: tuple[int, int, int, int],
+    size: tuple[int, int],
+    shape: tuple[int, int, int],
+) -> _Plan:
+    (top, left, tall, wide), (height, width), (down, across, channels) = region, size, shape
+    kept = _small_weights if down + across <= _SMALL else _weights
+    by_rows = kept(rows, down, top, tall, height)
+    by_columns = kept(columns, across, left, wide, width)
+    return _Plan(
+        by_rows.astype(np.float32),
+        _steps(by_rows, across * channels),
+        by_columns,
+        _steps(by_columns, height * channels),
+    )
+
+
+def _product(left: NDArray[_Exact], steps: _Steps, right: NDArray[np.generic]) -> NDArray[_Exact]:
+    """Return the product of two matrices, in the type of the left one, which is zero outside its steps."""
     parts = [
-        left[row:stop, first:last] @ right[first:last].astype(left.dtype)
-        for row, stop, first, last in _steps(spans, right.shape[1])
+        left[row:stop, first:last] @ right[first:last].astype(left.dtype) for row, stop, first, last in steps
     ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-@lru_cache(maxsize=256)
-def _steps(spans: tuple[tuple[int, int], ...], columns: int) -> list[tuple[int, int, int, int]]:
+def _steps(weights: NDArray[np.float64], columns: int) -> _Steps:
     """Return which rows are taken together, and what they span: as many as are multiplied at once."""
+    given, count = weights != 0, weights.shape[1]
+    firsts, lasts = given.argmax(axis=1), count - given[:, ::-1].argmax(axis=1)
+    starts = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
+    ends = np.maximum.accumulate(lasts).tolist()
     steps, row = [], 0
-    while row < len(spans):
+    while row < len(starts):
         stop = row + 1
-        while stop < len(spans) and (stop + 1 - row) * (spans[stop][1] - spans[row][0]) * columns <= _AT_ONCE:
+        while stop < len(starts) and (stop + 1 - row) * (ends[stop] - starts[row]) * columns <= _AT_ONCE:
             stop += 1
-        steps.append((row, stop, spans[row][0], spans[stop - 1][1]))
+        steps.append((row, stop, starts[row], ends[stop - 1]))
         row = stop
-    return steps
+    return tuple(steps)
 
 
-@lru_cache(maxsize=256)
-def _weights(line: Line, count: int, start: int, extent: int, size: int) -> _Weights:
+def _weights(line: Line, count: int, start: int, extent: int, size: int) -> NDArray[np.float64]:
+    """Return (size, count) float64: what each block gives to each pixel, in whole numbers; each row sums to `_ONE`."""
     edges = np.minimum(np.arange(count + 1) * line.block, line.length).astype(np.float64)
     if line.is_reversed:
         edges = line.length - edges[::-1]
@@ -130,12 +160,13 @@ def _weights(line: Line, count: int, start: int, extent: int, size: int) -> _Wei
     after = np.cumsum((integral[1:] - integral[:-1])[:, ::-1], axis=1)[:, ::-1][:, 1:]
     exact = after * np.diff(edges) * (size / extent)
     sums = np.rint(np.cumsum(exact, axis=1) * _ONE)
-    weights = np.diff(sums, axis=1, prepend=0)
-    given = weights != 0
-    firsts, lasts = given.argmax(axis=1), count - given[:, ::-1].argmax(axis=1)
-    firsts, lasts = np.minimum.accumulate(firsts[::-1])[::-1], np.maximum.accumulate(lasts)
-    spans = tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
-    return _Weights(weights.astype(np.float32), weights, spans)
+    weights: NDArray[np.float64] = np.diff(sums, axis=1, prepend=0)
+    return weights
+
+
+_small_weights = lru_cache(maxsize=256)(_weights)  # pictures of many heights often have one width
+_small_plan = lru_cache(maxsize=256)(_plan)
+_large_plan = lru_cache(maxsize=8)(_plan)
 
 
 def _interpolation(

@@ -22,6 +22,9 @@ from edge_fm_runtime.guard import Limits, OpenFile
 _MAX_HELD = 16 * 2**20
 """Encoded bytes that are kept for second looks; with more, the batch is answered before it is full."""
 
+_AGAIN = 8
+"""Pictures that were looked at again in each inference; the last one is padded, as the first looks' is."""
+
 _AHEAD = 16
 """Files that are opened, and fetched by the system, ahead of the one that is decoded."""
 
@@ -110,7 +113,8 @@ class _Batch:
         return {position: made for (position, _), made in zip(self._pictures, decided, strict=True)}
 
     def _look_again(self, probabilities: NDArray[np.float32]) -> None:
-        """Put in the answers of those pictures that have to be decoded whole, each inferred alone: they are few."""
+        """Put in the answers of those pictures that have to be decoded whole."""
+        looked, wholes = [], []
         for index in self._classifier.doubtful(probabilities):
             position, data = self._pictures[index]
             begin = functools.partial(self._begin, position)
@@ -120,7 +124,14 @@ class _Batch:
                 self._failures[position] = error
             else:
                 if whole is not None:
-                    probabilities[index] = self._classifier.probabilities(whole[np.newaxis])[0]
+                    looked.append(index)
+                    wholes.append(whole)
+        self._begin(len(self._inputs))
+        for start in range(0, len(looked), _AGAIN):
+            some = looked[start : start + _AGAIN]
+            tensors = np.zeros((_AGAIN, *self._tensors.shape[1:]), np.uint8)
+            tensors[: len(some)] = wholes[start : start + _AGAIN]
+            probabilities[some] = self._classifier.probabilities(tensors)[: len(some)]
 
 
 def _opened_ahead(inputs: Sequence[str], limits: Limits) -> Iterator[tuple[Opened | InputError, Stamp]]:
