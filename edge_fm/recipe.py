@@ -78,7 +78,7 @@ class Settings:
 
 USUAL = {
     "digits": Settings(
-        epochs=30,
+        epochs=70,
         calm=0.0,
         mix=Mix(
             scenes=0.25,
