@@ -14,13 +14,13 @@ from typing import Self
 import numpy as np
 import pytest
 
-from edge_fm_runtime.batch import pool, run
+from edge_fm_runtime.batch import pool, run, watched
 from edge_fm_runtime.batch.fork_server import ForkServer
 from edge_fm_runtime.batch.options import BATCH, Options, RowOptions
-from edge_fm_runtime.batch.pool import Chunk
 from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.run import Model, label
 from edge_fm_runtime.batch.sinks import read
+from edge_fm_runtime.batch.watched import Chunk
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded, png_chunk
@@ -120,7 +120,7 @@ def test_a_lost_worker_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Workers killed or stopped from outside in mid-run, alone or with what forks them, leave the bytes of an undisturbed run."""
-    monkeypatch.setattr(pool, "START_S", 5.0)
+    monkeypatch.setattr(watched, "START_S", 5.0)
     made = folder_with(tmp_path, "x.png", PNG, others=1500)
     label(model, [str(made)], tmp_path / "whole.csv", Options(workers=2), lambda *_: None)
     hurt: list[int] = []

@@ -9,10 +9,11 @@ from pathlib import Path
 from edge_fm_runtime.batch import ledger, locators, shards, sinks, sources
 from edge_fm_runtime.batch.ledger import Ledger, Terms
 from edge_fm_runtime.batch.options import BATCH, Options
-from edge_fm_runtime.batch.pool import Chunk, Pool
+from edge_fm_runtime.batch.pool import Pool
 from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.rows import Row, decode, status_of
 from edge_fm_runtime.batch.shards import Part
+from edge_fm_runtime.batch.watched import Chunk
 from edge_fm_runtime.passport import RECIPE_VERSION
 from edge_fm_runtime.status import Status
 

@@ -10,9 +10,10 @@ It is idempotent and knows nothing of its engine: a Ray actor, a Spark task or a
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from edge_fm_runtime.batch.pool import Chunk, Pool
+from edge_fm_runtime.batch.pool import Pool
 from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.rows import Row, decode_rows
+from edge_fm_runtime.batch.watched import Chunk
 
 _CHUNK = 128
 """Inputs in one message to the worker process: four batches."""
