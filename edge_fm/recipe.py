@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import checkpoint, edge, epoch, runs
+from edge_fm import checkpoint, edge, epoch, kept_pictures, runs
 from edge_fm.camera import Variation
 from edge_fm.datasets import DIGITS, Dataset
 from edge_fm.distillation import Teacher, taught_loss
@@ -34,11 +34,6 @@ from edge_fm_runtime.errors import DataError
 
 VALIDATION_SHARE = 1 / 12
 """Of the data set's training part; 5,000 of 60,000."""
-
-_CALIBRATION = 512
-
-_LESSON = 2000
-"""Pictures of each kind."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +144,11 @@ def train_run(
     material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
     model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
     history = train(model, average, material, folder, settings, listener, sources.teacher)
-    _keep_calibration(folder / runs.CALIBRATION, material, settings)
-    _keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    _keep_lesson(folder / runs.LESSON, material, settings)
+    kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
+    kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)
+    kept_pictures.keep_lesson(
+        folder / runs.LESSON, material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
+    )
     average.save(folder / runs.MODEL)
     test = probabilities(average, dataset.test.images)
     run = Run(
@@ -182,46 +179,6 @@ def train_run(
     run.save(folder)
     (folder / checkpoint.FILE).unlink(missing_ok=True)
     return run
-
-
-def _keep_calibration(path: Path, material: Material, settings: Settings) -> None:
-    """Keep training pictures as a device will see them, half of each kind, for the ranges of int8."""
-    seed = settings.seed
-    sample = material.catalogue.sample(_CALIBRATION, seed)
-    kept = [sample.images]
-    if material.scenery.drawn is not None:
-        variation = settings.mix.variation
-        kept.append(epoch.as_seen(sample, material.classes, material.scenery, variation, seed)[0])
-    if material.photographs is not None:
-        tensors = material.photographs.tensors
-        chosen = np.random.default_rng(seed).permutation(len(tensors))[:_CALIBRATION]
-        kept.append(tensors[np.sort(chosen)])
-    images = np.concatenate(kept)
-    np.savez_compressed(path, images=np.random.default_rng(seed).permutation(images))
-
-
-def _keep_validation(path: Path, material: Material, seed: int) -> None:
-    """Keep what was watched, as many of each kind, so that a threshold does not suit only the larger."""
-    count = min(len(images) for images, _ in material.watched.values())
-    images, allowed = [], []
-    for watched, right in material.watched.values():
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(watched))[:count])
-        images.append(watched[chosen])
-        allowed.append(right[chosen])
-    np.savez_compressed(path, images=np.concatenate(images), allowed=np.concatenate(allowed))
-
-
-def _keep_lesson(path: Path, material: Material, settings: Settings) -> None:
-    """Keep pictures of one more epoch: those of no class that the model knows, and as many of the others."""
-    images, allowed = epoch.pictures(
-        material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
-    )
-    known = allowed.any(axis=1)
-    count = min(_LESSON, np.count_nonzero(known), np.count_nonzero(~known))
-    chosen = np.concatenate([np.flatnonzero(part)[:count] for part in (known, ~known)])
-    np.savez_compressed(
-        path, images=np.rint(images[chosen] * 255).astype(np.uint8), allowed=allowed[chosen].astype(bool)
-    )
 
 
 def train(

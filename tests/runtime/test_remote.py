@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_fm_runtime.batch import locators, remote, sinks, sources
+from edge_fm_runtime.batch.fetch import Fetcher
 from edge_fm_runtime.batch.options import Options, RowOptions
 from edge_fm_runtime.batch.run import Model, label
 from edge_fm_runtime.errors import InputError, OutputError, SourceError
@@ -62,7 +63,7 @@ def tar_of(members: dict[str, bytes]) -> bytes:
 
 def fetched(url: str, limits: Limits = Limits()) -> bytes:  # noqa: B008
     """Return what a worker would get."""
-    fetcher = remote.Fetcher(limits)
+    fetcher = Fetcher(limits)
     fetch = fetcher.begin(url)
     fetch.wait(lambda: None)
     try:

@@ -7,7 +7,7 @@ many they are, with NULs between, so that nobody has to read through the archive
 
 import os
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from edge_fm_runtime.batch import remote
 from edge_fm_runtime.errors import InputError, SourceError
@@ -16,6 +16,8 @@ from edge_fm_runtime.status import Status
 
 if TYPE_CHECKING:
     import zipfile
+
+    from edge_fm_runtime.batch.fetch import Fetch, Fetcher
 
 _SEPARATOR = "\0"
 _SPARSE = -1
@@ -112,7 +114,7 @@ class Opener:
         self._limits = limits
         self._path = ""
         self._archive: zipfile.ZipFile | IO[bytes] | None = None
-        self._fetcher: remote.Fetcher | None = None
+        self._fetcher: Fetcher | None = None
 
     def open(self, locator: str) -> "Opened":
         """Return an input, opened.
@@ -123,7 +125,9 @@ class Opener:
         path, separator, member = locator.partition(_SEPARATOR)
         if remote.is_url(path):
             if self._fetcher is None:
-                self._fetcher = remote.Fetcher(self._limits)
+                from edge_fm_runtime.batch.fetch import Fetcher
+
+                self._fetcher = Fetcher(self._limits)
             if not separator:
                 return self._fetcher.begin(path)
             return self._fetcher.begin(path, self._extent(member))
@@ -210,7 +214,7 @@ class Member:
         """Nothing to close."""
 
 
-Opened = OpenFile | Member | remote.Fetch
+Opened: TypeAlias = "OpenFile | Member | Fetch"
 """An input on its way; all have `read` and `close`."""
 
 

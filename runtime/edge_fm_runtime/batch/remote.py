@@ -1,4 +1,4 @@
-"""What lies at a URL: listed, and fetched ahead of its decoding, with patience and an end to it.
+"""What lies at a URL: found, listed and asked for, with patience and an end to it; `fetch.py` fetches it.
 
 fsspec knows the protocols: `s3://` (needs s3fs), `gs://` (gcsfs), `https://`, `file://` and more. Credentials and
 endpoints are where each of these looks for them, such as `AWS_ACCESS_KEY_ID` and `AWS_ENDPOINT_URL`.
@@ -8,14 +8,9 @@ import functools
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from edge_fm_runtime.errors import InputError, SourceError
-from edge_fm_runtime.guard import Limits
-from edge_fm_runtime.status import Status
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from edge_fm_runtime.errors import SourceError
 
 TRIES = 5
 """How often a thing is fetched before its row says that it could not be."""
@@ -25,14 +20,6 @@ _WAIT_S = 0.2
 
 _CONNECT_S, _READ_S = 5, 10
 """How long a server may stay silent."""
-
-_DEADLINE_S = 120.0
-"""How long all tries together may take."""
-
-_AT_ONCE = 8
-"""Requests under way for one worker."""
-
-_ALIVE_S = 0.5
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 _MAGIC = re.compile(r"[*?\[]")
@@ -164,113 +151,6 @@ def check_access(locators: Sequence[str]) -> None:
         raise refusals[0]
 
 
-class Fetch:
-    """One thing on its way here."""
-
-    def __init__(self, future: "Future[bytes]", started: Callable[[], float | None]) -> None:
-        self._future, self._started = future, started
-
-    def wait(self, alive: Callable[[], None]) -> None:
-        """Wait until it is here, or is given up.
-
-        Args:
-            alive: called twice a second meanwhile.
-        """
-        from concurrent.futures import CancelledError
-
-        while not self._late():
-            try:
-                self._future.result(timeout=_ALIVE_S)
-            except TimeoutError:
-                alive()
-            except (InputError, CancelledError):
-                return
-            else:
-                return
-
-    def read(self) -> bytes:
-        """Return its bytes.
-
-        Raises:
-            InputError: it could not be had.
-        """
-        if not self._future.done() and self._late():
-            raise InputError(Status.TIMEOUT, f"could not be fetched within {_DEADLINE_S:g} s")
-        return self._future.result()
-
-    def close(self) -> None:
-        """Do not fetch it, if that has not begun."""
-        self._future.cancel()
-
-    def _late(self) -> bool:
-        started_s = self._started()
-        return started_s is not None and time.monotonic() - started_s > _DEADLINE_S
-
-
-class Fetcher:
-    """Fetches several things at once."""
-
-    def __init__(self, limits: Limits) -> None:
-        # Not above: a folder's run needs none, and starts 7 ms sooner.
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._limits = limits
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch")
-
-    def begin(self, url: str, extent: tuple[int, int] | None = None) -> Fetch:
-        """Begin to fetch a file.
-
-        Args:
-            url: of the file.
-            extent: where in the file to begin, and how many bytes to fetch; None for all.
-        """
-        started: list[float] = []
-
-        def fetch() -> bytes:
-            started.append(time.monotonic())
-            return _fetched(url, extent, self._limits)
-
-        return Fetch(self._threads.submit(fetch), lambda: started[0] if started else None)
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _fetched(url: str, extent: tuple[int, int] | None, limits: Limits) -> bytes:
-    """Return a file's bytes, or a part's, trying again where the network or the server may have failed."""
-    try:
-        system, path = place(url)
-    except SourceError as error:
-        raise InputError(Status.UNREADABLE, str(error)) from None
-    # One byte more than is allowed, so that nothing larger is ever taken in.
-    start, size = extent if extent is not None else (0, limits.max_bytes + 1)
-    reason = ""
-    for attempt in range(TRIES):
-        if attempt:
-            pause(attempt)
-        try:
-            data: bytes = system.cat_file(path, start=start, end=start + size)
-        except FileNotFoundError:
-            raise InputError(
-                Status.MISSING, "there is nothing at this URL: it may have been moved or deleted"
-            ) from None
-        except PermissionError:
-            raise InputError(Status.UNREADABLE, "access is refused: check the credentials") from None
-        except Exception as error:  # noqa: BLE001  # whatever a protocol's library raises
-            if extent is None and _is_beyond_the_end(error):
-                return b""
-            reason = type(error).__name__
-            continue
-        if len(data) > limits.max_bytes:
-            raise InputError(Status.TOO_LARGE, f"more bytes than the limit of {limits.max_bytes:,}")
-        if extent is None or len(data) == size:
-            return data
-        reason = "cut off"
-    status = Status.TIMEOUT if "Timeout" in reason else Status.UNREADABLE
-    raise InputError(status, f"could not be fetched in {TRIES} tries ({reason})")
-
-
 def pause(attempt: int) -> None:
     """Wait before try number `attempt` from 1, longer each time, and never in step with others."""
     import random
@@ -299,11 +179,6 @@ def _patient(url: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401
             if attempt == TRIES:
                 raise SourceError(f"{url} cannot be reached: {error}") from None
         pause(attempt)
-
-
-def _is_beyond_the_end(error: Exception) -> bool:
-    """Whether a server says that a file has no first byte: it is empty."""
-    return "416" in str(error) or "InvalidRange" in str(error) or "not satisfiable" in str(error)
 
 
 @functools.cache

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.batch import locators
-from edge_fm_runtime.batch.locators import Opened, Opener
+from edge_fm_runtime.batch.locators import Member, Opened, Opener
 from edge_fm_runtime.batch.options import BATCH, RowOptions
-from edge_fm_runtime.batch.remote import Fetch
 from edge_fm_runtime.batch.rows import Row, Stamp, encode
 from edge_fm_runtime.classifier import Classifier, Prediction
 from edge_fm_runtime.errors import InputError
@@ -50,7 +49,7 @@ def label_rows(
         try:
             if isinstance(opened, InputError):
                 raise opened
-            if isinstance(opened, Fetch):
+            if not isinstance(opened, OpenFile | Member):
                 opened.wait(functools.partial(begin, position))
             data = opened.read()
             batch.add(position, stamp, data, classifier.tensor(data, options.limits))
@@ -134,7 +133,7 @@ class _Batch:
             probabilities[some] = self._classifier.probabilities(tensors)[: len(some)]
 
 
-def _opened_ahead(inputs: Sequence[str], limits: Limits) -> Iterator[tuple[Opened | InputError, Stamp]]:
+def _opened_ahead(inputs: Sequence[str], limits: Limits) -> "Iterator[tuple[Opened | InputError, Stamp]]":
     """Yield each input opened, while the system already fetches the next ones."""
     opener = Opener(limits)
     ready: deque[tuple[Opened | InputError, Stamp]] = deque()
