@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime import preprocess
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import Decision, Fit, InputSpec, Preprocess
+from edge_fm_runtime.passport import MOST_DOUBT, Decision, Fit, InputSpec, Preprocess
 
 _DOUBT, _ROUNDING = 2.0, 1.5
 """Times the root of the mean square of what each changes. Chosen on photographs of the people that `fashion` was trained on: with 1.9 and 1.5, and more,
@@ -70,7 +70,8 @@ def fit(probabilities: Probabilities, spec: InputSpec, recipe: Preprocess) -> Mo
     by_rounding = _change(whole, probabilities(looks.off))
     if by_size is None or by_rounding is None:
         return Moved(Decision().doubt, Decision().rounding)
-    return Moved(round(_DOUBT * looks.pixels_left * by_size, 3), round(_ROUNDING * by_rounding, 3))
+    bounds = _DOUBT * looks.pixels_left * by_size, _ROUNDING * by_rounding
+    return Moved(*(round(min(bound, MOST_DOUBT), 3) for bound in bounds))
 
 
 def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | None:

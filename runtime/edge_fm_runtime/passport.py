@@ -31,6 +31,9 @@ _CHANNELS = (1, 3)
 _MAX_LABEL_LENGTH = 200
 _MAX_WEIGHT = 1000
 
+MOST_DOUBT = 1000.0
+"""Logits; further apart than any that are looked at again."""
+
 
 class Fit(StrEnum):
     """How a picture of another shape becomes the input's shape."""
@@ -149,7 +152,7 @@ class Decision:
         require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
         for name in ("doubt", "rounding"):
             value = getattr(self, name)
-            require(0 <= value <= _MAX_WEIGHT, f"a {name} of {value}, not 0 to {_MAX_WEIGHT}")
+            require(0 <= value <= MOST_DOUBT, f"a {name} of {value}, not 0 to {MOST_DOUBT:g}")
         for weight in self.familiarity:
             require(
                 abs(weight) <= _MAX_WEIGHT,
