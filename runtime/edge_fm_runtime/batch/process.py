@@ -6,7 +6,6 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 from typing import IO, Protocol
 
 POSITION = struct.Struct("<QQ")
@@ -100,6 +99,8 @@ class Spawner:
 
 
 def _spawned() -> WorkerProcess:
+    import tempfile  # not above: it takes as long to load as all else that a fork server needs to begin
+
     handle, path = tempfile.mkstemp(prefix="edge-fm-")  # the worker removes it
     os.write(handle, bytes(POSITION.size))
     shared = mmap.mmap(handle, POSITION.size)
