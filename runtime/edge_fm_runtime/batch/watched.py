@@ -142,7 +142,6 @@ class Worker:
 
     def close(self) -> None:
         """End the process; twice does no harm."""
-        with self._closing:
-            self._closed = True
+        self.kill()
         if self._process is not None:
             self._process.close()
