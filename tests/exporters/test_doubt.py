@@ -54,7 +54,7 @@ def test_what_rounds_coarsely_is_doubted_however_many_pixels_are_left() -> None:
 
 
 def test_a_model_of_huge_margins_is_exported_all_the_same() -> None:
-    """Stochastic gradient descent leaves margins of thousands; the passport takes what is measured of them."""
+    """Stochastic gradient descent leaves margins of hundreds; the passport takes what is measured of them."""
 
     def steep(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         low = np.where(images.sum(axis=(1, 2, 3)) % 2, 1e-37, 1e-1)
