@@ -1,11 +1,12 @@
 """Learning from a larger model: its answers to the very pictures that are trained on count beside the right ones.
 
 The softened cross-entropy is that of Hinton et al., 2015, arXiv:1503.02531; that teacher and student see the same view of every
-picture is what Beyer et al., 2021, arXiv:2106.05237, found to matter most.
+picture is what Beyer et al., 2021, arXiv:2106.05237, found to matter most. Several teachers answer with the mean of their
+probabilities, as the ensembles of the former do.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,30 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     return Teacher(model, hashlib.sha256(content).hexdigest(), predictor.probabilities)
+
+
+def open_teachers(models: Sequence[str], data: str, dataset: Dataset) -> Teacher:
+    """Open one or more models to learn from as one teacher, whose answers are the mean of theirs.
+
+    Args:
+        models: at least one, each as `open_teacher` takes it.
+        data: how the user named the data set.
+        dataset: what is trained on.
+
+    Raises:
+        ModelError: one of them cannot be used.
+        DataError: one of them tells other classes apart, or takes other pictures.
+    """
+    teachers = [open_teacher(model, data, dataset) for model in models]
+    if len(teachers) == 1:
+        return teachers[0]
+
+    def mean(images: NDArray[np.uint8]) -> Floats:
+        total = sum(teacher.probabilities(images) for teacher in teachers)
+        return np.asarray(total / np.float32(len(teachers)), dtype=np.float32)
+
+    whole = hashlib.sha256("".join(teacher.sha256 for teacher in teachers).encode())
+    return Teacher(", ".join(models), whole.hexdigest(), mean)
 
 
 def taught_loss(plain: Loss, share: float) -> Loss:

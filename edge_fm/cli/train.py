@@ -103,10 +103,12 @@ def train(
         Path | None,
         typer.Option("--hold-out", help="JSON: the photographs kept for validation.", show_default=False),
     ] = None,
-    teacher: Annotated[
-        str | None,
+    teachers: Annotated[
+        list[str] | None,
         typer.Option(
-            help="A larger model whose answers the edge family learns as well: a run folder, a .keras or .onnx file, a bundled model.",
+            "--teacher",
+            help="A larger model whose answers the edge family learns as well: a run folder, a .keras or .onnx file, a bundled model. "
+            "Of several, the mean of their answers.",
             show_default=False,
         ),
     ] = None,
@@ -154,10 +156,10 @@ def train(
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
         changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-        run = _train_edge(name, data or [], class_map, hold_out, teacher, out, changes)
+        run = _train_edge(name, data or [], class_map, hold_out, teachers or [], out, changes)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or any(option is not None for option in (class_map, hold_out, teacher)):
+        if len(data) != 1 or any(option is not None for option in (class_map, hold_out, teachers)):
             raise DataError(
                 f"{name} trains on one --data, without --map, --hold-out and --teacher: the edge family takes them"
             )
@@ -239,7 +241,7 @@ def _train_edge(
     data: list[str],
     class_map: Path | None,
     hold_out: Path | None,
-    teacher: str | None,
+    teachers: list[str],
     out: Path,
     changes: dict[str, Any],
 ) -> "Run":
@@ -268,7 +270,7 @@ def _train_edge(
             say_unreadable(part.unreadable)
     usual = recipe.USUAL.get(name, recipe.Settings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
-    taught_by = distillation.open_teacher(teacher, plain[0], dataset) if teacher is not None else None
+    taught_by = distillation.open_teachers(teachers, plain[0], dataset) if teachers else None
     sources = recipe.Sources(dataset, photographs, taught_by)
     with terminal.progress("training") as bar:
         return recipe.train_run(name, sources, plain[0], out, settings, _listener(bar, settings.epochs))

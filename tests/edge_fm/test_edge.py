@@ -186,6 +186,25 @@ def test_a_teachers_answers_count_as_told() -> None:
     assert value(0.0, [0.2, 0.2, 0.6]) == pytest.approx(-np.log(0.6), rel=1e-4)
 
 
+def test_several_teachers_answer_with_the_mean(tmp_path: Path) -> None:
+    """Two teachers count alike, and none of them can be exchanged without its being noticed."""
+    garments = datasets.load("wardrobe")
+    images = garments.test.images[:20]
+    alone = [
+        distillation.open_teacher(name, "wardrobe", garments).probabilities(images)
+        for name in ("fashion", "fashion-nano")
+    ]
+    both = distillation.open_teachers(["fashion", "fashion-nano"], "wardrobe", garments)
+    twice = distillation.open_teachers(["fashion", "fashion"], "wardrobe", garments)
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    assert np.allclose(both.probabilities(images), (alone[0] + alone[1]) / 2, atol=1e-6)
+    assert np.allclose(twice.probabilities(images), alone[0], atol=1e-6)
+    assert both.probabilities(images).dtype == np.float32
+    assert (both.name, twice.name) == ("fashion, fashion-nano", "fashion, fashion")
+    one = distillation.open_teachers(["fashion"], "wardrobe", garments)
+    assert len({both.sha256, twice.sha256, one.sha256}) == 3
+
+
 @pytest.mark.train
 @pytest.mark.slow
 def test_a_student_learns_what_its_teacher_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
