@@ -71,19 +71,19 @@ class Settings:
         return replace(self.mix, variation=replace(self.mix.variation, erase=0.0))
 
 
-USUAL = {
-    "digits": Settings(
-        epochs=70,
-        calm=0.0,
-        mix=Mix(
-            scenes=0.25,
-            drawn=0.25,
-            empties=0.04,
-            variation=Variation(flip=False, tilt=10, erase=0.1, elastic=0.8),
-        ),
-    )
-}
-"""Settings of those that are not trained as the others are."""
+_ON_PAPER = Settings(
+    epochs=70,
+    calm=0.0,
+    mix=Mix(
+        scenes=0.25,
+        drawn=0.25,
+        empties=0.04,
+        variation=Variation(flip=False, tilt=10, erase=0.1, elastic=0.8),
+    ),
+)
+
+USUAL = {"digits": _ON_PAPER, "digits-plus": replace(_ON_PAPER, epochs=30)}
+"""Settings of those that read digits from paper; the others have those of `Settings`."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ def train_run(
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: the folder holds the state of another training, or the data has other classes than `digits` reads.
+        DataError: the folder holds the state of another training, or the data has other classes than the digits.
     """
-    if name == "digits" and sources.data.class_names != DIGITS:
+    if name in USUAL and sources.data.class_names != DIGITS:
         raise DataError(
-            f"digits reads the digits 0 to 9, and {data} has {', '.join(sources.data.class_names)}: "
+            f"{name} reads the digits 0 to 9, and {data} has {', '.join(sources.data.class_names)}: "
             "give --data mnist, or train edge"
         )
     keras = import_keras()
@@ -138,7 +138,7 @@ def train_run(
     watched = {dataset.name: (validation.images, eye[validation.labels])}
     if photographs is not None:
         watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
-    scenery = PAPER if name == "digits" else ROOM
+    scenery = PAPER if name in USUAL else ROOM
     if scenery.drawn is not None:
         watched["paper"] = epoch.as_seen(validation, classes, scenery, settings.mix.variation, settings.seed)
     material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
