@@ -1,10 +1,14 @@
 """The pictures of one epoch: a data set's own, varied; some as a camera sees them; drawn ones; photographs; and nothing.
 
-Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it.
+Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it, and the next can be drawn
+while this one is trained on.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +19,7 @@ from edge_fm.datasets import Split
 from edge_fm.mixture import Photographs
 
 Floats = NDArray[np.float32]
+_Drawn = TypeVar("_Drawn")
 
 
 @dataclass(frozen=True)
@@ -136,3 +141,33 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> tuple[Float
     order = rng.permutation(len(images))
     stacked = np.stack(images)[order, ..., np.newaxis].astype(np.float32) / np.float32(255)
     return stacked, np.concatenate(allowed)[order]
+
+
+def drawn_ahead(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:
+    """Yield what is drawn for each epoch, the next one in a thread of its own while the caller works with this one.
+
+    A caller that stops waits for nothing: the thread is a daemon.
+
+    Args:
+        draw: from the index of an epoch; it is never called twice at once.
+        epochs: their indices.
+    """
+    begun = (_begun(draw, index) for index in epochs)  # each as it is asked for
+    waiting = next(begun, None)
+    while waiting is not None:
+        drawn = waiting.result()
+        waiting = next(begun, None)
+        yield drawn
+
+
+def _begun(draw: Callable[[int], _Drawn], index: int) -> "Future[_Drawn]":
+    future: Future[_Drawn] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(draw(index))
+        except Exception as error:  # noqa: BLE001  # raised again where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name=f"epoch {index + 1}").start()
+    return future

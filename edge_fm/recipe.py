@@ -245,9 +245,11 @@ def train(
 
     if history:
         catch_up()
-    while len(history) < settings.epochs:
-        mix = settings.mix_of(len(history))
-        images, allowed = epoch.pictures(material, mix, settings.seed, len(history))
+
+    def pictures(index: int) -> tuple[Floats, Floats]:
+        return epoch.pictures(material, settings.mix_of(index), settings.seed, index)
+
+    for images, allowed in epoch.drawn_ahead(pictures, range(len(history), settings.epochs)):
         targets = teacher.targets(images, allowed) if teacher else allowed
         fit = model.fit(
             images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]

@@ -1,6 +1,7 @@
 """The edge family: its networks, the imitation of cameras, photographs with a map, and a training that can be killed."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,29 @@ def photos(tmp_path: Path) -> Path:
     (tmp_path / "photos" / "hat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (tmp_path / "map.toml").write_text(MAP)
     return tmp_path / "photos"
+
+
+def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
+    """While the caller has one epoch's pictures the next one's are begun, each once and in turn; what fails, fails there."""
+    begun = [threading.Event() for _ in range(3)]
+    at_once = threading.Lock()
+
+    def draw(index: int) -> int:
+        assert at_once.acquire(blocking=False)
+        begun[index].set()
+        at_once.release()
+        if index == 2:
+            raise DataError("no third")
+        return index * 10
+
+    drawn = epoch.drawn_ahead(draw, range(3))
+    assert next(drawn) == 0
+    assert begun[1].wait(10)
+    assert not begun[2].is_set()
+    assert next(drawn) == 10
+    with pytest.raises(DataError, match="no third"):
+        next(drawn)
+    assert list(epoch.drawn_ahead(draw, [])) == []
 
 
 @pytest.mark.train
