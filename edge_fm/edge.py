@@ -5,8 +5,8 @@ input channel over the full picture is the dearest node of an int8 network, so t
 All else is 3x3 convolutions of 32 channels and more, which int8 kernels run at their best. Every convolution is followed by
 batch normalisation, which the export folds away.
 
-What reads digits ends in a convolution as large as the picture has become, one for each channel, in the place of an average: where
-a stroke is says which digit it is.
+They end in a convolution as large as the picture has become, one for each channel, in the place of an average: where a
+sleeve or a stroke is says what it is of.
 
 He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.03385; Chen et al., "MobileFaceNets", 2018,
 arXiv:1804.07573, for the global depthwise convolution.
@@ -31,7 +31,6 @@ class Width:
         top: channels of the residual blocks at a quarter of the size.
         middle_blocks: how many at half size.
         top_blocks: how many at a quarter.
-        is_placed: whether places count by weights of their own at the end, in the place of an average.
     """
 
     stem: int
@@ -39,15 +38,14 @@ class Width:
     top: int
     middle_blocks: int = 1
     top_blocks: int = 1
-    is_placed: bool = False
 
 
 WIDTHS = {
     "edge-nano": Width(16, 24, 32),
     "edge": Width(24, 32, 64, middle_blocks=2),
     "edge-plus": Width(32, 64, 96),
-    "digits": Width(16, 28, 48, is_placed=True),
-    "digits-plus": Width(24, 48, 80, is_placed=True),
+    "digits": Width(16, 28, 48),
+    "digits-plus": Width(24, 48, 80),
 }
 
 
@@ -73,18 +71,15 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
             x = convolution(x, channels, kernel=1, strides=strides)
         return layers.ReLU()(layers.Add()([x, y]))
 
-    def over_places(x: Any) -> Any:  # noqa: ANN401
-        places = x.shape[1] * x.shape[2]
-        near_the_average = import_keras().initializers.RandomNormal(1 / places, 0.5 / places)
-        x = layers.DepthwiseConv2D(x.shape[1:3], use_bias=False, depthwise_initializer=near_the_average)(x)
-        return layers.Flatten()(layers.BatchNormalization()(x))
-
     image = import_keras().Input(spec.shape, name="image")
     x = layers.MaxPooling2D()(layers.ReLU()(convolution(image, width.stem)))
     for _ in range(width.middle_blocks):
         x = block(x, width.middle, 1)
     for index in range(width.top_blocks):
         x = block(x, width.top, 2 if index == 0 else 1)
-    x = over_places(x) if width.is_placed else layers.GlobalAveragePooling2D()(x)
+    places = x.shape[1] * x.shape[2]
+    near_the_average = import_keras().initializers.RandomNormal(1 / places, 0.5 / places)
+    x = layers.DepthwiseConv2D(x.shape[1:3], use_bias=False, depthwise_initializer=near_the_average)(x)
+    x = layers.Flatten()(layers.BatchNormalization()(x))
     probabilities = layers.Dense(classes, activation="softmax", name="probabilities")(x)
     return import_keras().Model(image, probabilities, name=name)
