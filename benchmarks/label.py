@@ -1,6 +1,6 @@
 """How fast folders are labelled, against what else people use, and whether reduced decoding changes labels.
 
-    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5] [--model MODEL]
+    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5] [--model MODEL] [--against PEER]
     python benchmarks/label.py journal [--kind ...] [--images N] [--photos DIR] [--rounds 5]
     python benchmarks/label.py agreement --photos DIR [--model MODEL] [--kind large --images 400]
     python benchmarks/label.py memory
@@ -8,7 +8,7 @@
 `speed` makes a folder (of photographs where they are given, enlarged ones for `large`), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
 Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN: ours and the cv2
 loop with what `edge-fm export --int8` makes of it from Fashion-MNIST, the others with what their own converters do. `--model fashion`
-gives ours and the cv2 loop a file of their own. `journal` compares a run into a file with one to standard output, which keeps none.
+gives ours and the cv2 loop a file of their own. `--against "cv2 loop"` leaves the other peers out, for folders that take them minutes. `journal` compares a run into a file with one to standard output, which keeps none.
 """
 
 import argparse
@@ -167,8 +167,10 @@ def edge_fm() -> str:
     return str(Path(sys.executable).with_name("edge-fm"))
 
 
-def speed(kind: str, images: int, photos: Path | None, rounds: int, model: str | None) -> None:
-    """Time every contestant, in turn, and print medians and ratios."""
+def speed(
+    kind: str, images: int, photos: Path | None, rounds: int, model: str | None, against: str | None
+) -> None:
+    """Time every contestant, or the floor and one, in turn, and print medians and ratios."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         folder, files = _filled(work, kind, images, photos)
@@ -178,6 +180,8 @@ def speed(kind: str, images: int, photos: Path | None, rounds: int, model: str |
         label = [edge_fm(), "label", str(folder), "--model", str(int8)]
         contestants = {"ours": [*label, "-o", f"{work}/ours.csv", "--fresh"]}
         for peer, code in PEERS.items():
+            if against is not None and peer not in {"floor", against}:
+                continue
             if peer in NEEDS and importlib.util.find_spec(NEEDS[peer]) is None:
                 print(f"{peer} is not installed: left out")
                 continue
@@ -197,7 +201,8 @@ def speed(kind: str, images: int, photos: Path | None, rounds: int, model: str |
         best = min((m, p) for p, m in medians.items() if p not in {"ours", "floor"})
         pairs = [f / o for f, o in zip(times["floor"], times["ours"], strict=True)]
         print(f"ours is {best[0] / medians['ours']:.2f} times the fastest of the others ({best[1]})")
-        print(f"ours is {medians['cv2 loop'] / medians['ours']:.2f} times the cv2 loop")
+        if "cv2 loop" in medians:
+            print(f"ours is {medians['cv2 loop'] / medians['ours']:.2f} times the cv2 loop")
         print(f"ours is at {statistics.median(pairs):.3f} of the bare decode floor (median of pairs)")
 
 
@@ -340,10 +345,11 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model")
+    parser.add_argument("--against", choices=[peer for peer in PEERS if peer != "floor"])
     options = parser.parse_args()
     images = options.images or IMAGES[options.kind]
     if options.what == "speed":
-        speed(options.kind, images, options.photos, options.rounds, options.model)
+        speed(options.kind, images, options.photos, options.rounds, options.model, options.against)
     elif options.what == "journal":
         journal(options.kind, images, options.photos, options.rounds)
     elif options.what == "memory":
