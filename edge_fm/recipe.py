@@ -5,7 +5,7 @@ whole epoch as if nothing had happened. There is no early stopping: the learning
 never chosen on, and the test part is not touched.
 
 The weights that are kept are a running average over the last steps (Polyak and Juditsky, 1992): less shaken by the last batches. In the
-last epochs nothing is erased from pictures any more: a small network then spends itself on whole ones (Ge et al., 2021,
+last epochs nothing is erased from pictures or bent any more: a small network then spends itself on whole ones (Ge et al., 2021,
 arXiv:2107.08430, ends its strongest augmentation early in the same way).
 
 AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101; cosine: the same, 2016, arXiv:1608.03983; label smoothing:
@@ -47,7 +47,7 @@ class Settings:
         weight_decay: of AdamW.
         smoothing: of labels, in [0, 1).
         averaging: how much of the average a step keeps, in [0, 1).
-        calm: share of the epochs, at the end, in which nothing is erased from pictures, in [0, 1).
+        calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, in [0, 1).
         taught: share of the loss that is a teacher's, if there is one, in [0, 1].
         mix: what an epoch is made of.
         seed: of weights and of every draw.
@@ -68,12 +68,11 @@ class Settings:
         """Return what the epoch of an index from 0 is made of."""
         if index < round(self.epochs * (1 - self.calm)):
             return self.mix
-        return replace(self.mix, variation=replace(self.mix.variation, erase=0.0))
+        return replace(self.mix, variation=replace(self.mix.variation, erase=0.0, elastic=0.0))
 
 
 _ON_PAPER = Settings(
     epochs=70,
-    calm=0.0,
     mix=Mix(
         scenes=0.25,
         drawn=0.25,

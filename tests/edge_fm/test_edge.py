@@ -210,6 +210,19 @@ def test_a_teachers_answers_count_as_told() -> None:
     assert value(0.0, [0.2, 0.2, 0.6]) == pytest.approx(-np.log(0.6), rel=1e-4)
 
 
+@pytest.mark.parametrize("usual", [recipe.Settings(), recipe.USUAL["digits"]])
+def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe.Settings) -> None:
+    """Pictures are erased and bent until then, and whole from there on; nothing else changes, and without a calm nothing does."""
+    settings = replace(usual, epochs=10)
+    mixes = [settings.mix_of(index) for index in range(10)]
+    assert mixes[:8] == [usual.mix] * 8
+    assert usual.mix.variation.erase > 0
+    assert (
+        mixes[8:] == [replace(usual.mix, variation=replace(usual.mix.variation, erase=0.0, elastic=0.0))] * 2
+    )
+    assert replace(settings, calm=0.0).mix_of(9) == usual.mix
+
+
 def test_several_teachers_answer_with_the_mean(tmp_path: Path) -> None:
     """Two teachers count alike, and none of them can be exchanged without its being noticed."""
     garments = datasets.load("wardrobe")
