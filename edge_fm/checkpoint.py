@@ -1,4 +1,4 @@
-"""The state of a training after its last whole epoch, so that one that was killed goes on as if nothing had happened."""
+"""What a training begins with: the state after its last whole epoch, if it was killed, or the weights of another run."""
 
 import hashlib
 import io
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from edge_fm import runs
 from edge_fm.epoch import Material
+from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 FILE = "state.npz"
@@ -20,12 +22,41 @@ KerasModel = Any
 History = list[dict[str, float]]
 
 
+def begin_with(model: KerasModel, folder: Path, class_names: tuple[str, ...]) -> None:
+    """Give a model the weights of a finished run, all that it has learnt of the same classes.
+
+    Args:
+        model: a built `keras.Model`.
+        folder: of a run of the same architecture.
+        class_names: in the order of the model's outputs.
+
+    Raises:
+        DataError: it is no run, one of another architecture, or one that tells other classes apart.
+    """
+    run = runs.Run.load(folder)
+    if (run.architecture, run.class_names) != (model.name, class_names):
+        raise DataError(
+            f"{folder} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
+            f"{run.architecture} on the same classes"
+        )
+    kept = import_keras().saving.load_model(folder / run.model, compile=False).get_weights()
+    model.set_weights(kept)
+
+
 def fingerprint(model: KerasModel, material: Material, settings: dict[str, object]) -> str:
-    """Return what must be the same for a training to go on: network, pictures and settings."""
+    """Return what must be the same for a training to go on: network, pictures, settings, and the weights that it begins with."""
+    weights = hashlib.sha256()
+    for variable in model.variables:
+        weights.update(np.ascontiguousarray(variable).tobytes())
     pictures = hashlib.sha256(material.catalogue.images.tobytes() + material.catalogue.labels.tobytes())
     if material.photographs is not None:
         pictures.update(material.photographs.tensors.tobytes() + material.photographs.allowed.tobytes())
-    facts = {"network": model.name, "pictures": pictures.hexdigest(), "settings": settings}
+    facts = {
+        "network": model.name,
+        "pictures": pictures.hexdigest(),
+        "settings": settings,
+        "weights": weights.hexdigest(),
+    }
     return json.dumps(facts, sort_keys=True)
 
 
@@ -52,7 +83,7 @@ def restore(model: KerasModel, path: Path, whose: str) -> History:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
             if str(kept["whose"]) != whose:
                 raise DataError(
-                    f"{path} is of a training with other settings or pictures: give another folder with -o, or delete it"
+                    f"{path} is of a training with other settings, pictures or weights to begin with: give another folder with -o, or delete it"
                 )
             for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
                 for index, variable in enumerate(variables):

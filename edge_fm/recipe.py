@@ -27,6 +27,7 @@ from edge_fm.camera import Variation
 from edge_fm.datasets import DIGITS, Dataset
 from edge_fm.distillation import Teacher, taught_loss
 from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix
+from edge_fm.losses import possible_class_loss
 from edge_fm.mixture import Photographs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
@@ -93,11 +94,13 @@ class Sources:
         data: the data set in the model's own classes, and its name as given.
         photographs: (training, validation), if there are any.
         teacher: a model to learn from as well, if there is one.
+        start: the run folder whose weights are begun with; None begins with drawn ones.
     """
 
     data: Dataset
     photographs: tuple[Photographs, Photographs] | None
     teacher: Teacher | None = None
+    start: Path | None = None
 
 
 Listener = Callable[[int, float, dict[str, float] | None], None]
@@ -119,7 +122,8 @@ def train_run(
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: the folder holds the state of another training, or the data has other classes than the digits.
+        DataError: the folder holds the state of another training, the data has other classes than the digits, or `start` is
+            another network.
     """
     if name in USUAL and sources.data.class_names != DIGITS:
         raise DataError(
@@ -142,6 +146,8 @@ def train_run(
         watched["paper"] = epoch.as_seen(validation, classes, scenery, settings.mix.variation, settings.seed)
     material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
     model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
+    if sources.start is not None:
+        checkpoint.begin_with(model, sources.start, dataset.class_names)
     history = train(model, average, material, folder, settings, listener, sources.teacher)
     kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
     kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)
@@ -161,6 +167,7 @@ def train_run(
         | {
             "validation_share": VALIDATION_SHARE,
             "teacher": sources.teacher.name if sources.teacher else None,
+            "start": str(sources.start) if sources.start else None,
         },
         epochs=len(history),
         best_epoch=len(history),
@@ -192,7 +199,7 @@ def train(
     """Train in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
 
     Args:
-        model: a freshly built Keras model with probabilities as output.
+        model: a Keras model with probabilities as output, and the weights to begin with.
         average: another of the same; it gets the running average of the weights, and is what is watched and kept.
         material: the pictures.
         folder: for the state and the history; it is there.
@@ -246,10 +253,10 @@ def train(
         catch_up()
 
     def pictures(index: int) -> tuple[Floats, Floats]:
-        return epoch.pictures(material, settings.mix_of(index), settings.seed, index)
+        images, allowed = epoch.pictures(material, settings.mix_of(index), settings.seed, index)
+        return images, teacher.targets(images, allowed) if teacher else allowed
 
-    for images, allowed in epoch.drawn_ahead(pictures, range(len(history), settings.epochs)):
-        targets = teacher.targets(images, allowed) if teacher else allowed
+    for images, targets in epoch.drawn_ahead(pictures, range(len(history), settings.epochs)):
         fit = model.fit(
             images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
         )
@@ -262,28 +269,6 @@ def train(
         runs.write_history(folder / runs.HISTORY, history)
         listener(len(history), 1.0, figures)
     return history
-
-
-def possible_class_loss(smoothing: float) -> Callable[[Any, Any], Any]:
-    """Return the loss of probabilities against allowed classes.
-
-    For a picture that may be any of several classes, minus the logarithm of their summed probability: a shoe need not
-    be told from a sandal that nobody told apart. For a picture of no class, the cross-entropy with all classes alike.
-
-    Args:
-        smoothing: share of the loss that pulls towards all classes alike, in [0, 1).
-    """
-    ops = import_keras().ops
-
-    def loss(allowed: Any, predicted: Any) -> Any:  # noqa: ANN401
-        predicted = ops.clip(predicted, 1e-7, 1.0)
-        known = ops.max(allowed, axis=-1)
-        right = ops.log(ops.clip(ops.sum(allowed * predicted, axis=-1), 1e-7, 1.0))
-        alike = ops.mean(ops.log(predicted), axis=-1)
-        share = known * (1 - smoothing)
-        return -(share * right + (1 - share) * alike)
-
-    return loss
 
 
 def probabilities(model: Any, images: NDArray[np.uint8]) -> Floats:  # noqa: ANN401

@@ -112,6 +112,24 @@ def train(
             show_default=False,
         ),
     ] = None,
+    taught: Annotated[
+        float | None,
+        typer.Option(
+            "--teacher-share",
+            min=0,
+            max=1,
+            help="Of the loss that is the teacher's; the rest is the right answers'.",
+            show_default="0.9",
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            help="A run folder of the same model of the edge family: begin with its weights, to go on for longer or to add photographs.",
+            show_default="weights drawn from --seed",
+        ),
+    ] = None,
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps the best epoch so far.
 
@@ -126,6 +144,8 @@ def train(
     Example: edge-fm train edge --data fashion-mnist --data photos=DIR --map map.toml --hold-out split.json -o runs/edge
 
     Example: edge-fm train edge-nano --data fashion-mnist --teacher runs/edge -o runs/nano
+
+    Example: edge-fm train edge --start runs/edge --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
 
     Example: edge-fm train digits --data mnist -o runs/digits
     """
@@ -155,13 +175,15 @@ def train(
         unused += [key for key, value in others.items() if value is not None]
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-        run = _train_edge(name, data or [], class_map, hold_out, teachers or [], out, changes)
+        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "taught": taught}
+        run = _train_edge(name, data or [], class_map, hold_out, teachers or [], start, out, changes)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or any(option is not None for option in (class_map, hold_out, teachers)):
+        if len(data) != 1 or any(
+            option is not None for option in (class_map, hold_out, teachers, taught, start)
+        ):
             raise DataError(
-                f"{name} trains on one --data, without --map, --hold-out and --teacher: the edge family takes them"
+                f"{name} trains on one --data, without --map, --hold-out, --teacher and --start: the edge family takes them"
             )
         settings = replace(architecture.settings, seed=seed, balance=balance, **given)
         if patience is not None:
@@ -242,6 +264,7 @@ def _train_edge(
     class_map: Path | None,
     hold_out: Path | None,
     teachers: list[str],
+    start: Path | None,
     out: Path,
     changes: dict[str, Any],
 ) -> "Run":
@@ -271,6 +294,6 @@ def _train_edge(
     usual = recipe.USUAL.get(name, recipe.Settings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(teachers, plain[0], dataset) if teachers else None
-    sources = recipe.Sources(dataset, photographs, taught_by)
+    sources = recipe.Sources(dataset, photographs, taught_by, start)
     with terminal.progress("training") as bar:
         return recipe.train_run(name, sources, plain[0], out, settings, _listener(bar, settings.epochs))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import camera, datasets, distillation, edge, epoch, mixture, recipe, runs
+from edge_fm import camera, datasets, distillation, edge, epoch, losses, mixture, recipe, runs
 from edge_fm.camera import Grey, Variation
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters import int8
@@ -177,7 +177,7 @@ def test_photographs_that_do_not_fit(photos: Path) -> None:
 def test_the_loss_asks_only_for_what_is_known() -> None:
     """A shoe split over two allowed classes costs as little as a certain one; no class asks for all alike."""
     ops = import_keras().ops
-    loss = recipe.possible_class_loss(0.0)
+    loss = losses.possible_class_loss(0.0)
     split = np.array(
         [[0.02, 0.49, 0.49], [0.02, 0.97, 0.01], [1 / 3, 1 / 3, 1 / 3], [0.98, 0.01, 0.01]], np.float32
     )
@@ -199,7 +199,7 @@ def test_a_teachers_answers_count_as_told() -> None:
     targets = ops.convert_to_tensor(teacher.targets(np.zeros((1, 28, 28, 1), np.float32), allowed))
 
     def value(share: float, predicted: list[float]) -> float:
-        loss = distillation.taught_loss(recipe.possible_class_loss(0.0), share)
+        loss = distillation.taught_loss(losses.possible_class_loss(0.0), share)
         return float(np.asarray(loss(targets, ops.convert_to_tensor(np.array([predicted], np.float32))))[0])
 
     own = value(1.0, [0.6, 0.3, 0.1])
@@ -217,9 +217,8 @@ def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe.Settings) -> None:
     mixes = [settings.mix_of(index) for index in range(10)]
     assert mixes[:8] == [usual.mix] * 8
     assert usual.mix.variation.erase > 0
-    assert (
-        mixes[8:] == [replace(usual.mix, variation=replace(usual.mix.variation, erase=0.0, elastic=0.0))] * 2
-    )
+    whole = replace(usual.mix.variation, erase=0.0, elastic=0.0)
+    assert mixes[8:] == [replace(usual.mix, variation=whole)] * 2
     assert replace(settings, calm=0.0).mix_of(9) == usual.mix
 
 
@@ -319,6 +318,45 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         strict=True,
     ):
         assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_training_begins_with_the_weights_of_a_run(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run has learnt is there from the first epoch on, a killed training goes on only with the same run, and a run of another network is refused."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    begun = recipe.Settings(epochs=12, batch_size=16, averaging=0.9)
+    plain = recipe.Sources(part, None)
+    for folder, seed in (("first", 0), ("second", 1)):
+        settings = replace(begun, seed=seed)
+        recipe.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
+    gentle = replace(begun, epochs=2, learning_rate=1e-6)
+    losses_of = {}
+    for name, start in (("drawn", None), ("kept", tmp_path / "first")):
+        sources = recipe.Sources(part, None, start=start)
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / name, gentle, lambda *_: None)
+        losses_of[name] = (tmp_path / name / runs.HISTORY).read_text().splitlines()[1].split(",")[1]
+    assert float(losses_of["kept"]) < 0.7 * float(losses_of["drawn"])
+
+    def stop(_epoch: int, _share: float, figures: object) -> None:
+        if figures is not None:
+            raise KeyboardInterrupt
+
+    sources = recipe.Sources(part, None, start=tmp_path / "first")
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", begun, stop)
+    other = recipe.Sources(part, None, start=tmp_path / "second")
+    with pytest.raises(DataError, match="weights to begin with"):
+        recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
+    refused = cli(
+        "train", "edge", "--data", "wardrobe", "--start", tmp_path / "first", "-o", tmp_path / "wide"
+    )
+    assert refused.code == 2
+    assert "is a run of edge-nano" in refused.err
 
 
 @pytest.mark.train
