@@ -39,6 +39,7 @@ class OnnxSession:
             )
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
             names = [value.name for value in (*inputs, *outputs)]
+            shapes = [tuple(value.shape) for value in (*inputs, *outputs)]
         except Exception as error:  # onnxruntime raises a family of its own, not exported in full
             reason = str(error).splitlines()[0]
             raise ModelError(
@@ -51,14 +52,19 @@ class OnnxSession:
             )
         self._input, self._output = names
         self.input_type: str = inputs[0].type
-        self.input_shape: tuple[int | str | None, ...] = tuple(inputs[0].shape)
-        self.output_shape: tuple[int | str | None, ...] = tuple(outputs[0].shape)
+        self.input_shape: tuple[int | str | None, ...]
+        self.output_shape: tuple[int | str | None, ...]
+        self.input_shape, self.output_shape = shapes
         batch = self.input_shape[0] if self.input_shape else None
         self.fixed_batch = batch if isinstance(batch, int) else None
         self._dtype: type[np.uint8 | np.float32] = np.uint8
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return (N, classes) float32 for (N, height, width, channels) uint8."""
+        """Return (N, classes) float32 for (N, height, width, channels) uint8.
+
+        Raises:
+            ModelError: onnxruntime fails, or the graph gives no row for each picture.
+        """
         if self.fixed_batch is not None and len(images) != self.fixed_batch:
             return self._run_fixed(images, self.fixed_batch)
         return self._run(images)
@@ -69,6 +75,8 @@ class OnnxSession:
             result: NDArray[np.float32] = self._session.run([self._output], {self._input: tensor})[0]
         except Exception as error:  # the same family
             raise ModelError(f"onnxruntime cannot run the model: {str(error).splitlines()[0]}") from error
+        if result.shape[:1] != tensor.shape[:1]:
+            raise ModelError(f"the model answers {len(tensor)} pictures with {list(result.shape)} numbers")
         return result
 
     def _run_fixed(self, images: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:

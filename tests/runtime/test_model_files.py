@@ -166,6 +166,22 @@ def test_mutated_graphs_never_crash(data: st.DataObject) -> None:
     assert rows.shape == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("place", "byte"), [(118, 193), (296, 128)], ids=["one row for all", "name of an axis"]
+)
+def test_graphs_that_a_mutation_broke_are_refused(place: int, byte: int) -> None:
+    """A graph that gives one row for two pictures, or names an axis in bytes that are no text, is refused with a sentence."""
+    mutated = bytearray(BARE)
+    mutated[place] = byte
+
+    def answer() -> None:
+        classifier = Classifier.from_bytes(bytes(mutated), labels=("dark", "light"))
+        classifier.probabilities(np.zeros((2, *classifier.passport.input.shape), np.uint8))
+
+    with pytest.raises(ModelError):
+        answer()
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_mutated_passports_never_crash(data: st.DataObject) -> None:
