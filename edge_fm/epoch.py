@@ -28,6 +28,7 @@ class Mix:
 
     Attributes:
         views: of each photograph.
+        blended: share of the views that another photograph's view is blended into, in [0, 1].
         scenes: data set pictures as a camera sees them, as a share of the data set.
         drawn: pictures drawn by our own code, as a share of the data set.
         empties: pictures of nothing, as a share of the data set.
@@ -35,6 +36,7 @@ class Mix:
     """
 
     views: int = 6
+    blended: float = 0.25
     scenes: float = 0.08
     drawn: float = 0.0
     empties: float = 0.04
@@ -134,13 +136,33 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> tuple[Float
         allowed.append(eye[values])
     if material.photographs is not None:
         for _ in range(mix.views):
-            images += [
-                camera.photograph(content, size, vary, rng) for content in material.photographs.contents
-            ]
-            allowed.append(material.photographs.allowed.astype(np.float32))
+            views = np.stack(
+                [camera.photograph(content, size, vary, rng) for content in material.photographs.contents]
+            )
+            views, may_be = _blended(views, material.photographs.allowed, mix.blended, rng)
+            images += list(views)
+            allowed.append(may_be.astype(np.float32))
     order = rng.permutation(len(images))
     stacked = np.stack(images)[order, ..., np.newaxis].astype(np.float32) / np.float32(255)
     return stacked, np.concatenate(allowed)[order]
+
+
+def _blended(
+    views: NDArray[np.uint8], allowed: NDArray[np.bool_], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Blend a share of the views with another each: what is seen then may be any class of the two.
+
+    Two of which just one is of a class that the model knows stay as they are. After Zhang et al., 2017, arXiv:1710.09412.
+    """
+    partners = rng.permutation(len(views))
+    alike = allowed.any(axis=1) == allowed[partners].any(axis=1)
+    chosen = np.flatnonzero(alike & (rng.random(len(views)) < share))
+    others = partners[chosen]
+    weights = rng.uniform(0.5, 1, (len(chosen), 1, 1)).astype(np.float32)
+    blended, may_be = views.copy(), allowed.copy()
+    blended[chosen] = np.rint(weights * views[chosen] + (1 - weights) * views[others]).astype(np.uint8)
+    may_be[chosen] |= allowed[others]
+    return blended, may_be
 
 
 def drawn_ahead(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:

@@ -212,13 +212,13 @@ def test_a_teachers_answers_count_as_told() -> None:
 
 @pytest.mark.parametrize("usual", [recipe.Settings(), recipe.USUAL["digits"]])
 def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe.Settings) -> None:
-    """Pictures are erased and bent until then, and whole from there on; nothing else changes, and without a calm nothing does."""
+    """Pictures are erased, bent and blended until then, and whole from there on; nothing else changes, and without a calm nothing does."""
     settings = replace(usual, epochs=10)
     mixes = [settings.mix_of(index) for index in range(10)]
     assert mixes[:8] == [usual.mix] * 8
-    assert usual.mix.variation.erase > 0
+    assert usual.mix.variation.erase * usual.mix.blended > 0
     whole = replace(usual.mix.variation, erase=0.0, elastic=0.0)
-    assert mixes[8:] == [replace(usual.mix, variation=whole)] * 2
+    assert mixes[8:] == [replace(usual.mix, blended=0.0, variation=whole)] * 2
     assert replace(settings, calm=0.0).mix_of(9) == usual.mix
 
 
@@ -318,6 +318,24 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         strict=True,
     ):
         assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def test_a_blended_view_may_be_any_class_of_the_two() -> None:
+    """Views of photographs are blended if that is asked for: those of a class with such, those of none with such."""
+    contents = tuple(np.full((112, 112), level, np.uint8) for level in (40, 40, 200, 200, 120, 120))
+    allowed = np.repeat(np.eye(3, dtype=bool)[[0, 1]], 2, axis=0)
+    allowed = np.concatenate([allowed, np.zeros((2, 3), bool)])
+    taken = mixture.Photographs(contents, np.zeros((6, 28, 28, 1), np.uint8), allowed, ("",) * 6)
+    nothing = datasets.Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int64))
+    material = Material(nothing, taken, {}, 3)
+    for share in (0.0, 1.0):
+        mix = Mix(views=50, blended=share, scenes=0, empties=0, variation=Variation(erase=0))
+        images, may_be = epoch.pictures(material, mix, 0, 0)
+        assert len(images) == 300
+        both = may_be.sum(axis=1) == 2
+        assert both.any() == bool(share)
+        assert not may_be[:, 2].any()
+        assert (~may_be.any(axis=1)).sum() == 100
 
 
 @pytest.mark.train
