@@ -22,25 +22,41 @@ KerasModel = Any
 History = list[dict[str, float]]
 
 
-def begin_with(model: KerasModel, folder: Path, class_names: tuple[str, ...]) -> None:
-    """Give a model the weights of a finished run, all that it has learnt of the same classes.
+def check_start(start: Path, folder: Path, architecture: str, class_names: tuple[str, ...]) -> None:
+    """Refuse what `begin_with` cannot begin with, before anything of an earlier run in the training's folder is touched.
 
     Args:
-        model: a built `keras.Model`.
-        folder: of a run of the same architecture.
-        class_names: in the order of the model's outputs.
+        start: of the run that is to be begun with.
+        folder: of the training.
+        architecture: what is trained.
+        class_names: in the order of its outputs.
 
     Raises:
-        DataError: it is no run, one of another architecture, or one that tells other classes apart.
+        DataError: `start` is no run, `folder` itself, a run of another architecture, or one that tells other classes apart.
     """
-    run = runs.Run.load(folder)
-    if (run.architecture, run.class_names) != (model.name, class_names):
+    run = runs.Run.load(start)
+    if start.resolve() == folder.resolve():
+        raise DataError(f"{start} cannot be begun with and written to: give another folder with -o")
+    if (run.architecture, run.class_names) != (architecture, class_names):
         raise DataError(
-            f"{folder} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
+            f"{start} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
             f"{run.architecture} on the same classes"
         )
-    kept = import_keras().saving.load_model(folder / run.model, compile=False).get_weights()
-    model.set_weights(kept)
+
+
+def begin_with(model: KerasModel, start: Path) -> None:
+    """Give a model the weights of a finished run of the same architecture.
+
+    Raises:
+        DataError: they cannot be read, or are of another network.
+    """
+    try:
+        kept = import_keras().saving.load_model(start / runs.Run.load(start).model, compile=False)
+        model.set_weights(kept.get_weights())
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"the weights of {start} cannot be begun with, they are damaged or of an earlier network ({error}): train it anew"
+        ) from error
 
 
 def fingerprint(model: KerasModel, material: Material, settings: dict[str, object]) -> str:

@@ -123,7 +123,7 @@ def train_run(
     Raises:
         OutputError: the folder cannot be written.
         DataError: the folder holds the state of another training, the data has other classes than the digits, or `start` is
-            another network.
+            this folder, no run, or one of another network.
     """
     if name in USUAL and sources.data.class_names != DIGITS:
         raise DataError(
@@ -131,6 +131,8 @@ def train_run(
             "give --data mnist, or train edge"
         )
     keras = import_keras()
+    if sources.start is not None:
+        checkpoint.check_start(sources.start, folder, name, sources.data.class_names)
     runs.begin(folder)
     started_s = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
@@ -147,7 +149,7 @@ def train_run(
     material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
     model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
     if sources.start is not None:
-        checkpoint.begin_with(model, sources.start, dataset.class_names)
+        checkpoint.begin_with(model, sources.start)
     history = train(model, average, material, folder, settings, listener, sources.teacher)
     kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
     kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)

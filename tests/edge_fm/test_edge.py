@@ -370,11 +370,19 @@ def test_a_training_begins_with_the_weights_of_a_run(
     other = recipe.Sources(part, None, start=tmp_path / "second")
     with pytest.raises(DataError, match="weights to begin with"):
         recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
-    refused = cli(
-        "train", "edge", "--data", "wardrobe", "--start", tmp_path / "first", "-o", tmp_path / "wide"
-    )
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
+    refused = cli("train", "edge", "--data", "wardrobe", "--start", tmp_path / "no", "-o", tmp_path / "first")
     assert refused.code == 2
-    assert "is a run of edge-nano" in refused.err
+    assert str(tmp_path / "no") in refused.err
+    into_itself = recipe.Sources(part, None, start=tmp_path / "first")
+    with pytest.raises(DataError, match="another folder with -o"):
+        recipe.train_run("edge-nano", into_itself, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+    with pytest.raises(DataError, match="is a run of edge-nano"):
+        recipe.train_run("edge", into_itself, "wardrobe", tmp_path / "wide", begun, lambda *_: None)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 24))
+    with pytest.raises(DataError, match="an earlier network"):
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "wider", begun, lambda *_: None)
 
 
 @pytest.mark.train
