@@ -22,36 +22,29 @@ KerasModel = Any
 History = list[dict[str, float]]
 
 
-def check_start(start: Path, folder: Path, architecture: str, class_names: tuple[str, ...]) -> None:
-    """Refuse what `begin_with` cannot begin with, before anything of an earlier run in the training's folder is touched.
+def begin_with(model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...]) -> None:
+    """Give a model the weights of a finished run of the same architecture; it touches neither folder.
 
     Args:
-        start: of the run that is to be begun with.
-        folder: of the training.
-        architecture: what is trained.
-        class_names: in the order of its outputs.
+        model: a built `keras.Model`, named as its architecture.
+        start: of the run.
+        folder: of the training that begins.
+        class_names: in the order of the model's outputs.
 
     Raises:
-        DataError: `start` is no run, `folder` itself, a run of another architecture, or one that tells other classes apart.
+        DataError: `start` is no run, `folder` itself, a run of another architecture or earlier network, or one that tells other
+            classes apart, or its weights cannot be read.
     """
     run = runs.Run.load(start)
     if start.resolve() == folder.resolve():
         raise DataError(f"{start} cannot be begun with and written to: give another folder with -o")
-    if (run.architecture, run.class_names) != (architecture, class_names):
+    if (run.architecture, run.class_names) != (model.name, class_names):
         raise DataError(
             f"{start} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
             f"{run.architecture} on the same classes"
         )
-
-
-def begin_with(model: KerasModel, start: Path) -> None:
-    """Give a model the weights of a finished run of the same architecture.
-
-    Raises:
-        DataError: they cannot be read, or are of another network.
-    """
     try:
-        kept = import_keras().saving.load_model(start / runs.Run.load(start).model, compile=False)
+        kept = import_keras().saving.load_model(start / run.model, compile=False)
         model.set_weights(kept.get_weights())
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(

@@ -131,14 +131,15 @@ def train_run(
             "give --data mnist, or train edge"
         )
     keras = import_keras()
-    if sources.start is not None:
-        checkpoint.check_start(sources.start, folder, name, sources.data.class_names)
-    runs.begin(folder)
     started_s = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
     dataset, photographs = sources.data, sources.photographs
     training, validation = dataset.split_validation(VALIDATION_SHARE, settings.seed)
     classes = len(dataset.class_names)
+    model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
+    if sources.start is not None:
+        checkpoint.begin_with(model, sources.start, folder, dataset.class_names)
+    runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
     eye = np.eye(classes, dtype=bool)
     watched = {dataset.name: (validation.images, eye[validation.labels])}
     if photographs is not None:
@@ -147,9 +148,6 @@ def train_run(
     if scenery.drawn is not None:
         watched["paper"] = epoch.as_seen(validation, classes, scenery, settings.mix.variation, settings.seed)
     material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
-    model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
-    if sources.start is not None:
-        checkpoint.begin_with(model, sources.start)
     history = train(model, average, material, folder, settings, listener, sources.teacher)
     kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
     kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)

@@ -291,6 +291,8 @@ def _train_edge(
         )
         for part in photographs:
             say_unreadable(part.unreadable)
+    if changes["taught"] is not None and not teachers:
+        raise DataError("--teacher-share is of a teacher's answers: give --teacher too")
     usual = recipe.USUAL.get(name, recipe.Settings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(teachers, plain[0], dataset) if teachers else None

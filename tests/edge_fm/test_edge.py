@@ -273,6 +273,14 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path, monkeypatch: pyt
         recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
 
 
+def test_a_share_without_a_teacher_is_refused(cli: RunCli, tmp_path: Path) -> None:
+    """A teacher's share of the loss says nothing without one, and is not passed over."""
+    result = cli("train", "edge-nano", "--data", "wardrobe", "--teacher-share", "0.5", "-o", tmp_path / "run")
+    assert result.code == 2
+    assert "give --teacher too" in result.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_teacher_of_other_classes_is_refused(cli: RunCli, tmp_path: Path) -> None:
     """A teacher must tell the same classes apart, in pictures of the same size."""
     result = cli("train", "edge-nano", "--data", "wardrobe", "--teacher", "digits", "-o", tmp_path / "run")
@@ -321,21 +329,29 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 
 def test_a_blended_view_may_be_any_class_of_the_two() -> None:
-    """Views of photographs are blended if that is asked for: those of a class with such, those of none with such."""
-    contents = tuple(np.full((112, 112), level, np.uint8) for level in (40, 40, 200, 200, 120, 120))
-    allowed = np.repeat(np.eye(3, dtype=bool)[[0, 1]], 2, axis=0)
-    allowed = np.concatenate([allowed, np.zeros((2, 3), bool)])
-    taken = mixture.Photographs(contents, np.zeros((6, 28, 28, 1), np.uint8), allowed, ("",) * 6)
+    """A blended view lies between two views and may be what either is; one of no class is blended only with such; none is unless asked for."""
+    contents = tuple(picture(seed) for seed in range(12))
+    allowed = np.repeat(np.concatenate([np.eye(3, dtype=bool)[:2], np.zeros((1, 3), bool)]), 4, axis=0)
+    taken = mixture.Photographs(contents, np.zeros((12, 28, 28, 1), np.uint8), allowed, ("",) * 12)
     nothing = datasets.Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int64))
     material = Material(nothing, taken, {}, 3)
-    for share in (0.0, 1.0):
-        mix = Mix(views=50, blended=share, scenes=0, empties=0, variation=Variation(erase=0))
-        images, may_be = epoch.pictures(material, mix, 0, 0)
-        assert len(images) == 300
-        both = may_be.sum(axis=1) == 2
-        assert both.any() == bool(share)
-        assert not may_be[:, 2].any()
-        assert (~may_be.any(axis=1)).sum() == 100
+    drawn = {
+        share: epoch.pictures(material, Mix(views=1, blended=share, scenes=0, empties=0), 0, 0)
+        for share in (0.0, 1.0)
+    }
+    views, classes = drawn[0.0]
+    assert (classes.sum(axis=1) <= 1).all()
+    images, may_be = drawn[1.0]
+    assert not may_be[:, 2].any()
+    assert (~may_be.any(axis=1)).sum() == 4
+    both = np.flatnonzero(may_be.sum(axis=1) == 2)
+    assert both.size
+    for index in both:
+        first, second = views[classes[:, 0] > 0], views[classes[:, 1] > 0]
+        low, high = (edge_of(first[:, None], second[None]) for edge_of in (np.minimum, np.maximum))
+        between = ((low <= images[index]) & (images[index] <= high)).all(axis=(2, 3, 4))
+        assert between.any()
+        assert not (images[index] == views).all(axis=(1, 2, 3)).any()
 
 
 @pytest.mark.train
@@ -382,7 +398,8 @@ def test_a_training_begins_with_the_weights_of_a_run(
     assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 24))
     with pytest.raises(DataError, match="an earlier network"):
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "wider", begun, lambda *_: None)
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "second", begun, lambda *_: None)
+    assert (tmp_path / "second" / runs.RECORD).exists()
 
 
 @pytest.mark.train
