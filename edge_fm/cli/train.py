@@ -150,6 +150,8 @@ def train(
     Example: edge-fm train digits --data mnist -o runs/digits
     """
     from edge_fm import edge, zoo
+    from edge_fm.cli import lessons
+    from edge_fm.cli.lessons import Lessons
     from edge_fm.training import train as fit
     from edge_fm_runtime.errors import DataError
 
@@ -163,6 +165,7 @@ def train(
         )
         if value is not None
     }
+    taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, start)
     architecture = zoo.find(name)
     if name in edge.WIDTHS:
         others = {
@@ -175,13 +178,11 @@ def train(
         unused += [key for key, value in others.items() if value is not None]
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "taught": taught}
-        run = _train_edge(name, data or [], class_map, hold_out, teachers or [], start, out, changes)
+        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        run = lessons.train(name, data or [], taken, out, changes, _listener)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or any(
-            option is not None for option in (class_map, hold_out, teachers, taught, start)
-        ):
+        if len(data) != 1 or taken != Lessons():
             raise DataError(
                 f"{name} trains on one --data, without --map, --hold-out, --teacher and --start: the edge family takes them"
             )
@@ -256,46 +257,3 @@ def _examine(run: "Run", min_accuracy: float | None, max_loss: float | None) -> 
     if missed:
         terminal.note(f"the model does not pass: {', '.join(missed)}; the run folder is kept")
         raise typer.Exit(BAD_ANSWER)
-
-
-def _train_edge(
-    name: str,
-    data: list[str],
-    class_map: Path | None,
-    hold_out: Path | None,
-    teachers: list[str],
-    start: Path | None,
-    out: Path,
-    changes: dict[str, Any],
-) -> "Run":
-    """Train a member of the edge family, on photographs too if a data set is given as NAME=DIR."""
-    from edge_fm import datasets, distillation, mixture, recipe
-    from edge_fm_runtime.errors import DataError
-
-    plain = [entry for entry in data if "=" not in entry]
-    mapped = [entry.partition("=") for entry in data if "=" in entry]
-    if len(plain) != 1 or len(mapped) > 1 or (bool(mapped) != (class_map is not None)):
-        raise DataError(
-            f"{name} trains on one data set in the model's classes, and on photographs as NAME=DIR with --map: "
-            "--data fashion-mnist --data photos=DIR --map map.toml"
-        )
-    dataset = datasets.load(plain[0])
-    say_unreadable(dataset.unreadable)
-    photographs = None
-    if mapped and class_map is not None:
-        table, _, folder = mapped[0]
-        held_out = mixture.read_held_out(hold_out) if hold_out is not None else None
-        mapping = mixture.read_map(class_map, table, dataset.class_names)
-        photographs = mixture.read_photographs(
-            Path(folder), mapping, dataset.class_names, dataset.spec.height, held_out, changes["seed"] or 0
-        )
-        for part in photographs:
-            say_unreadable(part.unreadable)
-    if changes["taught"] is not None and not teachers:
-        raise DataError("--teacher-share is of a teacher's answers: give --teacher too")
-    usual = recipe.USUAL.get(name, recipe.Settings())
-    settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
-    taught_by = distillation.open_teachers(teachers, plain[0], dataset) if teachers else None
-    sources = recipe.Sources(dataset, photographs, taught_by, start)
-    with terminal.progress("training") as bar:
-        return recipe.train_run(name, sources, plain[0], out, settings, _listener(bar, settings.epochs))

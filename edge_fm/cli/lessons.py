@@ -1,0 +1,97 @@
+"""What `train` gives to the edge family alone: photographs and their map, teachers, and weights to begin with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_fm.cli import terminal
+from edge_fm.cli.data import say_unreadable
+
+if TYPE_CHECKING:
+    from edge_fm.datasets import Dataset
+    from edge_fm.fitting import Listener
+    from edge_fm.mixture import Photographs
+    from edge_fm.runs import Run
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The options of `train` that no other model takes, as the user gave them.
+
+    Attributes:
+        class_map: the TOML file of the photographs' folders.
+        hold_out: the JSON file of the photographs kept for validation.
+        teachers: models to learn from.
+        taught: share of the loss that is theirs.
+        start: the run folder whose weights are begun with.
+    """
+
+    class_map: Path | None = None
+    hold_out: Path | None = None
+    teachers: tuple[str, ...] = ()
+    taught: float | None = None
+    start: Path | None = None
+
+
+def train(
+    name: str,
+    data: list[str],
+    lessons: Lessons,
+    out: Path,
+    changes: dict[str, Any],
+    listening: "Callable[[terminal.Bar, int], Listener]",
+) -> "Run":
+    """Train a member of the edge family, on photographs too if a data set is given as NAME=DIR.
+
+    Args:
+        name: of the member.
+        data: as given; one in the model's classes.
+        lessons: what it takes besides.
+        out: the run folder.
+        changes: of the recipe's settings; None keeps the recipe's own.
+        listening: returns who is told of progress, from the bar to draw it on and the number of epochs.
+
+    Raises:
+        DataError: the options do not go together, or what they name cannot be used.
+    """
+    from edge_fm import datasets, distillation, recipe
+    from edge_fm_runtime.errors import DataError
+
+    plain = [entry for entry in data if "=" not in entry]
+    mapped = [entry.partition("=") for entry in data if "=" in entry]
+    if len(plain) != 1 or len(mapped) > 1 or (bool(mapped) != (lessons.class_map is not None)):
+        raise DataError(
+            f"{name} trains on one data set in the model's classes, and on photographs as NAME=DIR with --map: "
+            "--data fashion-mnist --data photos=DIR --map map.toml"
+        )
+    if lessons.taught is not None and not lessons.teachers:
+        raise DataError("--teacher-share is of a teacher's answers: give --teacher too")
+    dataset = datasets.load(plain[0])
+    say_unreadable(dataset.unreadable)
+    photographs = None
+    if mapped and lessons.class_map is not None:
+        table, _, folder = mapped[0]
+        photographs = _photographs(table, Path(folder), lessons.class_map, lessons, dataset, changes["seed"])
+    changes = changes | {"taught": lessons.taught}
+    usual = recipe.USUAL.get(name, recipe.Settings())
+    settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
+    taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
+    sources = recipe.Sources(dataset, photographs, taught_by, lessons.start)
+    with terminal.progress("training") as bar:
+        return recipe.train_run(name, sources, plain[0], out, settings, listening(bar, settings.epochs))
+
+
+def _photographs(
+    table: str, folder: Path, class_map: Path, lessons: Lessons, dataset: "Dataset", seed: int
+) -> "tuple[Photographs, Photographs]":
+    from edge_fm import mixture
+
+    held_out = mixture.read_held_out(lessons.hold_out) if lessons.hold_out is not None else None
+    mapping = mixture.read_map(class_map, table, dataset.class_names)
+    parts = mixture.read_photographs(
+        folder, mapping, dataset.class_names, dataset.spec.height, held_out, seed
+    )
+    for part in parts:
+        say_unreadable(part.unreadable)
+    return parts
