@@ -60,6 +60,8 @@ def fingerprint(model: KerasModel, material: Material, settings: dict[str, objec
     pictures = hashlib.sha256(material.catalogue.images.tobytes() + material.catalogue.labels.tobytes())
     if material.photographs is not None:
         pictures.update(material.photographs.tensors.tobytes() + material.photographs.allowed.tobytes())
+        if material.photographs.answers is not None:
+            pictures.update(material.photographs.answers.shares.tobytes())
     facts = {
         "network": model.name,
         "pictures": pictures.hexdigest(),

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from edge_fm import predictors, runs
 from edge_fm.datasets import Dataset
+from edge_fm.epoch import Pictures
+from edge_fm.mixture import Answers
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError, ModelError
 from edge_fm_runtime.modelfile import read_model
@@ -43,17 +45,27 @@ class Teacher:
     sha256: str
     probabilities: Callable[[NDArray[np.uint8]], Floats]
 
-    def targets(self, images: Floats, allowed: Floats) -> Floats:
+    def targets(self, drawn: Pictures) -> Floats:
         """Return what `taught_loss` compares with: (N, 2 * classes) float32, allowed classes and softened answers.
 
-        Args:
-            images: (N, height, width, channels) float32, the pixels of uint8 pictures in [0, 1].
-            allowed: (N, classes) float32 of zeros and ones.
+        Where another model has said what the folder of a photograph may be, that is what counts, and the teacher only
+        shares each folder's part out among the classes that it may be.
         """
-        answers = self.probabilities(np.rint(images * 255).astype(np.uint8))
+        answers = self.probabilities(np.rint(drawn.images * 255).astype(np.uint8))
+        if drawn.answers is not None:
+            answers = _shared_out(answers, drawn.answers)
         softened = np.clip(answers, _LEAST, 1) ** np.float32(1 / TEMPERATURE)
         softened /= softened.sum(axis=1, keepdims=True)
-        return np.concatenate([allowed, softened.astype(np.float32)], axis=1)
+        return np.concatenate([drawn.allowed, softened.astype(np.float32)], axis=1)
+
+
+def _shared_out(answers: Floats, asked: Answers) -> Floats:
+    """Return (N, classes): each folder's share, among its classes as in `answers`, or among all alike if it has none."""
+    told = np.zeros_like(answers)
+    for folder, classes in enumerate(asked.groups):
+        within = np.clip(answers, _LEAST, 1) * classes if classes.any() else np.ones_like(answers)
+        told += asked.shares[:, folder, np.newaxis] * within / within.sum(axis=1, keepdims=True)
+    return np.where(asked.shares.any(axis=1, keepdims=True), told, answers)
 
 
 def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_fm import camera, paper
 from edge_fm.camera import Grey, Variation
 from edge_fm.datasets import Split
-from edge_fm.mixture import Photographs
+from edge_fm.mixture import Answers, Photographs
 
 Floats = NDArray[np.float32]
 _Drawn = TypeVar("_Drawn")
@@ -112,12 +112,23 @@ def as_seen(
     return np.stack(seen)[..., np.newaxis], np.concatenate(allowed)
 
 
-def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> tuple[Floats, Floats]:
-    """Return the pictures of an epoch in random order and their allowed classes.
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of an epoch, in random order.
 
-    Returns:
-        (N, H, W, 1) float32 in [0, 1] and (N, classes) float32 of zeros and ones.
+    Attributes:
+        images: (N, H, W, 1) float32 in [0, 1].
+        allowed: (N, classes) float32 of zeros and ones.
+        answers: what another model holds each to be, a row of zeros where it was not asked; None if there is no such model.
     """
+
+    images: Floats
+    allowed: Floats
+    answers: Answers | None = None
+
+
+def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
+    """Return the pictures of an epoch; the same for the same arguments."""
     rng = np.random.default_rng([seed, epoch])
     vary, source = mix.variation, material.catalogue
     size = source.images.shape[1]
@@ -134,26 +145,33 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> tuple[Float
         values = rng.integers(material.classes, size=round(len(source) * mix.drawn))
         images += [material.scenery.drawn(int(value), size, vary, rng) for value in values]
         allowed.append(eye[values])
+    asked = material.photographs.answers if material.photographs else None
+    shares = [np.zeros((len(images), len(asked.groups)), np.float32)] if asked else []
     if material.photographs is not None:
         for _ in range(mix.views):
             views = np.stack(
                 [camera.photograph(content, size, vary, rng) for content in material.photographs.contents]
             )
-            views, may_be = _blended(views, material.photographs.allowed, mix.blended, rng)
+            views, may_be, held = _blended(views, material.photographs, mix.blended, rng)
             images += list(views)
             allowed.append(may_be.astype(np.float32))
+            if held is not None:
+                shares.append(held)
     order = rng.permutation(len(images))
     stacked = np.stack(images)[order, ..., np.newaxis].astype(np.float32) / np.float32(255)
-    return stacked, np.concatenate(allowed)[order]
+    answers = Answers(np.concatenate(shares)[order], asked.groups) if asked else None
+    return Pictures(stacked, np.concatenate(allowed)[order], answers)
 
 
 def _blended(
-    views: NDArray[np.uint8], allowed: NDArray[np.bool_], share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    views: NDArray[np.uint8], photographs: Photographs, share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Floats | None]:
     """Blend a share of the views with another each: what is seen then may be any class of the two.
 
-    Two of which just one is of a class that the model knows stay as they are. After Zhang et al., 2017, arXiv:1710.09412.
+    Two of which just one is of a class that the model knows stay as they are. After Zhang et al., 2017, arXiv:1710.09412, whose
+    mixture of the labels the other model's answers get.
     """
+    allowed = photographs.allowed
     partners = rng.permutation(len(views))
     alike = allowed.any(axis=1) == allowed[partners].any(axis=1)
     chosen = np.flatnonzero(alike & (rng.random(len(views)) < share))
@@ -162,7 +180,11 @@ def _blended(
     blended, may_be = views.copy(), allowed.copy()
     blended[chosen] = np.rint(weights * views[chosen] + (1 - weights) * views[others]).astype(np.uint8)
     may_be[chosen] |= allowed[others]
-    return blended, may_be
+    if photographs.answers is None:
+        return blended, may_be, None
+    held, parts = photographs.answers.shares.copy(), weights[:, :, 0]
+    held[chosen] = parts * held[chosen] + (1 - parts) * photographs.answers.shares[others]
+    return blended, may_be, held
 
 
 def drawn_ahead(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:

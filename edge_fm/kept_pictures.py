@@ -40,10 +40,12 @@ def keep_validation(path: Path, material: Material, seed: int) -> None:
 
 def keep_lesson(path: Path, material: Material, mix: Mix, seed: int, number: int) -> None:
     """Keep pictures of one more epoch, of this number: those of no class that the model knows, and as many of the others."""
-    images, allowed = epoch.pictures(material, mix, seed, number)
-    known = allowed.any(axis=1)
+    drawn = epoch.pictures(material, mix, seed, number)
+    known = drawn.allowed.any(axis=1)
     count = min(_LESSON, np.count_nonzero(known), np.count_nonzero(~known))
     chosen = np.concatenate([np.flatnonzero(part)[:count] for part in (known, ~known)])
     np.savez_compressed(
-        path, images=np.rint(images[chosen] * 255).astype(np.uint8), allowed=allowed[chosen].astype(bool)
+        path,
+        images=np.rint(drawn.images[chosen] * 255).astype(np.uint8),
+        allowed=drawn.allowed[chosen].astype(bool),
     )

@@ -11,6 +11,7 @@ Sandal, Sneaker, Ankle boot), or none, which teaches the model to be unsure:
 Every picture then has a set of allowed classes, and a photograph's folder and person are known to the split.
 """
 
+import csv
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,22 @@ _FINE = 4
 
 _VALIDATION_SHARE = 0.2
 
+_ROUNDING = 0.01
+"""By which probabilities in a file may miss 1 together."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What another model, of whatever kind, holds photographs to be, in terms of their folders.
+
+    Attributes:
+        shares: (N, folders) float32, each row summing to 1.
+        groups: (folders, classes) bool, the classes that each folder may be; a row without any is of no class.
+    """
+
+    shares: NDArray[np.float32]
+    groups: NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Photographs:
@@ -41,6 +58,7 @@ class Photographs:
         allowed: (N, classes) bool; a row without any is of no class that the model knows.
         folders: each one's class folder.
         unreadable: files that were left out, with the reason.
+        answers: what another model holds each to be, if one was asked.
     """
 
     contents: tuple[NDArray[np.uint8], ...]
@@ -48,6 +66,7 @@ class Photographs:
     allowed: NDArray[np.bool_]
     folders: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...] = ()
+    answers: Answers | None = None
 
 
 def read_map(path: Path, name: str, class_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -104,6 +123,7 @@ def read_photographs(
     size: int,
     held_out: frozenset[str] | None,
     seed: int = 0,
+    answers: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[Photographs, Photographs]:
     """Return (training, validation): photographs under `folder`, each in a sub-folder named as in the map.
 
@@ -114,9 +134,11 @@ def read_photographs(
         size: height and width of the model's input.
         held_out: paths relative to `folder`, with `/`, that are for validation; a fifth at random if None.
         seed: of that fifth.
+        answers: as `read_answers` returns them, for the training; a photograph without one is taken to be what its folder says.
 
     Raises:
-        DataError: a sub-folder is not in the map, a held-out picture is not there, or nothing can be read.
+        DataError: a sub-folder is not in the map, a held-out picture is not there, no answer is of any of the training's
+            photographs, or nothing can be read.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
     paths = [path for path in paths if not path.name.startswith(".")]
@@ -132,17 +154,58 @@ def read_photographs(
     lost = sorted(held_out - set(names))
     if lost:
         raise DataError(f"{len(lost)} held-out pictures are not in {folder}, the first is {lost[0]}")
-    training = [path for path, name in zip(paths, names, strict=True) if name not in held_out]
-    validation = [path for path, name in zip(paths, names, strict=True) if name in held_out]
-    return _read(training, mapping, class_names, size), _read(validation, mapping, class_names, size)
+    training = {name: path for path, name in zip(paths, names, strict=True) if name not in held_out}
+    validation = {name: path for path, name in zip(paths, names, strict=True) if name in held_out}
+    if answers is not None and not training.keys() & answers.keys():
+        raise DataError(
+            f"none of the {len(answers)} answers is of a photograph to train on: "
+            f"paths are relative to {folder}, such as {next(iter(training), 'dress/1.jpg')}"
+        )
+    return _read(training, mapping, class_names, size, answers), _read(validation, mapping, class_names, size)
+
+
+def read_answers(path: Path, folders: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Return what a model holds photographs to be: for each path, (folders,) float32 that sum to 1.
+
+    Args:
+        path: a CSV file with a column `path`, relative to the photographs' folder, with `/`, and one for each folder of the map.
+        folders: of the map, in the order of the result.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or has a row that is no probabilities.
+    """
+    answers = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            lacking = [name for name in ("path", *folders) if name not in (rows.fieldnames or ())]
+            if lacking:
+                raise DataError(
+                    f"{path} has no column {', '.join(lacking)}: it needs path and one for each folder of the map"
+                )
+            for row in rows:
+                shares = np.array([float(row[name]) for name in folders], np.float32)
+                if not (shares >= 0).all() or abs(float(shares.sum()) - 1) > _ROUNDING:
+                    raise DataError(
+                        f"{path}, line {rows.line_num}: {row['path']} has no probabilities, 0 or more each and 1 together"
+                    )
+                answers[str(row["path"])] = shares / shares.sum()
+    except (OSError, UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
+        raise DataError(f"the answers {path} cannot be read: {error}") from error
+    return answers
 
 
 def _read(
-    paths: Sequence[Path], mapping: Mapping[str, Sequence[str]], class_names: Sequence[str], size: int
+    named: Mapping[str, Path],
+    mapping: Mapping[str, Sequence[str]],
+    class_names: Sequence[str],
+    size: int,
+    answers: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Photographs:
     spec, recipe = InputSpec(size, size, 1), Preprocess()
-    contents, tensors, allowed, folders, unreadable = [], [], [], [], []
-    for path in paths:
+    contents, tensors, allowed, folders, unreadable, shares = [], [], [], [], [], []
+    own = dict(zip(mapping, np.eye(len(mapping), dtype=np.float32), strict=True))
+    for name, path in named.items():
         try:
             data = guard.read_file(path)
             tensors.append(preprocess.tensor_from_bytes(data, spec, recipe))
@@ -152,10 +215,17 @@ def _read(
             continue
         scale = min(1.0, size * _FINE / max(picture.shape))
         contents.append(as_uint8(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)))
-        allowed.append([name in mapping[path.parent.name] for name in class_names])
+        allowed.append([label in mapping[path.parent.name] for label in class_names])
         folders.append(path.parent.name)
+        shares.append((answers or {}).get(name, own[path.parent.name]))
     if not contents:
         raise DataError("no photograph could be read" + (f": {unreadable[0][1]}" if unreadable else ""))
+    groups = np.array([[label in classes for label in class_names] for classes in mapping.values()])
     return Photographs(
-        tuple(contents), np.stack(tensors), np.array(allowed, bool), tuple(folders), tuple(unreadable)
+        tuple(contents),
+        np.stack(tensors),
+        np.array(allowed, bool),
+        tuple(folders),
+        tuple(unreadable),
+        Answers(np.stack(shares), groups) if answers is not None else None,
     )

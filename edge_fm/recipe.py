@@ -95,12 +95,14 @@ class Sources:
         photographs: (training, validation), if there are any.
         teacher: a model to learn from as well, if there is one.
         start: the run folder whose weights are begun with; None begins with drawn ones.
+        answers: the file that the photographs' answers are from, if they have any.
     """
 
     data: Dataset
     photographs: tuple[Photographs, Photographs] | None
     teacher: Teacher | None = None
     start: Path | None = None
+    answers: Path | None = None
 
 
 Listener = Callable[[int, float, dict[str, float] | None], None]
@@ -168,6 +170,7 @@ def train_run(
             "validation_share": VALIDATION_SHARE,
             "teacher": sources.teacher.name if sources.teacher else None,
             "start": str(sources.start) if sources.start else None,
+            "answers": str(sources.answers) if sources.answers else None,
         },
         epochs=len(history),
         best_epoch=len(history),
@@ -253,8 +256,8 @@ def train(
         catch_up()
 
     def pictures(index: int) -> tuple[Floats, Floats]:
-        images, allowed = epoch.pictures(material, settings.mix_of(index), settings.seed, index)
-        return images, teacher.targets(images, allowed) if teacher else allowed
+        drawn = epoch.pictures(material, settings.mix_of(index), settings.seed, index)
+        return drawn.images, teacher.targets(drawn) if teacher else drawn.allowed
 
     for images, targets in epoch.drawn_ahead(pictures, range(len(history), settings.epochs)):
         fit = model.fit(

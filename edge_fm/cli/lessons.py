@@ -24,6 +24,7 @@ class Lessons:
         hold_out: the JSON file of the photographs kept for validation.
         teachers: models to learn from.
         taught: share of the loss that is theirs.
+        answers: the CSV file of what another model holds the photographs to be.
         start: the run folder whose weights are begun with.
     """
 
@@ -31,6 +32,7 @@ class Lessons:
     hold_out: Path | None = None
     teachers: tuple[str, ...] = ()
     taught: float | None = None
+    answers: Path | None = None
     start: Path | None = None
 
 
@@ -67,6 +69,10 @@ def train(
         )
     if lessons.taught is not None and not lessons.teachers:
         raise DataError("--teacher-share is of a teacher's answers: give --teacher too")
+    if lessons.answers is not None and not (lessons.teachers and mapped):
+        raise DataError(
+            "--answers is what a teacher is told of the photographs: give --teacher and --data photos=DIR too"
+        )
     dataset = datasets.load(plain[0])
     say_unreadable(dataset.unreadable)
     photographs = None
@@ -77,7 +83,7 @@ def train(
     usual = recipe.USUAL.get(name, recipe.Settings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
-    sources = recipe.Sources(dataset, photographs, taught_by, lessons.start)
+    sources = recipe.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)
     with terminal.progress("training") as bar:
         return recipe.train_run(name, sources, plain[0], out, settings, listening(bar, settings.epochs))
 
@@ -89,9 +95,12 @@ def _photographs(
 
     held_out = mixture.read_held_out(lessons.hold_out) if lessons.hold_out is not None else None
     mapping = mixture.read_map(class_map, table, dataset.class_names)
+    answers = mixture.read_answers(lessons.answers, tuple(mapping)) if lessons.answers is not None else None
     parts = mixture.read_photographs(
-        folder, mapping, dataset.class_names, dataset.spec.height, held_out, seed
+        folder, mapping, dataset.class_names, dataset.spec.height, held_out, seed, answers
     )
     for part in parts:
         say_unreadable(part.unreadable)
+    if answers is not None:
+        terminal.say(f"{len(answers):,} answers for the {len(parts[0].folders):,} photographs to train on")
     return parts

@@ -122,6 +122,15 @@ def train(
             show_default="0.9",
         ),
     ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            "--answers",
+            help="CSV: what a model of any other kind holds the photographs to be, a column path and one for each folder of the map; "
+            "it counts as the teacher's answer to every view of them.",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -145,6 +154,8 @@ def train(
 
     Example: edge-fm train edge-nano --data fashion-mnist --teacher runs/edge -o runs/nano
 
+    Example: edge-fm train edge --teacher runs/edge --answers answers.csv --data fashion-mnist --data photos=DIR --map map.toml -o runs/better
+
     Example: edge-fm train edge --start runs/edge --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
 
     Example: edge-fm train digits --data mnist -o runs/digits
@@ -165,7 +176,7 @@ def train(
         )
         if value is not None
     }
-    taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, start)
+    taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, answers, start)
     architecture = zoo.find(name)
     if name in edge.WIDTHS:
         others = {
@@ -184,7 +195,7 @@ def train(
         data = data or [architecture.data]
         if len(data) != 1 or taken != Lessons():
             raise DataError(
-                f"{name} trains on one --data, without --map, --hold-out, --teacher and --start: the edge family takes them"
+                f"{name} trains on one --data, without --map, --hold-out, --teacher, --answers and --start: the edge family takes them"
             )
         settings = replace(architecture.settings, seed=seed, balance=balance, **given)
         if patience is not None:

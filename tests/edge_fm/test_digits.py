@@ -86,10 +86,10 @@ def test_an_epoch_of_paper_uses_no_watched_picture() -> None:
     for shade in (0, 255):
         watched = {"test": (np.full((5, 28, 28, 1), shade, np.uint8), np.ones((5, 10), bool))}
         material = Material(split, None, watched, 10, epoch.PAPER)
-        images, allowed = epoch.pictures(material, mix, 0, 3)
-        assert len(images) == len(allowed) == material.count(mix) == 40 + 20 + 10 + 4
-        assert (allowed.sum(axis=1) == 0).sum() == 4
-        seen.append(images)
+        drawn = epoch.pictures(material, mix, 0, 3)
+        assert len(drawn.images) == len(drawn.allowed) == material.count(mix) == 40 + 20 + 10 + 4
+        assert (drawn.allowed.sum(axis=1) == 0).sum() == 4
+        seen.append(drawn.images)
     assert np.array_equal(*seen)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_fm import camera, datasets, distillation, edge, epoch, losses, mixture, recipe, runs
 from edge_fm.camera import Grey, Variation
-from edge_fm.epoch import Material, Mix
+from edge_fm.epoch import Material, Mix, Pictures
 from edge_fm_exporters import int8
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime import preprocess
@@ -196,7 +196,7 @@ def test_a_teachers_answers_count_as_told() -> None:
     answers = np.array([[0.6, 0.3, 0.1]], np.float32)
     teacher = distillation.Teacher("x", "", lambda images: np.repeat(answers, len(images), axis=0))
     allowed = np.array([[0, 0, 1]], np.float32)
-    targets = ops.convert_to_tensor(teacher.targets(np.zeros((1, 28, 28, 1), np.float32), allowed))
+    targets = ops.convert_to_tensor(teacher.targets(Pictures(np.zeros((1, 28, 28, 1), np.float32), allowed)))
 
     def value(share: float, predicted: list[float]) -> float:
         loss = distillation.taught_loss(losses.possible_class_loss(0.0), share)
@@ -339,9 +339,9 @@ def test_a_blended_view_may_be_any_class_of_the_two() -> None:
         share: epoch.pictures(material, Mix(views=1, blended=share, scenes=0, empties=0), 0, 0)
         for share in (0.0, 1.0)
     }
-    views, classes = drawn[0.0]
+    views, classes = drawn[0.0].images, drawn[0.0].allowed
     assert (classes.sum(axis=1) <= 1).all()
-    images, may_be = drawn[1.0]
+    images, may_be = drawn[1.0].images, drawn[1.0].allowed
     assert not may_be[:, 2].any()
     assert (~may_be.any(axis=1)).sum() == 4
     both = np.flatnonzero(may_be.sum(axis=1) == 2)
@@ -409,9 +409,9 @@ def test_no_test_picture_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
     material = Material(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
     still = Mix(scenes=0, empties=0, variation=Variation(erase=0))
-    images, allowed = epoch.pictures(material, still, 0, 0)
-    assert not images.any()
-    assert len(images) == len(allowed) == 120
+    drawn = epoch.pictures(material, still, 0, 0)
+    assert not drawn.images.any()
+    assert len(drawn.images) == len(drawn.allowed) == 120
 
 
 @pytest.mark.train

