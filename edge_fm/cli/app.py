@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from edge_fm import __version__
-from edge_fm.cli import bundle, data, evaluate, export, label, labelled, live, machine, models, scale, train
+from edge_fm.cli import (
+    average,
+    bundle,
+    data,
+    evaluate,
+    export,
+    label,
+    labelled,
+    live,
+    machine,
+    models,
+    scale,
+    train,
+)
 from edge_fm.cli.terminal import say_error
 from edge_fm_runtime.errors import EdgeFmError
 
@@ -23,6 +36,7 @@ app = typer.Typer(
 machine.register(app)
 data.register(app)
 train.register(app)
+average.register(app)
 evaluate.register(app)
 export.register(app)
 models.register(app)
