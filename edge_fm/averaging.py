@@ -21,6 +21,9 @@ from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
+_KEPT = (runs.CALIBRATION, runs.VALIDATION, runs.LESSON)
+"""What an export needs of a run besides its weights."""
+
 
 @dataclass(frozen=True)
 class Averaged:
@@ -45,7 +48,7 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
         out: the folder to make.
 
     Raises:
-        DataError: there are fewer than two, one is no run, they are of different networks, classes or data, were watched on different pictures, or
+        DataError: there are fewer than two, one is no run or lacks a file, they are of different networks, classes or data, were watched on different pictures, or
             `out` is one of them.
         OutputError: the folder cannot be written.
     """
@@ -64,6 +67,9 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
             raise DataError(
                 f"{folder} and {folders[-1]} differ in network, classes, data or seed: average trainings that went on from one another"
             )
+    lacking = [name for name in _KEPT if not (folders[-1] / name).is_file()]
+    if lacking:
+        raise DataError(f"{folders[-1]} lacks {', '.join(lacking)}, which its training left: train it anew")
     images, allowed = _watched(folders)
     models = [_model(folder, run) for folder, run in zip(folders, told, strict=True)]
     if len({tuple(weight.shape for weight in model.get_weights()) for model in models}) > 1:
@@ -85,7 +91,7 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
         for name, part in (("validation", validation), ("test", dataset.test))
     }
     runs.begin(out)
-    for name in (runs.CALIBRATION, runs.VALIDATION, runs.LESSON):
+    for name in _KEPT:
         shutil.copyfile(folders[-1] / name, out / name)
     mean.save(out / runs.MODEL)
     run = replace(

@@ -1,6 +1,7 @@
 """The mean of several trainings: its weights, what it is refused of, and what is said of it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +150,10 @@ def test_what_cannot_be_averaged(pair: tuple[Path, Path], tmp_path: Path) -> Non
         np.savez(pair[0] / runs.VALIDATION, images=kept["images"][::-1], allowed=kept["allowed"][::-1])
     with pytest.raises(DataError, match="different pictures"):
         averaging.average(pair, tmp_path / "mean")
+    (pair[1] / runs.LESSON).unlink()
+    with pytest.raises(DataError, match=r"second lacks lesson\.npz"):
+        averaging.average(pair, tmp_path / "mean")
+    shutil.copyfile(pair[0] / runs.LESSON, pair[1] / runs.LESSON)
     (pair[0] / runs.VALIDATION).unlink()
     with pytest.raises(DataError, match="cannot be read"):
         averaging.average(pair, tmp_path / "mean")
