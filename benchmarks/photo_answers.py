@@ -199,13 +199,17 @@ def _weights(path: Path) -> Weights:
             dtype = np.dtype("<f4" if described.kinds[key] == "FloatStorage" else "<i8")
             storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
     return {
-        name: np.ascontiguousarray(
-            np.lib.stride_tricks.as_strided(
-                storages[key][offset:], shape, [step * storages[key].itemsize for step in strides]
-            )
-        )
+        name: _tensor(storages[key], offset, shape, strides)
         for name, (key, offset, shape, strides) in tensors.items()
     }
+
+
+def _tensor(
+    storage: NDArray[Any], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> NDArray[Any]:
+    """Return a copy of a part of a storage; a ValueError if the file says that it lies beyond."""
+    size = storage.itemsize
+    return np.ndarray(shape, storage.dtype, storage, offset * size, [step * size for step in strides]).copy()
 
 
 if __name__ == "__main__":

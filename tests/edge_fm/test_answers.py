@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import checkpoint, datasets, distillation, edge, epoch, mixture
+from edge_fm import checkpoint, datasets, distillation, edge, epoch, mixture, runs
+from edge_fm.camera import Variation
 from edge_fm.epoch import Material, Mix, Pictures
+from edge_fm.runs import Run
+from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.opencv import cv2
 from edge_fm_runtime.passport import InputSpec
@@ -109,17 +112,25 @@ def test_every_view_has_its_photographs_answer(photos: Path) -> None:
     answers = {"dress/0.png": np.array([0.6, 0.3, 0.1], np.float32)}
     asked, unasked = material(photos, answers), material(photos, None)
     for blended in (0.0, 1.0):
-        mix = Mix(views=2, blended=blended, scenes=0, empties=0)
+        mix = Mix(views=2, blended=blended, scenes=0, empties=0, variation=Variation(erase=0))
         drawn, plain = epoch.pictures(asked, mix, 0, 0), epoch.pictures(unasked, mix, 0, 0)
         assert np.array_equal(drawn.images, plain.images)
         assert np.array_equal(drawn.allowed, plain.allowed)
         assert plain.answers is None
         assert drawn.answers is not None
-        shares = drawn.answers.shares
+        shares, groups = drawn.answers.shares, drawn.answers.groups
+        assert np.array_equal(shares.any(axis=1), drawn.images.any(axis=(1, 2, 3)))
         assert np.count_nonzero(~shares.any(axis=1)) == 3
         known = shares[shares.any(axis=1)]
         assert len(known) == 10
         assert np.allclose(known.sum(axis=1), 1, atol=1e-6)
+        plainly = shares.any(axis=1)
+        plainly &= (shares[:, 2] == 0) | ~drawn.allowed.any(
+            axis=1
+        )  # no views of the one that was asked about
+        may_be = np.asarray((shares > 0).astype(int) @ groups.astype(int)) > 0
+        assert plainly.any()
+        assert np.array_equal(may_be[plainly], drawn.allowed[plainly] > 0)
         alone = (known == answers["dress/0.png"]).all(axis=1)
         if not blended:
             assert alone.sum() == 2
@@ -135,15 +146,41 @@ def test_other_answers_are_another_training(photos: Path) -> None:
     network = edge.build(edge.Width(4, 4, 8), InputSpec(28, 28, 1), 3, "x")
     first = {"dress/0.png": np.array([0.6, 0.3, 0.1], np.float32)}
     second = {"dress/0.png": np.array([0.6, 0.1, 0.3], np.float32)}
-    prints = {
+    none, one, other = (
         checkpoint.fingerprint(network, material(photos, answers), {}) for answers in (None, first, second)
-    }
-    assert len(prints) == 3
+    )
+    assert len({none, one, other}) == 3
     again = material(photos, dict(first))
-    assert checkpoint.fingerprint(network, again, {}) in prints
+    assert checkpoint.fingerprint(network, again, {}) == one
     assert again.photographs is not None
     without = replace(again, photographs=replace(again.photographs, answers=None))
-    assert checkpoint.fingerprint(network, without, {}) in prints
+    assert checkpoint.fingerprint(network, without, {}) == none
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_training_takes_answers(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command reads the file, says how much it holds, trains on it and records it; weights are others than without it."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    (tmp_path / "answers.csv").write_text(HEAD + "dress/0.png,0.2,0.3,0.5\ndress/1.png,0.2,0.3,0.5\n")
+    lines = [f"{folder} = {list(classes)!r}" for folder, classes in MAPPING.items()]
+    (tmp_path / "map.toml").write_text("\n".join(["[photos]", *lines]))
+    (tmp_path / "split.json").write_text('{"held_out": ["shoes/0.png"]}')
+    command = ["train", "edge-nano", "--data", "wardrobe", "--data", f"photos={photos}", "--epochs", "1"]
+    command += ["--map", str(tmp_path / "map.toml"), "--hold-out", str(tmp_path / "split.json")]
+    taught = [*command, "--teacher", "fashion"]
+    told = cli(*taught, "--answers", tmp_path / "answers.csv", "-o", tmp_path / "told")
+    assert told.code == 0, told.err
+    assert "2 answers for the 5 photographs to train on" in told.out
+    assert cli(*taught, "-o", tmp_path / "untold").code == 0
+    runs_of = {name: Run.load(tmp_path / name) for name in ("told", "untold")}
+    assert runs_of["told"].settings["answers"] == str(tmp_path / "answers.csv")
+    assert runs_of["untold"].settings["answers"] is None
+    load = import_keras().saving.load_model
+    first, second = (load(tmp_path / name / runs.MODEL).get_weights() for name in runs_of)
+    assert any((one != other).any() for one, other in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("arguments", [("--data", "photos=x", "--map", "x"), ("--teacher", "fashion")])
