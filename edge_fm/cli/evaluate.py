@@ -8,7 +8,7 @@ import typer
 
 from edge_fm.cli import terminal
 from edge_fm.cli.data import Data
-from edge_fm.cli.export import Language
+from edge_fm.cli.names import Language
 
 
 def register(app: typer.Typer) -> None:

@@ -1,30 +1,15 @@
 """The command that exports: export."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fm.cli import terminal
+from edge_fm.cli import names, sources, terminal
 from edge_fm_runtime.passport import Fit, Polarity
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edge_fm.datasets import Dataset
-    from edge_fm_exporters import ExportData, ExportResult
-    from edge_fm_exporters.verify import Pictures
-    from edge_fm_runtime.passport import Translation
-
-BAD_ANSWER = 1
-_CHOICE_IMAGES = 5000
-
-Language = Annotated[
-    str | None,
-    typer.Option("--lang", help="Labels in this language, such as ko.", show_default="the model's own"),
-]
+    from edge_fm_exporters import ExportResult
 
 
 def register(app: typer.Typer) -> None:
@@ -136,30 +121,30 @@ def export(
     from edge_fm_runtime.errors import ExportError
     from edge_fm_runtime.passport import Preprocess
 
-    chosen = _Source.of(source, data, labels, scale)
+    chosen = sources.Source.of(source, data, labels, scale)
     model = load(chosen.model)
     if qat and not int8:
         raise ExportError("--qat fine-tunes for int8: give --int8 too")
     if model.added:
         terminal.say(f"{chosen.model}: {model.added}")
     dataset = datasets.load(chosen.data, model.spec) if chosen.data is not None else None
-    names = chosen.labels or model.names or (dataset.class_names if dataset is not None else ())
-    _check_names(names, dataset, renamed=labels is not None)
+    labelled = chosen.labels or model.names or (dataset.class_names if dataset is not None else ())
+    names.check_names(labelled, dataset, renamed=labels is not None)
     request = ExportRequest(
         chosen.model,
         out,
-        names,
+        labelled,
         read(chosen.scale, dataset.train.images if dataset is not None else None) if chosen.scale else None,
         int8,
         Limits(max_drop, max_class_drop, min_speedup),
         opset,
         Preprocess(fit=fit, polarity=polarity),
         unknown_coverage,
-        translations=_translations(names, translation),
+        translations=names.translations(labelled, translation),
         batch=batch,
         tuned_epochs=qat,
     )
-    pictures = _pictures(dataset, calibration, chosen.run) if dataset is not None else None
+    pictures = sources.pictures(dataset, calibration, chosen.run) if dataset is not None else None
     with terminal.progress("export") as bar:
         result = write(request, pictures, model, lambda what: bar(0, 0, what))
     if result.candidates:
@@ -169,7 +154,7 @@ def export(
     _say_result(out, result)
     if result.kept_fp32:
         terminal.note(f"int8 was not used: {result.kept_fp32}. The float32 file was written")
-        raise typer.Exit(BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_ANSWER)
 
 
 def _say_candidates(result: "ExportResult") -> None:
@@ -193,134 +178,3 @@ def _say_result(out: Path, result: "ExportResult") -> None:
         terminal.say(evidence_line(evidence))
     terminal.say(f"from file bytes on: all {result.from_bytes} pictures get the label of their tensors")
     terminal.say(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What is known about the model to export: from its run folder, from the options."""
-
-    model: Path
-    labels: tuple[str, ...]
-    scale: str | None
-    data: str | None
-    run: Path | None = None
-
-    @classmethod
-    def of(cls, source: Path, data: str | None, labels: str | None, scale: str | None) -> "_Source":
-        from edge_fm import runs
-
-        named = read_labels(labels) if labels is not None else ()
-        if source.is_dir():
-            run = runs.Run.load(source)
-            return cls(
-                source / run.model, named or run.class_names, scale or run.scale, data or run.data, source
-            )
-        return cls(source, named, scale, data)
-
-
-def _check_names(names: tuple[str, ...], dataset: "Dataset | None", *, renamed: bool) -> None:
-    """Refuse data of other classes than the model's, unless the user has named them."""
-    from edge_fm_runtime.errors import DataError
-
-    if dataset is not None and names != dataset.class_names and not renamed:
-        raise DataError(
-            f"{dataset.name} has the classes {', '.join(dataset.class_names)}, and the model {', '.join(names)}: give the "
-            "data that it was trained on, or --labels if the same classes have other names here"
-        )
-
-
-def _translations(labels: tuple[str, ...], given: list[str] | None) -> "tuple[Translation, ...]":
-    from edge_fm import datasets
-    from edge_fm_runtime.errors import DataError
-    from edge_fm_runtime.passport import Translation
-
-    known = dict(datasets.TRANSLATIONS.get(labels, {}))
-    for text in given or []:
-        language, sign, names = text.partition("=")
-        if not sign:
-            raise DataError(
-                f"--translation {text!r}: expected LANG=A,B,... or LANG=FILE, such as ko=names.txt"
-            )
-        known[language] = read_labels(names)
-    return tuple(Translation(language, names) for language, names in known.items())
-
-
-def read_labels(text: str) -> tuple[str, ...]:
-    """Return the labels that `--labels` names: A,B,... or a file with one on each line.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    from edge_fm_runtime.errors import DataError
-
-    path = Path(text)
-    try:
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read as labels ({error}): give a text file with one label on each line"
-        ) from error
-    return tuple(label.strip() for label in text.split(","))
-
-
-def _pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "ExportData":
-    from edge_fm import datasets, runs
-    from edge_fm_exporters import ExportData
-    from edge_fm_exporters.decision import Judged
-    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
-    from edge_fm_exporters.verify import Pictures
-
-    kept = run / runs.CALIBRATION if run is not None else None
-    if calibration is None and kept is not None and kept.is_file():
-        ranges = datasets.load_pictures(kept)
-    else:
-        chosen = datasets.load(calibration, dataset.spec) if calibration is not None else dataset
-        ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
-
-    def judged(name: str) -> Judged | None:
-        return Judged.load(run / name) if run is not None and (run / name).is_file() else None
-
-    return ExportData(
-        dataset.name,
-        dataset.licence,
-        ranges,
-        Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
-        judged(runs.VALIDATION),
-        _training(dataset),
-        *_choice(dataset, run),
-        judged(runs.LESSON),
-    )
-
-
-def _training(dataset: "Dataset") -> "Pictures":
-    from edge_fm_exporters.verify import Pictures
-
-    sample = dataset.train.sample(len(dataset.train), seed=0)
-    return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
-
-
-def _choice(dataset: "Dataset", run: Path | None) -> "tuple[Pictures, NDArray[np.uint8]]":
-    """Return what int8 is chosen on, and what it may be fine-tuned on; no picture is in both.
-
-    It is chosen on what the training held out, or on training pictures that are not calibrated on.
-    """
-    import numpy as np
-
-    from edge_fm import runs
-    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
-    from edge_fm_exporters.verify import Pictures
-
-    settings = runs.Run.load(run).settings if run is not None else {}
-    if settings.get("validation_share"):
-        rest, part = dataset.split_validation(settings["validation_share"], settings["seed"])
-        part, kind = part.sample(_CHOICE_IMAGES, seed=0), "validation"
-    else:
-        shuffled = dataset.train.sample(len(dataset.train), seed=0)
-        calibrated = min(CALIBRATION_IMAGES, len(shuffled) // 2)
-        end = calibrated + min(_CHOICE_IMAGES, (len(shuffled) - calibrated + 1) // 2)
-        part, kind = shuffled.take(np.arange(calibrated, end)), "training"
-        rest = shuffled.take(np.r_[:calibrated, end : len(shuffled)])
-    name = f"{len(part):,} {kind} pictures of {dataset.name}"
-    return Pictures(name, kind, part.images, part.labels), rest.images

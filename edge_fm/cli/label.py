@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import scale, terminal
-from edge_fm.cli.export import BAD_ANSWER, Language, read_labels
+from edge_fm.cli.names import Language, read_labels
 
 if TYPE_CHECKING:
     from edge_fm_runtime.batch.options import Options
@@ -165,7 +165,7 @@ def label(
         _say_summary(done, on_stderr=out == _STDOUT)
     if done.bad:
         terminal.note(f"{done.bad:,} inputs have no answer: see the columns status and error")
-        raise typer.Exit(BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_ANSWER)
 
 
 def _refuse(apart: list[str], *, on_ray: bool, has_address: bool, workers: int) -> None:

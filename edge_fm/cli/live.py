@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edge_fm.cli import label, terminal
-from edge_fm.cli.export import Language, read_labels
+from edge_fm.cli.names import Language, read_labels
 from edge_fm_runtime.errors import SourceError
 
 _HOST, _PORT = "127.0.0.1", 8080

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from edge_fm.cli import terminal
-from edge_fm.cli.export import BAD_ANSWER
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +28,7 @@ def demo(
     terminal.say(f"{result.right} of {result.pictures} drawn garments right; see {out / 'contact-sheet.png'}")
     if not result.good:
         terminal.note("fewer than 80 % are right, or golden inputs differ: run 'edge-fm doctor'")
-        raise typer.Exit(BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_ANSWER)
 
 
 def bench(
@@ -127,4 +126,4 @@ def doctor() -> None:
     rows = [[f.what, "ok" if f.fine else "-", f.found, f.remedy] for f in findings]
     terminal.table(["what", "", "found", "what to do"], rows, "edge-fm on this machine")
     if any(f.needed and not f.fine for f in findings):
-        raise typer.Exit(BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_ANSWER)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import terminal
-from edge_fm.cli.export import BAD_ANSWER
 
 if TYPE_CHECKING:
     from edge_fm_exporters.summary import Summary
@@ -51,7 +50,7 @@ def verify(model: ModelArgument) -> None:
     if different:
         stages = ", ".join(sorted({r.stage for r in different}))
         terminal.note(f"{len(different)} of {len(results)} golden inputs differ here: {stages}")
-        raise typer.Exit(BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_ANSWER)
     terminal.say(f"all {len(results)} golden inputs are answered as where the model was exported")
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console  # for the checker only
 
 
+BAD_ANSWER = 1
+"""Exit code of a command that finished, with something in its answer that is bad."""
+
 _PIPED_WIDTH = 1000
 """Columns where there is no terminal: wider than any row, so that nothing is cut or folded."""
 

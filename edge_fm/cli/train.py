@@ -8,7 +8,6 @@ import typer
 
 from edge_fm.cli import terminal
 from edge_fm.cli.data import say_unreadable
-from edge_fm.cli.export import BAD_ANSWER
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
@@ -267,4 +266,4 @@ def _examine(run: "Run", min_accuracy: float | None, max_loss: float | None) -> 
         )
     if missed:
         terminal.note(f"the model does not pass: {', '.join(missed)}; the run folder is kept")
-        raise typer.Exit(BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_ANSWER)

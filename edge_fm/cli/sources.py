@@ -1,0 +1,116 @@
+"""What an export works on: the model, from its run folder or as a file, and the pictures, no one of which is in two places."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_fm.cli.names import read_labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_fm.datasets import Dataset
+    from edge_fm_exporters import ExportData
+    from edge_fm_exporters.verify import Pictures
+
+_CHOICE_IMAGES = 5000
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known about the model to export: from its run folder, from the options."""
+
+    model: Path
+    labels: tuple[str, ...]
+    scale: str | None
+    data: str | None
+    run: Path | None = None
+
+    @classmethod
+    def of(cls, source: Path, data: str | None, labels: str | None, scale: str | None) -> "Source":
+        """Return what options and, if it is a run folder, the run say.
+
+        Raises:
+            DataError: the folder is no run, or the file of labels cannot be read.
+        """
+        from edge_fm import runs
+
+        named = read_labels(labels) if labels is not None else ()
+        if source.is_dir():
+            run = runs.Run.load(source)
+            return cls(
+                source / run.model, named or run.class_names, scale or run.scale, data or run.data, source
+            )
+        return cls(source, named, scale, data)
+
+
+def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "ExportData":
+    """Return the pictures to calibrate on, to choose on, to fit the decision to and to test on.
+
+    Args:
+        dataset: what is tested on, and calibrated on unless there is something else.
+        calibration: another data set to calibrate on.
+        run: the run folder, if there is one, with the pictures that its training kept.
+
+    Raises:
+        DataError: something cannot be read.
+    """
+    from edge_fm import datasets, runs
+    from edge_fm_exporters import ExportData
+    from edge_fm_exporters.decision import Judged
+    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
+    from edge_fm_exporters.verify import Pictures
+
+    kept = run / runs.CALIBRATION if run is not None else None
+    if calibration is None and kept is not None and kept.is_file():
+        ranges = datasets.load_pictures(kept)
+    else:
+        chosen = datasets.load(calibration, dataset.spec) if calibration is not None else dataset
+        ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
+
+    def judged(name: str) -> Judged | None:
+        return Judged.load(run / name) if run is not None and (run / name).is_file() else None
+
+    return ExportData(
+        dataset.name,
+        dataset.licence,
+        ranges,
+        Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        judged(runs.VALIDATION),
+        _training(dataset),
+        *_choice(dataset, run),
+        judged(runs.LESSON),
+    )
+
+
+def _training(dataset: "Dataset") -> "Pictures":
+    from edge_fm_exporters.verify import Pictures
+
+    sample = dataset.train.sample(len(dataset.train), seed=0)
+    return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
+
+
+def _choice(dataset: "Dataset", run: Path | None) -> "tuple[Pictures, NDArray[np.uint8]]":
+    """Return what int8 is chosen on, and what it may be fine-tuned on; no picture is in both.
+
+    It is chosen on what the training held out, or on training pictures that are not calibrated on.
+    """
+    import numpy as np
+
+    from edge_fm import runs
+    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
+    from edge_fm_exporters.verify import Pictures
+
+    settings = runs.Run.load(run).settings if run is not None else {}
+    if settings.get("validation_share"):
+        rest, part = dataset.split_validation(settings["validation_share"], settings["seed"])
+        part, kind = part.sample(_CHOICE_IMAGES, seed=0), "validation"
+    else:
+        shuffled = dataset.train.sample(len(dataset.train), seed=0)
+        calibrated = min(CALIBRATION_IMAGES, len(shuffled) // 2)
+        end = calibrated + min(_CHOICE_IMAGES, (len(shuffled) - calibrated + 1) // 2)
+        part, kind = shuffled.take(np.arange(calibrated, end)), "training"
+        rest = shuffled.take(np.r_[:calibrated, end : len(shuffled)])
+    name = f"{len(part):,} {kind} pictures of {dataset.name}"
+    return Pictures(name, kind, part.images, part.labels), rest.images
