@@ -100,7 +100,7 @@ def inspect(
     terminal.table(
         ["layer", "operator", "weights", "one picture", "parameters ", "multiply-adds ", "bytes "],
         rows,
-        "graph",
+        "graph, run for each picture and its mirror image" if summary.mirrored else "graph",
     )
 
 

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, quantize, stem, verify
+from edge_fm_exporters import graph, mirror, quantize, stem, verify
 from edge_fm_exporters.finetune import Tuning, finetune
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
@@ -95,6 +95,7 @@ class Material:
         expected: the source's probabilities for them, (N, classes) float32.
         nodes: the only ones to quantise; empty for all.
         tuning: what to fine-tune on, if that is to be tried.
+        mirrored: whether a file answers pictures together with their mirror images.
     """
 
     model: ModelProto
@@ -105,6 +106,11 @@ class Material:
     expected: NDArray[np.float32]
     nodes: tuple[str, ...] = ()
     tuning: Tuning | None = None
+    mirrored: bool = False
+
+    def file(self, network: ModelProto) -> bytes:
+        """Return a network with its uint8 input as the file that it becomes."""
+        return bytes((mirror.graph(network) if self.mirrored else network).SerializeToString())
 
 
 Listener = Callable[[str], None]
@@ -126,7 +132,7 @@ def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) 
     found = [_measured("float32", None, fp32, material)]
     for recipe in recipes:
         listener(recipe.name)
-        found.append(_measured(recipe.name, recipe, _built(recipe, material), material))
+        found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
     if material.tuning is not None:
         found.append(_tuned(found[1:], material, material.tuning, listener))
     if all(_loss(candidate, limits) for candidate in found[1:]):
@@ -151,30 +157,26 @@ def best(candidates: tuple[Candidate, ...]) -> Candidate:
     )
 
 
-def _built(recipe: Recipe, material: Material) -> bytes:
+def _built(recipe: Recipe, material: Material) -> ModelProto:
     model = quantize.quantize(material.model, material.calibration, recipe, material.nodes)
     if recipe.float_stem:
-        made = stem.with_uint8_input(model, stem.nodes(material.model), material.spec, material.scale)
-    elif graph.begins_quantized(model) and material.scale.single:
-        made = graph.quantized_with_uint8_input(model, material.spec, material.scale)
-    else:
-        made = graph.with_uint8_input(model, material.spec, material.scale)
-    return bytes(made.SerializeToString())
+        return stem.with_uint8_input(model, stem.nodes(material.model), material.spec, material.scale)
+    if graph.begins_quantized(model) and material.scale.single:
+        return graph.quantized_with_uint8_input(model, material.spec, material.scale)
+    return graph.with_uint8_input(model, material.spec, material.scale)
 
 
 def _tuned(tried: list[Candidate], material: Material, tuning: Tuning, listener: Listener) -> Candidate:
     """Fine-tune the file that loses least."""
-    import onnx
-
-    start = min(tried, key=lambda candidate: candidate.drop)
-    recipe = replace(start.recipe or Recipe(), tuned_epochs=tuning.epochs)
+    start = min(tried, key=lambda candidate: candidate.drop).recipe or Recipe()
+    recipe = replace(start, tuned_epochs=tuning.epochs)
     model = finetune(
-        onnx.load_from_string(start.data),
+        _built(start, material),
         material.model,
         tuning,
         lambda epoch, share: listener(f"fine-tuning, epoch {epoch} of {tuning.epochs}, {share:.0%}"),
     )
-    return _measured(recipe.name, recipe, bytes(model.SerializeToString()), material)
+    return _measured(recipe.name, recipe, material.file(model), material)
 
 
 def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:
@@ -220,7 +222,7 @@ def _given_back(
     for count in range(1, min(len(layers), _MAX_FLOAT_LAYERS + 1)):  # at least one stays in int8
         recipe = replace(start, float_nodes=tuple(layers[:count]))
         listener(recipe.name)
-        found.append(_measured(recipe.name, recipe, _built(recipe, material), material))
+        found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
         if not _loss(found[-1], limits):
             break
     return found
@@ -241,7 +243,7 @@ def _by_harm(recipe: Recipe, material: Material, listener: Listener) -> list[str
     for name in layers:
         listener(f"{name} alone")
         others = tuple(other for other in layers if other != name)
-        data = _built(replace(recipe, float_nodes=others), material)
+        data = material.file(_built(replace(recipe, float_nodes=others), material))
         harm[name] = float(np.abs(OnnxSession(data).run(images) - expected).mean())
     return sorted(layers, key=lambda name: -harm[name])
 

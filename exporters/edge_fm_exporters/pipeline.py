@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, int8, keras, quantize, sklearn, stamp, verify
+from edge_fm_exporters import graph, int8, keras, mirror, quantize, sklearn, stamp, verify
 from edge_fm_exporters.finetune import Tuning
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
@@ -41,7 +41,8 @@ def export(
         OutputError: the file cannot be written.
     """
     _check_output(request.output)
-    source = source or load(request.source)
+    single = source or load(request.source)
+    source = mirror.source(single) if request.mirrored else single
     labels = request.labels or source.names
     _check_fits(request, labels, source, data)
     training = data.training if data is not None else None
@@ -50,11 +51,9 @@ def export(
     float_graph, inner = graph.without_scaling(graph.clean(source.convert(request.opset)), scale)
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
+    network = graph.with_uint8_input(float_graph, source.spec, inner)
     fp32 = verify.verified(
-        graph.with_uint8_input(float_graph, source.spec, inner),
-        Precision(),
-        expected,
-        pictures,
+        mirror.graph(network) if request.mirrored else network, Precision(), expected, pictures
     )
     lacking = verify.shortfall(
         PrecisionKind.FP32, fp32.comparison.evidence, request.limits.max_drop, source.max_difference
@@ -85,6 +84,7 @@ def export(
         _choice(data).name if data is not None else "",
         verify.flips(chosen.comparison, pictures),
         seen,
+        _mirrored(single, source, scale, data),
     )
 
 
@@ -152,6 +152,7 @@ def _search(
         order.source.predict(order.scale.applied(pictures.images)),
         order.source.quantizable,
         _tuning(order, data),
+        order.request.mirrored,
     )
     return int8.search(fp32, material, order.request.limits, listener)
 
@@ -181,6 +182,18 @@ def _chosen(
     own = Verified(best.data, precision, verify.compare(expected, OnnxSession(best.data), data.test))
     lacking = verify.shortfall(PrecisionKind.INT8, own.comparison.evidence, limits.max_drop)
     return (fp32, f"{best.name}, on the test part: {lacking}") if lacking else (own, "")
+
+
+def _mirrored(
+    single: SourceModel, both: SourceModel, scale: Scale, data: ExportData | None
+) -> tuple[float, float] | None:
+    if both is single or data is None or (pictures := _choice(data)).labels is None:
+        return None
+    images = scale.applied(pictures.images)
+    alone, together = (
+        float(np.mean(model.predict(images).argmax(axis=1) == pictures.labels)) for model in (single, both)
+    )
+    return alone, together
 
 
 def _noise(source: SourceModel) -> Pictures:

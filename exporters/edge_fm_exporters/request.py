@@ -63,6 +63,7 @@ class ExportRequest:
         translations: of the labels.
         batch: how many pictures the file takes at a time; None for any number.
         tuned_epochs: of fine-tuning for int8, tried beside the others; 0 for none.
+        mirrored: whether the file answers each picture together with its mirror image.
     """
 
     source: Path
@@ -77,6 +78,7 @@ class ExportRequest:
     translations: tuple[Translation, ...] = ()
     batch: int | None = None
     tuned_epochs: int = 0
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class ExportResult:
         flips: test pictures to which the file gives another label than its source.
         from_bytes: how many pictures were given to the sealed file as encoded bytes, through the runtime's own
             preprocessing, and got the label of their tensors; had one not, nothing would have been written.
+        mirrored: the source's accuracy on the pictures that int8 is chosen on, without and with their mirror images; None where the
+            file does not answer them or the pictures have no classes.
     """
 
     passport: Passport
@@ -105,6 +109,7 @@ class ExportResult:
     chosen_on: str = ""
     flips: tuple[Flip, ...] = ()
     from_bytes: int = 0
+    mirrored: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

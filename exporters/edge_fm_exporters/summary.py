@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from edge_fm_exporters import mirror
+
 _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
 
 
@@ -18,7 +20,7 @@ class Layer:
         arithmetic: `int8` where its weights are kept as int8, `float32` where they are not, empty without weights.
         output_shape: (channels, height, width) or (features,) of one picture; empty where it is not known.
         parameters: weights and biases.
-        multiply_adds: for one picture; 0 for what has no weights.
+        multiply_adds: for one picture, and its mirror image where the file answers both; 0 for what has no weights.
         size_bytes: of its weights and biases in the file.
     """
 
@@ -33,11 +35,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Summary:
-    """A graph: its layers in order, how many nodes it has in all, and how many of each kind."""
+    """A graph.
+
+    Attributes:
+        layers: in order.
+        nodes: how many there are in all.
+        kinds: how many there are of each operator.
+        mirrored: whether each picture is answered together with its mirror image.
+    """
 
     layers: tuple[Layer, ...]
     nodes: int
     kinds: dict[str, int]
+    mirrored: bool
 
 
 def summarise(data: bytes) -> Summary:
@@ -57,8 +67,13 @@ def summarise(data: bytes) -> Summary:
         value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.input, *graph.output)
     }
-    layers = [_layer(node, constants, makers, shapes) for node in graph.node if node.op_type not in _PAIRS]
-    return Summary(tuple(layers), len(graph.node), dict(Counter(node.op_type for node in graph.node)))
+    mirrored = mirror.joined(model)
+    views = 2 if mirrored else 1
+    layers = [
+        _layer(node, constants, makers, shapes, views) for node in graph.node if node.op_type not in _PAIRS
+    ]
+    kinds = Counter(node.op_type for node in graph.node)
+    return Summary(tuple(layers), len(graph.node), dict(kinds), mirrored)
 
 
 def _layer(
@@ -66,14 +81,15 @@ def _layer(
     constants: dict[str, Any],
     makers: dict[str, Any],
     shapes: dict[str, tuple[int, ...]],
+    views: int,
 ) -> Layer:
     held = [tensor for name in node.input if (tensor := _constant(name, constants, makers)) is not None]
     weights = held[0] if held and node.op_type in {"Conv", "Gemm", "MatMul"} else None
-    output = shapes.get(node.output[0], ())[1:]
+    output = tuple(size for size in shapes.get(node.output[0], ())[1:] if size)  # 0 is how many pictures
     multiply_adds = 0
     if weights is not None:
         places = math.prod(output[1:]) if node.op_type == "Conv" else 1
-        multiply_adds = math.prod(weights.dims) * places
+        multiply_adds = math.prod(weights.dims) * places * views
     counted = held if weights is not None else []
     integers = weights is not None and weights.data_type in {2, 3}  # UINT8, INT8 of onnx.proto
     return Layer(

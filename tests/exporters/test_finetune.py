@@ -52,13 +52,6 @@ def colour() -> Any:
     return k.Model(image, k.layers.Dense(10, activation="softmax")(k.layers.Flatten()(x)))
 
 
-def opened(data: bytes) -> Any:
-    """Return an `onnx.ModelProto`."""
-    import onnx
-
-    return onnx.load_from_string(data)
-
-
 def prepared(build: Any, path: Path) -> int8.Material:
     """Return what a search works on, with noise for pictures."""
     import_keras().utils.set_random_seed(0)
@@ -77,12 +70,12 @@ def prepared(build: Any, path: Path) -> int8.Material:
 def test_the_network_that_is_trained_is_the_file(build: Any, float_stem: bool, tmp_path: Path) -> None:
     """Before the first step the Keras network answers as onnxruntime does with the quantised file, on every kind of graph."""
     material = prepared(build, tmp_path / "m.keras")
-    data = int8._built(Recipe(float_stem=float_stem), material)
-    network = finetune._network(finetune._Graph(opened(data), material.model), material.spec.shape)
+    model = int8._built(Recipe(float_stem=float_stem), material)
+    network = finetune._network(finetune._Graph(model, material.model), material.spec.shape)
     images = material.pictures.images[:50]
     answers = np.asarray(network(images.astype(np.float32)))
     # A value on the edge between two steps may fall to either side, so single answers may be a step apart.
-    difference = np.abs(answers - OnnxSession(data).run(images))
+    difference = np.abs(answers - OnnxSession(model.SerializeToString()).run(images))
     assert difference.mean() < 2e-3
     assert np.median(difference.max(axis=1)) < 1e-3
 
@@ -92,8 +85,7 @@ def test_written_without_training_is_the_same_file(tmp_path: Path) -> None:
     from onnx import numpy_helper
 
     material = prepared(residual, tmp_path / "m.keras")
-    data = int8._built(Recipe(), material)
-    model = opened(data)
+    model = int8._built(Recipe(), material)
     read = finetune._Graph(model, material.model)
     written = read.written(read.start)
     assert [node.name for node in written.graph.node] == [node.name for node in model.graph.node]
@@ -105,7 +97,7 @@ def test_written_without_training_is_the_same_file(tmp_path: Path) -> None:
             assert np.abs(before.astype(int) - after).max() <= 1
     images = material.pictures.images
     answers = OnnxSession(written.SerializeToString()).run(images)
-    assert np.abs(answers - OnnxSession(data).run(images)).mean() < 2e-3
+    assert np.abs(answers - OnnxSession(model.SerializeToString()).run(images)).mean() < 2e-3
 
 
 def test_tuning_brings_a_coarse_file_nearer(tmp_path: Path) -> None:
@@ -113,7 +105,7 @@ def test_tuning_brings_a_coarse_file_nearer(tmp_path: Path) -> None:
     from onnx import numpy_helper
 
     material = prepared(flat, tmp_path / "m.keras")
-    model = opened(int8._built(Recipe(), material))
+    model = int8._built(Recipe(), material)
     for tensor in model.graph.initializer:
         if tensor.name in finetune._Graph(model, material.model).scales:
             wide = numpy_helper.to_array(tensor) * 24
@@ -141,7 +133,7 @@ def test_a_graph_that_cannot_be_trained(tmp_path: Path) -> None:
         return k.Model(image, k.layers.Dense(10, activation="softmax")(k.layers.Flatten()(x)))
 
     material = prepared(build, tmp_path / "m.keras")
-    model = opened(int8._built(Recipe(), material))
+    model = int8._built(Recipe(), material)
     with pytest.raises(ExportError, match=r"--qat cannot train a graph with Elu"):
         finetune.finetune(
             model, material.model, Tuning(material.pictures.images, material.expected, 1), lambda *_: None

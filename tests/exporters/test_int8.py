@@ -179,7 +179,9 @@ class TestSeedCnn:
         from edge_fm_runtime.session import OnnxSession
 
         plain, stemmed = (
-            OnnxSession(int8._built(Recipe(float_stem=flag), material)).run(wardrobe.test.images)
+            OnnxSession(material.file(int8._built(Recipe(float_stem=flag), material))).run(
+                wardrobe.test.images
+            )
             for flag in (False, True)
         )
         assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
@@ -220,7 +222,7 @@ class TestSeedCnn:
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = str(tmp_path / "run.onnx")
         options.log_severity_level = 4
-        built = int8._built(Recipe(float_stem=True), material)
+        built = material.file(int8._built(Recipe(float_stem=True), material))
         onnxruntime.InferenceSession(built, options, providers=["CPUExecutionProvider"])
         kinds = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
         before = kinds[: kinds.index("QuantizeLinear")]
