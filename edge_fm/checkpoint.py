@@ -1,4 +1,4 @@
-"""What a training begins with: the state after its last whole epoch, if it was killed, or the weights of another run."""
+"""The state of a training after its last whole epoch, from which it goes on if it was killed."""
 
 import hashlib
 import io
@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_fm import runs
 from edge_fm.epoch import Material
-from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 FILE = "state.npz"
@@ -20,36 +18,6 @@ KerasModel = Any
 """A compiled `keras.Model`; Keras ships no types."""
 
 History = list[dict[str, float]]
-
-
-def begin_with(model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...]) -> None:
-    """Give a model the weights of a finished run of the same architecture; it touches neither folder.
-
-    Args:
-        model: a built `keras.Model`, named as its architecture.
-        start: of the run.
-        folder: of the training that begins.
-        class_names: in the order of the model's outputs.
-
-    Raises:
-        DataError: `start` is no run, `folder` itself, a run of another architecture or earlier network, or one that tells other
-            classes apart, or its weights cannot be read.
-    """
-    run = runs.Run.load(start)
-    if start.resolve() == folder.resolve():
-        raise DataError(f"{start} cannot be begun with and written to: give another folder with -o")
-    if (run.architecture, run.class_names) != (model.name, class_names):
-        raise DataError(
-            f"{start} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
-            f"{run.architecture} on the same classes"
-        )
-    try:
-        kept = import_keras().saving.load_model(start / run.model, compile=False)
-        model.set_weights(kept.get_weights())
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"the weights of {start} cannot be begun with, they are damaged or of an earlier network ({error}): train it anew"
-        ) from error
 
 
 def fingerprint(model: KerasModel, material: Material, settings: dict[str, object]) -> str:

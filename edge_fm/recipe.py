@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm import checkpoint, edge, epoch, kept_pictures, runs
+from edge_fm.beginning import begin_with
 from edge_fm.camera import Variation
 from edge_fm.datasets import DIGITS, Dataset
 from edge_fm.distillation import Teacher, taught_loss
@@ -35,6 +36,9 @@ from edge_fm_runtime.errors import DataError
 
 VALIDATION_SHARE = 1 / 12
 """Of the data set's training part; 5,000 of 60,000."""
+
+_SEEN = 1000
+"""Pictures of each kind that stand for what a file to begin with has folded away."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Sources:
         data: the data set in the model's own classes, and its name as given.
         photographs: (training, validation), if there are any.
         teacher: a model to learn from as well, if there is one.
-        start: the run folder whose weights are begun with; None begins with drawn ones.
+        start: the run folder, exported file or bundled model whose weights are begun with; None begins with drawn ones.
         answers: the file that the photographs' answers are from, if they have any.
     """
 
@@ -125,7 +129,8 @@ def train_run(
     Raises:
         OutputError: the folder cannot be written.
         DataError: the folder holds the state of another training, the data has other classes than the digits, or `start` is
-            this folder, no run, or one of another network.
+            this folder, no run, or a run or file of another network.
+        ModelError: `start` is a file that is missing or refused.
     """
     if name in USUAL and sources.data.class_names != DIGITS:
         raise DataError(
@@ -140,7 +145,10 @@ def train_run(
     classes = len(dataset.class_names)
     model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
     if sources.start is not None:
-        checkpoint.begin_with(model, sources.start, folder, dataset.class_names)
+        seen = [training.sample(_SEEN, settings.seed).images]
+        if photographs is not None:
+            seen.append(photographs[0].tensors[:: max(1, len(photographs[0].tensors) // _SEEN)])
+        begin_with(model, sources.start, folder, dataset.class_names, np.concatenate(seen))
     runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
     eye = np.eye(classes, dtype=bool)
     watched = {dataset.name: (validation.images, eye[validation.labels])}

@@ -25,7 +25,7 @@ class Lessons:
         teachers: models to learn from.
         taught: share of the loss that is theirs.
         answers: the CSV file of what another model holds the photographs to be.
-        start: the run folder whose weights are begun with.
+        start: the run folder, exported file or bundled model whose weights are begun with.
     """
 
     class_map: Path | None = None

@@ -134,7 +134,8 @@ def train(
         Path | None,
         typer.Option(
             "--start",
-            help="A run folder of the same model of the edge family: begin with its weights, to go on for longer or to add photographs.",
+            help="A run folder of the same model of the edge family, its exported .onnx file, or a bundled model: begin with its weights, to go on for "
+            "longer or to add photographs.",
             show_default="weights drawn from --seed",
         ),
     ] = None,
@@ -155,7 +156,7 @@ def train(
 
     Example: edge-fm train edge --teacher runs/edge --answers answers.csv --data fashion-mnist --data photos=DIR --map map.toml -o runs/better
 
-    Example: edge-fm train edge --start runs/edge --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
+    Example: edge-fm train edge --start fashion --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
 
     Example: edge-fm train digits --data mnist -o runs/digits
     """

@@ -1,0 +1,121 @@
+"""The weights that a training begins with: those of another run, or of an exported file of the same network.
+
+An export folds batch normalisation into the convolutions, and may have rounded the weights to int8. What the normalisation would have
+seen is measured on training pictures, so that the network answers as the file does and can be trained on.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm import runs
+from edge_fm_exporters import weights
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.modelfile import BUNDLED, read_model
+
+KerasModel = Any
+"""A `keras.Model` of the edge family; Keras ships no types."""
+
+_LEAST_AGREEMENT = 0.9
+"""Share of pictures that the network must give the file's label; int8 rounds what lies between layers, which turns a few in a hundred."""
+
+
+def begin_with(
+    model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...], pictures: NDArray[np.uint8]
+) -> None:
+    """Give a model the weights of a finished run, or of an exported file, of the same architecture; no file is touched.
+
+    Args:
+        model: a built `keras.Model` of the edge family, named as its architecture.
+        start: a run folder, an `.onnx` file, or the name of a bundled model.
+        folder: of the training that begins.
+        class_names: in the order of the model's outputs.
+        pictures: (N, height, width, channels) uint8 to be trained on; they stand for what an export has folded away.
+
+    Raises:
+        DataError: `start` is no run, `folder` itself, a run or file of another architecture or earlier network, or one that tells
+            other classes apart, or its weights cannot be read.
+        ModelError: `start` is a file that is missing or refused.
+    """
+    if str(start) in BUNDLED or start.suffix == ".onnx":
+        _begin_with_file(model, start, class_names, pictures)
+        return
+    run = runs.Run.load(start)
+    if start.resolve() == folder.resolve():
+        raise DataError(f"{start} cannot be begun with and written to: give another folder with -o")
+    if (run.architecture, run.class_names) != (model.name, class_names):
+        raise DataError(
+            f"{start} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
+            f"{run.architecture} on the same classes"
+        )
+    try:
+        kept = import_keras().saving.load_model(start / run.model, compile=False)
+        model.set_weights(kept.get_weights())
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"the weights of {start} cannot be begun with, they are damaged or of an earlier network ({error}): train it anew"
+        ) from error
+
+
+def _begin_with_file(
+    model: KerasModel, start: Path, class_names: tuple[str, ...], pictures: NDArray[np.uint8]
+) -> None:
+    data = read_model(str(start))
+    classifier = Classifier.from_bytes(data)
+    if classifier.passport.labels != class_names:
+        raise DataError(
+            f"{start} tells {', '.join(classifier.passport.labels)} apart: to begin with it, train {model.name} on the same classes"
+        )
+    stranger = DataError(
+        f"{start} is no {model.name} of today: begin with a file of the same member of the edge family"
+    )
+    if classifier.passport.input.shape != model.input_shape[1:] or not _fill(model, weights.of_file(data)):
+        raise stranger
+    scaled = pictures.astype(np.float32) / np.float32(255)
+    _measure(model, scaled)
+    own = model.predict(scaled, batch_size=500, verbose=0).argmax(axis=1)
+    if np.mean(own == classifier.probabilities(pictures).argmax(axis=1)) < _LEAST_AGREEMENT:
+        raise stranger
+
+
+def _normalisations(model: KerasModel) -> list[Any]:
+    return [layer for layer in model.layers if isinstance(layer, import_keras().layers.BatchNormalization)]
+
+
+def _fill(model: KerasModel, kept: list[weights.Weights]) -> bool:
+    """Put kernels and biases in place, normalisation doing nothing but add the bias; return whether all fit and none was left.
+
+    Of layers of one shape the first in the file is the first in the network: both go from the picture to the answer.
+    """
+    normalised = {layer.input.name: layer for layer in _normalisations(model)}
+    for layer in [layer for layer in model.layers if layer.weights and layer not in normalised.values()]:
+        shape = tuple(layer.weights[0].shape)
+        index = next((i for i, (kernel, _) in enumerate(kept) if kernel.shape == shape), None)
+        if index is None:
+            return False
+        kernel, bias = kept.pop(index)
+        if layer.use_bias:
+            layer.set_weights([kernel, bias])
+            continue
+        following = normalised[layer.output.name]
+        layer.set_weights([kernel])
+        none = np.zeros_like(bias)
+        following.set_weights([np.full_like(bias, np.sqrt(1 + following.epsilon)), bias, none, none + 1])
+    return not kept
+
+
+def _measure(model: KerasModel, scaled: NDArray[np.float32]) -> None:
+    """Give each normalisation the mean and variance that it would have seen, and what leaves the answers as they are."""
+    layers = _normalisations(model)
+    seen = import_keras().Model(model.inputs, [layer.input for layer in layers])
+    for layer, values in zip(layers, seen.predict(scaled, batch_size=500, verbose=0), strict=True):
+        bias = layer.get_weights()[1]
+        mean, variance = (
+            np.asarray(of(values, axis=(0, 1, 2), dtype=np.float64), np.float32) for of in (np.mean, np.var)
+        )
+        layer.set_weights([np.sqrt(variance + layer.epsilon), bias + mean, mean, variance])
