@@ -45,6 +45,9 @@ class Variation:
 def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
     """Return another view of a photograph, letterboxed in black as the runtime does it.
 
+    How far it is turned, zoomed, moved and stretched is itself drawn, from not at all to as far as it goes: a network that sees
+    nothing but far views is not at its best on those that a device makes, which are near.
+
     Args:
         content: the photograph without any bars, at three or more times `size` on its longer side.
         size: of the square result.
@@ -55,20 +58,21 @@ def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Ge
         (size, size) uint8.
     """
     height, width = content.shape
-    stretch = np.exp(rng.normal(0, 0.12))
+    reach = rng.random()
+    stretch = np.exp(rng.normal(0, 0.12 * reach))
     shape = min(max(height / width * stretch, 0.4), 2.5)
     inner_h, inner_w = (
         (size, max(1, round(size / shape))) if shape >= 1 else (max(1, round(size * shape)), size)
     )
     fine_h, fine_w = inner_h * _SUPERSAMPLING, inner_w * _SUPERSAMPLING
-    zoom = np.exp(rng.uniform(-0.25, 0.35))
-    angle = rng.normal(0, variation.rotation / 2)
+    zoom = np.exp(reach * rng.uniform(-0.25, 0.35))
+    angle = rng.normal(0, variation.rotation / 2 * reach)
     scale_x, scale_y = zoom * fine_w / width, zoom * fine_h / height
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([scale_x, scale_y])
     if variation.flip and rng.random() < 0.5:
         linear[:, 0] *= -1
-    offset = rng.uniform(-0.12, 0.12, 2) * (fine_w, fine_h)
+    offset = reach * rng.uniform(-0.12, 0.12, 2) * (fine_w, fine_h)
     centre = np.array([fine_w, fine_h]) / 2 + offset - linear @ (width / 2, height / 2)
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_REFLECT_101
     matrix = np.column_stack([linear, centre])
