@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm_exporters import finetune, graph, int8, keras
+from edge_fm_exporters import finetune, graph, int8, keras, trainable
 from edge_fm_exporters.finetune import Tuning
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.quantize import Recipe
@@ -71,7 +71,7 @@ def test_the_network_that_is_trained_is_the_file(build: Any, float_stem: bool, t
     """Before the first step the Keras network answers as onnxruntime does with the quantised file, on every kind of graph."""
     material = prepared(build, tmp_path / "m.keras")
     model = int8._built(Recipe(float_stem=float_stem), material)
-    network = finetune._network(finetune._Graph(model, material.model), material.spec.shape)
+    network = trainable.network(trainable.Graph(model, material.model), material.spec.shape)
     images = material.pictures.images[:50]
     answers = np.asarray(network(images.astype(np.float32)))
     # A value on the edge between two steps may fall to either side, so single answers may be a step apart.
@@ -86,7 +86,7 @@ def test_written_without_training_is_the_same_file(tmp_path: Path) -> None:
 
     material = prepared(residual, tmp_path / "m.keras")
     model = int8._built(Recipe(), material)
-    read = finetune._Graph(model, material.model)
+    read = trainable.Graph(model, material.model)
     written = read.written(read.start)
     assert [node.name for node in written.graph.node] == [node.name for node in model.graph.node]
     for old, new in zip(model.graph.initializer, written.graph.initializer, strict=True):
@@ -107,7 +107,7 @@ def test_tuning_brings_a_coarse_file_nearer(tmp_path: Path) -> None:
     material = prepared(flat, tmp_path / "m.keras")
     model = int8._built(Recipe(), material)
     for tensor in model.graph.initializer:
-        if tensor.name in finetune._Graph(model, material.model).scales:
+        if tensor.name in trainable.Graph(model, material.model).scales:
             wide = numpy_helper.to_array(tensor) * 24
             tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
     images, expected = material.pictures.images, material.expected
