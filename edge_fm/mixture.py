@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime import guard, preprocess
 from edge_fm_runtime.errors import DataError, InputError
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 from edge_fm_runtime.opencv import as_uint8, cv2
-from edge_fm_runtime.passport import InputSpec, Preprocess
 
 _FINE = 4
 """Photographs are kept at this many times the model's size, so that they can be turned and zoomed."""

@@ -12,7 +12,7 @@ from edge_fm import edge, linear, networks
 from edge_fm.architecture import Architecture, Build, Framework, Reference, Variant
 from edge_fm.fitting import Options, Settings
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 
 def _stopped(value: float, runs: int = 1) -> Reference:

@@ -18,6 +18,7 @@ from edge_fm.cli import (
     machine,
     models,
     scale,
+    service,
     train,
 )
 from edge_fm.cli.terminal import say_error
@@ -44,6 +45,7 @@ label.register(app)
 labelled.register(app)
 scale.register(app)
 live.register(app)
+service.register(app)
 bundle.register(app)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import names, sources, terminal
-from edge_fm_runtime.passport import Fit, Polarity
+from edge_fm_runtime.inputs import Fit, Polarity
 
 if TYPE_CHECKING:
     from edge_fm_exporters import ExportResult
@@ -128,7 +128,7 @@ def export(
     from edge_fm_exporters.pipeline import load
     from edge_fm_exporters.scale import read
     from edge_fm_runtime.errors import ExportError
-    from edge_fm_runtime.passport import Preprocess
+    from edge_fm_runtime.inputs import Preprocess
 
     chosen = sources.Source.of(source, data, labels, scale)
     model = load(chosen.model)

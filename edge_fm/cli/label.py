@@ -1,4 +1,4 @@
-"""Commands that label folders of pictures: label, merge."""
+"""The command that labels pictures: label."""
 
 import signal
 import sys
@@ -31,9 +31,8 @@ class Engine(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("label")(label)
-    app.command("merge")(merge)
 
 
 def label(
@@ -194,36 +193,6 @@ def _refuse(apart: list[str], *, on_ray: bool, has_address: bool, workers: int) 
         raise OutputError("--address is of a Ray cluster: add --engine ray")
     if workers > _MOST_WORKERS and not on_ray:
         raise OutputError(f"--workers {workers}: one machine has at most {_MOST_WORKERS}")
-
-
-def merge(
-    parts: Annotated[
-        list[str],
-        typer.Argument(
-            help="What 'edge-fm label --shard' wrote; or the folder, or its URL, that 'edge-fm label --engine ray' wrote.",
-            metavar="PART...",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
-) -> None:
-    """Join shards, and prove that no shard and no row is missing, doubled or from another run.
-
-    Example: edge-fm merge part-*.csv -o all.csv
-
-    Example: edge-fm merge labels -o all.csv
-    """
-    from edge_fm_runtime.batch import remote
-    from edge_fm_runtime.batch.shards import merge as join
-
-    if len(parts) == 1 and (
-        Path(parts[0]).is_dir() or (remote.is_url(parts[0]) and not parts[0].endswith(".parquet"))
-    ):
-        from edge_fm_runtime.scale.plan import complete_parts
-
-        parts = list(complete_parts(parts[0]))
-    rows = join(parts, out)
-    terminal.say(f"{out}: {rows:,} rows from {len(parts)} shards; none missing, none doubled, all of one run")
 
 
 def _run(

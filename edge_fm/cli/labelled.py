@@ -1,4 +1,4 @@
-"""Commands about what was labelled: sort, gallery."""
+"""Commands about what was labelled: merge, sort, gallery."""
 
 from collections import Counter
 from enum import StrEnum
@@ -25,8 +25,39 @@ class WayName(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("merge")(merge)
     app.command("sort")(sort)
     app.command("gallery")(gallery)
+
+
+def merge(
+    parts: Annotated[
+        list[str],
+        typer.Argument(
+            help="What 'edge-fm label --shard' wrote; or the folder, or its URL, that 'edge-fm label --engine ray' wrote.",
+            metavar="PART...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
+) -> None:
+    """Join shards, and prove that no shard and no row is missing, doubled or from another run.
+
+    Example: edge-fm merge part-*.csv -o all.csv
+
+    Example: edge-fm merge labels -o all.csv
+    """
+    from edge_fm_runtime.batch import remote
+    from edge_fm_runtime.batch.shards import merge as join
+
+    if len(parts) == 1 and (
+        Path(parts[0]).is_dir() or (remote.is_url(parts[0]) and not parts[0].endswith(".parquet"))
+    ):
+        from edge_fm_runtime.scale.plan import complete_parts
+
+        parts = list(complete_parts(parts[0]))
+    rows = join(parts, out)
+    terminal.say(f"{out}: {rows:,} rows from {len(parts)} shards; none missing, none doubled, all of one run")
 
 
 def sort(

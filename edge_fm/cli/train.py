@@ -220,7 +220,7 @@ def _assignment(text: str) -> tuple[str, str]:
 def _load(data: str, size: int | None, channels: int | None) -> "Dataset":
     from edge_fm import datasets
     from edge_fm_runtime.errors import DataError
-    from edge_fm_runtime.passport import InputSpec
+    from edge_fm_runtime.inputs import InputSpec
 
     if channels not in {None, 1, 3}:
         raise DataError(f"--channels {channels}: expected 1 for grey or 3 for colour")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 MIN_CLASSES = 2
 _MIN_FOLDS = 2

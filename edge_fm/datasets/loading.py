@@ -8,7 +8,7 @@ from edge_fm.datasets import folder, idx, npz
 from edge_fm.datasets.class_names import GARMENTS
 from edge_fm.datasets.dataset import Dataset, Split
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 _DEFAULT_SPEC = InputSpec(28, 28, 1)
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime import preprocess
+from edge_fm_runtime.inputs import Fit, InputSpec, Preprocess
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import MOST_DOUBT, Decision, Fit, InputSpec, Preprocess
+from edge_fm_runtime.passport import MOST_DOUBT, Decision
 
 _DOUBT, _ROUNDING = 2.0, 1.5
 """Times the root of the mean square of what each changes. Chosen on photographs of the people that `fashion` was trained on: with 1.9 and 1.5, and more,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.scale import Scale
 from edge_fm_runtime.errors import ExportError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.session import INPUT, OUTPUT
 
 ModelProto = Any

@@ -18,7 +18,8 @@ from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
 from edge_fm_exporters.scale import Scale
 from edge_fm_exporters.verify import Pictures
-from edge_fm_runtime.passport import InputSpec, PrecisionKind
+from edge_fm_runtime.inputs import InputSpec
+from edge_fm_runtime.passport import PrecisionKind
 from edge_fm_runtime.session import OnnxSession
 
 ROUNDS = 400

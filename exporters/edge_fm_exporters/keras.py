@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_fm_exporters.framework import import_keras, installed, versions
 from edge_fm_exporters.source import SourceModel
 from edge_fm_runtime.errors import ExportError, ModelError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.session import INPUT, OUTPUT
 
 SUFFIXES = (".keras", ".h5")

@@ -11,7 +11,8 @@ from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.scale import Scale
 from edge_fm_exporters.source import SourceModel
 from edge_fm_exporters.verify import Flip, Pictures
-from edge_fm_runtime.passport import Passport, Preprocess, Translation
+from edge_fm_runtime.inputs import Preprocess
+from edge_fm_runtime.passport import Passport, Translation
 
 DEFAULT_OPSET = 17
 DEFAULT_COVERAGE = 0.95

@@ -16,7 +16,7 @@ from edge_fm_exporters.framework import installed, versions
 from edge_fm_exporters.linear import LABEL_SHARE, Linear, Link, as_linear
 from edge_fm_exporters.source import SourceModel
 from edge_fm_runtime.errors import ExportError, ModelError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.session import INPUT
 
 SUFFIXES = (".skops",)

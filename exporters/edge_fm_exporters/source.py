@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_fm_exporters.graph import ModelProto, add_constant, drop_unused, only_consumer, replace_input
 from edge_fm_exporters.scale import Scale
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.session import INPUT
 
 _SHAPING = {"Reshape", "Transpose"}

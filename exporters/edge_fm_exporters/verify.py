@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.inputs import Polarity, Preprocess
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import Evidence, Polarity, Precision, PrecisionKind, Preprocess
+from edge_fm_runtime.passport import Evidence, Precision, PrecisionKind
 from edge_fm_runtime.session import OnnxSession, Session
 
 FP32_MAX_DIFFERENCE = 1e-5

@@ -16,15 +16,9 @@ from edge_fm_runtime import guard, preprocess
 from edge_fm_runtime.errors import ModelError
 from edge_fm_runtime.familiarity import familiarity
 from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 from edge_fm_runtime.modelfile import read_model, read_passport
-from edge_fm_runtime.passport import (
-    Decision,
-    InputSpec,
-    Passport,
-    Precision,
-    Preprocess,
-    Provenance,
-)
+from edge_fm_runtime.passport import Decision, Passport, Precision, Provenance
 from edge_fm_runtime.session import OnnxSession, Session
 from edge_fm_runtime.status import Status
 

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime import exif, guard, resample
+from edge_fm_runtime.decoding import Image, decode
 from edge_fm_runtime.guard import Header, ImageFormat, Limits
+from edge_fm_runtime.inputs import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.opencv import as_uint8, cv2
-from edge_fm_runtime.passport import Fit, InputSpec, Polarity, Preprocess
-
-Image = NDArray[np.uint8]
-"""(height, width) grey or (height, width, 3) colour, uint8; each function says which colour order."""
 
 LEAST_PIXELS_LEFT = 2
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that still leaves this many pixels on each axis for each
@@ -30,19 +28,6 @@ _PICTURE_PIXELS_LEFT = 4
 _FRAME_PIXELS_LEFT = 8
 """The same for camera frames, which are halved. On 512 photographs this differs from one area resize by 0.1 to 0.2 grey levels on average
 and up to 4 at hard edges; at 4 it would be up to 14."""
-
-_GREY_REDUCED = {
-    1: cv2.IMREAD_GRAYSCALE,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
-_COLOUR_REDUCED = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
 
 
 def tensor_from_bytes(
@@ -72,9 +57,9 @@ def tensor_from_bytes(
     header = guard.check(data, limits)
     place = _placement(header.upright_size, spec, recipe.fit)
     if header.format is not ImageFormat.JPEG or place.ratio < 1:
-        return tensor_from_image(_decode(data, header, spec.channels, recipe.fill, 1), spec, recipe)
+        return tensor_from_image(decode(data, header, spec.channels, recipe.fill, 1), spec, recipe)
     reduction = 1 if full_scale else _reduction(header, place, LEAST_PIXELS_LEFT)
-    means = _decode(data, header, spec.channels, recipe.fill, reduction)
+    means = decode(data, header, spec.channels, recipe.fill, reduction)
     return _finished(_shrunk(means, header, place, reduction), place, spec, recipe)
 
 
@@ -115,7 +100,7 @@ def picture_from_bytes(data: bytes, spec: InputSpec, recipe: Preprocess) -> Imag
     """
     header = guard.check(data)
     place = _placement(header.upright_size, spec, recipe.fit)
-    return _decode(data, header, spec.channels, recipe.fill, _reduction(header, place, _PICTURE_PIXELS_LEFT))
+    return decode(data, header, spec.channels, recipe.fill, _reduction(header, place, _PICTURE_PIXELS_LEFT))
 
 
 def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> Image:
@@ -132,7 +117,7 @@ def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> Imag
         InputError: the bytes are no picture that can be decoded within the limits.
         MemoryError: there is not enough for it.
     """
-    rgb = _decode(data, guard.check(data, limits), 3, 0, 1)
+    rgb = decode(data, guard.check(data, limits), 3, 0, 1)
     return as_uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
 
@@ -255,60 +240,3 @@ def _shrunk(means: Image, header: Header, place: _Placement, reduction: int) -> 
     (height, width), (tall, wide) = header.upright_size, exif.reversed_axes(header.orientation)
     rows, columns = resample.Line(height, reduction, tall), resample.Line(width, reduction, wide)
     return resample.shrink(means, rows, columns, place.region, place.size)
-
-
-def _decode(data: bytes, header: Header, channels: int, fill: int, reduction: int) -> Image:
-    """Decode upright, at a reduced scale if asked; a JPEG is turned by us, so that what is stored where stays known."""
-    if header.has_alpha:
-        return _decode_over_fill(data, header, channels, fill)
-    is_jpeg = header.format is ImageFormat.JPEG
-    flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction]
-    flags |= cv2.IMREAD_IGNORE_ORIENTATION if is_jpeg else 0
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        _raise_for_memory(error)
-        image = None
-    if image is None:
-        raise guard.refusal(data, header)
-    picture = as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    return _turned(picture, header.orientation) if is_jpeg else picture
-
-
-def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> Image:
-    """Decode with alpha, lay over the fill, turn upright: OpenCV's unchanged mode leaves EXIF to us."""
-    try:
-        image, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        _raise_for_memory(error)
-        image = None
-    if image is None:
-        raise guard.refusal(data, header)
-    scale = 257 if image.dtype == np.uint16 else 1
-    if image.ndim == 3 and image.shape[2] == 4:  # noqa: PLR2004  # blue, green, red, alpha
-        alpha = image[..., 3:].astype(np.float32) / (255 * scale)
-        image = image[..., :3].astype(np.float32) / scale * alpha + fill * (1 - alpha)
-    else:
-        image = image.astype(np.float32) / scale
-    upright = as_uint8(np.rint(image).astype(np.uint8))
-    for kind, block in zip(kinds, metadata, strict=True):
-        if kind == cv2.IMAGE_METADATA_EXIF:
-            upright = _turned(upright, exif.orientation(np.asarray(block).tobytes()))
-    is_grey = upright.ndim == 2  # noqa: PLR2004
-    if channels == 1:
-        return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))
-    return as_uint8(cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB))
-
-
-def _turned(image: Image, orientation: int) -> Image:
-    """Turn a stored picture upright."""
-    if exif.lies(orientation):
-        image = as_uint8(cv2.transpose(image))
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return image if flip is None else as_uint8(cv2.flip(image, flip))
-
-
-def _raise_for_memory(error: cv2.error) -> None:
-    """Tell a lack of memory from a damaged picture: it may be the machine's, so it is tried again."""
-    if error.code == cv2.Error.StsNoMem:
-        raise MemoryError(str(error)) from error

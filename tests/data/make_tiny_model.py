@@ -11,18 +11,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper  # noqa: TID253  # a script
 
 from edge_fm_runtime import onnxfile
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import (
-    KEY,
-    Decision,
-    Evidence,
-    Golden,
-    InputSpec,
-    Passport,
-    Precision,
-    Preprocess,
-    Provenance,
-)
+from edge_fm_runtime.passport import KEY, Decision, Evidence, Golden, Passport, Precision, Provenance
 
 HERE = Path(__file__).resolve().parent
 SPEC = InputSpec(28, 28, 1)

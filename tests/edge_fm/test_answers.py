@@ -12,8 +12,8 @@ from edge_fm.epoch import Material, Mix, Pictures
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import InputSpec
 from tests.conftest import RunCli
 
 NAMES = ("Dress", "Sandal", "Sneaker")

@@ -10,7 +10,7 @@ import pytest
 from edge_fm import datasets, wardrobe
 from edge_fm_runtime import preprocess
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.passport import InputSpec, Preprocess
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 from tests.pictures import encoded
 
 

@@ -18,8 +18,8 @@ from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime import preprocess
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import InputSpec, Preprocess
 from tests.conftest import ROOT, RunCli
 
 SPEC = InputSpec(28, 28, 1)

@@ -13,7 +13,7 @@ from edge_fm.evaluation import Evaluation, Predictor, evaluate
 from edge_fm.pictures import worst_mistakes
 from edge_fm.predictors import open_predictor
 from edge_fm_runtime.errors import DataError, ExportError, ModelError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 from tests.conftest import RunCli
 
 

@@ -10,7 +10,8 @@ from edge_fm_exporters import doubt
 from edge_fm_exporters.pipeline import export
 from edge_fm_exporters.request import ExportRequest
 from edge_fm_runtime import modelfile
-from edge_fm_runtime.passport import Decision, Fit, InputSpec, Preprocess
+from edge_fm_runtime.inputs import Fit, InputSpec, Preprocess
+from edge_fm_runtime.passport import Decision
 from edge_fm_runtime.session import OnnxSession
 from tests.exporters.test_keras_export import UNIT, save, small
 

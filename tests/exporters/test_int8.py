@@ -197,7 +197,7 @@ class TestSeedCnn:
 
         from edge_fm_exporters.framework import import_keras
         from edge_fm_exporters.keras import _convert
-        from edge_fm_runtime.passport import InputSpec
+        from edge_fm_runtime.inputs import InputSpec
 
         layers, spec = import_keras().layers, InputSpec(28, 28, 1)
         network = import_keras().Sequential(
@@ -248,7 +248,7 @@ class TestSeedCnn:
 
         layers = import_keras().layers
         from edge_fm_exporters.keras import _convert
-        from edge_fm_runtime.passport import InputSpec
+        from edge_fm_runtime.inputs import InputSpec
 
         for shape, first in (((28, 28, 3), layers.Conv2D(4, 3)), ((28, 28, 1), layers.Dense(4))):
             network = import_keras().Sequential(

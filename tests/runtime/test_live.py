@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.live import grabber, loop, overlay
 from edge_fm_runtime.live.camera import Shot
 from edge_fm_runtime.live.cameras import CameraSettings, open_camera
@@ -23,7 +24,6 @@ from edge_fm_runtime.live.region import Box, Region
 from edge_fm_runtime.live.steady import Steady
 from edge_fm_runtime.live.text import TextView
 from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import InputSpec
 from edge_fm_runtime.status import Status
 from tests.runtime.live_fakes import Frames, Recorder, frame, reading
 

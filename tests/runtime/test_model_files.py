@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from edge_fm_runtime import onnxfile
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.modelfile import read_model, read_passport
-from edge_fm_runtime.passport import KEY, InputSpec, Passport
+from edge_fm_runtime.passport import KEY, Passport
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 TINY, BARE = (DATA / "tiny.onnx").read_bytes(), (DATA / "bare.onnx").read_bytes()

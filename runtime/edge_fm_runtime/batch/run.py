@@ -14,7 +14,7 @@ from edge_fm_runtime.batch.protocol import Job
 from edge_fm_runtime.batch.rows import Row, decode, status_of
 from edge_fm_runtime.batch.shards import Part
 from edge_fm_runtime.batch.watched import Chunk
-from edge_fm_runtime.passport import RECIPE_VERSION
+from edge_fm_runtime.inputs import RECIPE_VERSION
 from edge_fm_runtime.status import Status
 
 _CHUNK = 128

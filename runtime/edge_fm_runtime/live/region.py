@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.passport import InputSpec
+from edge_fm_runtime.inputs import InputSpec
 
 CENTRE, FULL = "centre", "full"
 _BOX = re.compile(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})")

@@ -18,7 +18,7 @@ from edge_fm_runtime.batch.rows import Row, status_of
 from edge_fm_runtime.batch.shards import Part, Rule
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import EdgeFmError
-from edge_fm_runtime.passport import RECIPE_VERSION
+from edge_fm_runtime.inputs import RECIPE_VERSION
 from edge_fm_runtime.replay import replay
 from edge_fm_runtime.scale import manifest
 from edge_fm_runtime.scale.piece import Piece
