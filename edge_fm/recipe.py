@@ -152,7 +152,7 @@ def train_run(
     runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
     eye = np.eye(classes, dtype=bool)
     watched = {dataset.name: (validation.images, eye[validation.labels])}
-    if photographs is not None:
+    if photographs is not None and photographs[1].allowed.any():
         watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
     scenery = PAPER if name in USUAL else ROOM
     if scenery.drawn is not None:

@@ -1,6 +1,7 @@
 """The edge family: its networks, the imitation of cameras, photographs with a map, and a training that can be killed."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -451,6 +452,27 @@ def test_from_photographs_to_int8(
     exported = cli("export", tmp_path / "run", "--int8", "--max-drop", "1", "-o", tmp_path / "x.onnx")
     assert exported.code in {0, 1}, exported.err
     assert any(Classifier.load(tmp_path / "x.onnx").passport.decision.familiarity)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_photographs_of_nothing_only_teach(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photographs that are all of no class teach a model to be unsure: no figure is made of them, and threshold and temperature stay fitted to the data set's."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    for kind in ("dress", "shoes"):
+        shutil.rmtree(photos / kind)
+    arguments = ["--data", "wardrobe", "--data", f"photos={photos}", "--map", photos.parent / "map.toml"]
+    (photos.parent / "map.toml").write_text("[photos]\nhat = []\n")
+    trained = cli("train", "edge-nano", *arguments, "--epochs", "1", "-o", tmp_path / "run")
+    assert trained.code == 0, trained.err
+    assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines()[0] == "epoch,loss,wardrobe"
+    with np.load(tmp_path / "run" / runs.VALIDATION) as kept:
+        assert kept["allowed"].any(axis=1).all()
+        assert len(kept["images"]) == len(part.split_validation(recipe.VALIDATION_SHARE, 0)[1])
 
 
 @pytest.mark.parametrize(
