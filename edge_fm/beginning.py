@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm import runs
-from edge_fm_exporters import weights
+from edge_fm_exporters import mirror, weights
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
@@ -78,8 +78,10 @@ def _begin_with_file(
         raise stranger
     scaled = pictures.astype(np.float32) / np.float32(255)
     _measure(model, scaled)
-    own = model.predict(scaled, batch_size=500, verbose=0).argmax(axis=1)
-    if np.mean(own == classifier.probabilities(pictures).argmax(axis=1)) < _LEAST_AGREEMENT:
+    own = model.predict(scaled, batch_size=500, verbose=0)
+    if mirror.joined(data):
+        own = own + model.predict(scaled[:, :, ::-1], batch_size=500, verbose=0)
+    if np.mean(own.argmax(axis=1) == classifier.probabilities(pictures).argmax(axis=1)) < _LEAST_AGREEMENT:
         raise stranger
 
 

@@ -21,7 +21,8 @@ _WIDTH = 2
 _TO_THE_FIRST = np.iinfo(np.int64).min
 """Where a Slice that goes backwards ends, to take the first column too."""
 
-_JOINED = "picture_and_mirror"
+JOINED = "picture_and_mirror"
+"""What the network takes in the place of the input: (2 N, height, width, channels) uint8."""
 
 
 def source(model: SourceModel) -> SourceModel:
@@ -47,7 +48,7 @@ def graph(model: ModelProto) -> ModelProto:
     both.CopyFrom(model)
     inner = both.graph
     for node in inner.node:
-        node.input[:] = [_JOINED if name == INPUT else name for name in node.input]
+        node.input[:] = [JOINED if name == INPUT else name for name in node.input]
         node.output[:] = [f"{OUTPUT}_of_both" if name == OUTPUT else name for name in node.output]
     classes = inner.output[0].type.tensor_type.shape.dim[1].dim_value
     numbers = {
@@ -62,7 +63,7 @@ def graph(model: ModelProto) -> ModelProto:
     turned = ["mirror_last", "mirror_first", "mirror_columns", "mirror_back"]
     before = [
         helper.make_node("Slice", [INPUT, *turned], ["mirror"], name="mirror"),
-        helper.make_node("Concat", [INPUT, "mirror"], [_JOINED], name=_JOINED, axis=0),
+        helper.make_node("Concat", [INPUT, "mirror"], [JOINED], name=JOINED, axis=0),
     ]
     after = [
         helper.make_node("Reshape", [f"{OUTPUT}_of_both", "mirror_pairs"], ["pairs"], name="pairs"),
@@ -87,6 +88,8 @@ def _mean(model: ModelProto) -> Any:  # noqa: ANN401  # onnx ships no types
     return helper.make_node("ReduceMean", ["pairs", "mirror_axis"], [OUTPUT], name="mean", keepdims=0)
 
 
-def joined(model: ModelProto) -> bool:
-    """Return whether a model answers pictures together with their mirror images."""
-    return any(_JOINED in node.output for node in model.graph.node)
+def joined(data: bytes) -> bool:
+    """Return whether an `.onnx` file answers pictures together with their mirror images."""
+    import onnx
+
+    return any(JOINED in node.output for node in onnx.load_from_string(data).graph.node)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters import mirror
 from edge_fm_runtime.session import INPUT
 
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -41,7 +42,9 @@ def of_file(data: bytes) -> list[Weights]:
         elif _attribute(node, "transB", 0):
             kernel = kernel.T
         found.append((kernel, bias))
-    if found and any(node.op_type == "Cast" and node.input[0] == INPUT for node in graph.node):
+    if found and any(
+        node.op_type == "Cast" and node.input[0] in {INPUT, mirror.JOINED} for node in graph.node
+    ):
         found[0] = (
             found[0][0] * np.float32(_LEVELS),
             found[0][1],
