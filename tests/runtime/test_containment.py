@@ -180,7 +180,7 @@ def test_a_model_that_cannot_be_opened(tmp_path: Path, bare_path: Path) -> None:
 
 def test_killed_and_resumed_from_outside(tiny_path: Path, tmp_path: Path) -> None:
     """The real command, killed with -9 at several moments, ends with the bytes of an undisturbed run."""
-    made = folder_with(tmp_path, "x.png", PNG, others=3000)
+    made = folder_with(tmp_path, "x.png", PNG, others=10_000)
     command = [
         sys.executable,
         "-m",
