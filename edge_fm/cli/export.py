@@ -191,7 +191,7 @@ def _say_result(out: Path, result: "ExportResult") -> None:
         terminal.say(f"the source on {result.chosen_on}: {alone:.4f}, with mirror images {together:.4f}")
         if together < alone:
             terminal.note(
-                "mirror images make it worse: they are not for what has a left and a right; export without --mirror"
+                "mirror images make it worse: the model was not trained on them, or what it tells apart has a left and a right; export without --mirror"
             )
     terminal.say(f"from file bytes on: all {result.from_bytes} pictures get the label of their tensors")
     terminal.say(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
