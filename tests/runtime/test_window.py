@@ -170,9 +170,15 @@ def test_a_closed_window_ends_cleanly(display: str, hand: Callable[..., str], tm
     with running([manager], environment), running(command, environment) as process:
         until(lambda: hand("search", "--name", "edge-fm"))
         time.sleep(1.5)
-        hand("search", "--name", "edge-fm", "windowactivate")
-        hand("key", "alt+F4")
-        assert process.wait(20) == 0
+
+        def closed() -> bool:
+            """Ask as a person does who sees that the window manager was not there yet: again."""
+            hand("search", "--name", "edge-fm", "windowactivate")
+            hand("key", "alt+F4")
+            return process.poll() is not None
+
+        until(closed)
+        assert process.returncode == 0
     assert (tmp_path / "o.mp4").stat().st_size > 1000
 
 
