@@ -42,7 +42,7 @@ def begin_with(
             other classes apart, or its weights cannot be read.
         ModelError: `start` is a file that is missing or refused.
     """
-    if str(start) in BUNDLED or start.suffix == ".onnx":
+    if not start.is_dir() and (str(start) in BUNDLED or start.suffix == ".onnx"):
         _begin_with_file(model, start, class_names, pictures)
         return
     run = runs.Run.load(start)

@@ -45,10 +45,8 @@ def of_file(data: bytes) -> list[Weights]:
     if found and any(
         node.op_type == "Cast" and node.input[0] in {INPUT, mirror.JOINED} for node in graph.node
     ):
-        found[0] = (
-            found[0][0] * np.float32(_LEVELS),
-            found[0][1],
-        )  # the first convolution scales the pixels (`stem.py`)
+        kernel, bias = found[0]  # it scales the pixels (`stem.py`)
+        found[0] = kernel * np.float32(_LEVELS), bias
     return found
 
 

@@ -79,6 +79,18 @@ def test_what_is_no_such_network_is_refused(wardrobe: Dataset, monkeypatch: pyte
         begin("fashion")
 
 
+def test_a_folder_of_a_bundled_name_is_a_run(
+    wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run folder that is called as a bundled model is begun with as a run, as everywhere else: this one is none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fashion").mkdir()
+    with pytest.raises(DataError, match="fashion"):
+        begin_with(
+            network("edge", wardrobe), Path("fashion"), NOWHERE, wardrobe.class_names, wardrobe.train.images
+        )
+
+
 @pytest.mark.slow
 def test_from_the_command_line(
     cli: RunCli, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
