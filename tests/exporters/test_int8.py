@@ -28,6 +28,7 @@ from edge_fm_exporters.scale import UNIT
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.passport import PrecisionKind
+from edge_fm_runtime.session import OnnxSession
 from tests.conftest import RunCli
 
 SEED_CNN = samples.CHECKOUT / "cnn.keras"
@@ -176,8 +177,6 @@ class TestSeedCnn:
             pictures,
             source.predict(UNIT.applied(pictures.images)),
         )
-        from edge_fm_runtime.session import OnnxSession
-
         plain, stemmed = (
             OnnxSession(material.file(int8._built(Recipe(float_stem=flag), material))).run(
                 wardrobe.test.images
@@ -186,6 +185,22 @@ class TestSeedCnn:
         )
         assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
         assert np.abs(plain - stemmed).mean() < 0.01
+
+    def test_any_layer_may_stay_in_float(self, wardrobe: Dataset) -> None:
+        """A file with one layer given back answers as the float network does, the last layers too, behind whose Relu no other rounding comes."""
+        source = keras.load(SEED_CNN)
+        model = graph.clean(source.convert(17))
+        pictures = data(wardrobe).choice
+        expected = source.predict(UNIT.applied(pictures.images))
+        calibration = UNIT.applied(wardrobe.train.images[:200])
+        material = int8.Material(model, source.spec, UNIT, calibration, pictures, expected)
+        layers = [node.name for node in model.graph.node if node.op_type in int8._WEIGHTED]
+        assert len(layers) == 4
+        for name in layers:
+            built = int8._built(Recipe(float_nodes=(name,)), material)
+            own = verify.probabilities(OnnxSession(material.file(built)), pictures.images)
+            assert (own.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98, name
+            assert np.abs(own - expected).mean() < 0.01, name
 
     @pytest.mark.parametrize("relu", [True, False])
     def test_nothing_is_quantised_before_the_pooling(
