@@ -62,7 +62,7 @@ def main() -> None:
         classifier = Classifier.load(name)
         print(f"{name}: {len(read_model(name)):,} bytes, {classifier.passport.precision.kind}")
         digits = classifier.passport.labels == tuple("0123456789")
-        catalogue = datasets.load("mnist" if digits else "fashion-mnist").test
+        catalogue = datasets.load("mnist" if digits else "fashion-mnist", classifier.passport.input).test
         answers = classifier.probabilities(catalogue.images).argmax(axis=1)
         print(f"  {'MNIST' if digits else 'Fashion-MNIST'} test: {interval(answers == catalogue.labels)}")
         if digits:

@@ -20,6 +20,7 @@ from edge_fm import datasets, edge, recipe, runs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.inputs import InputSpec
 
 _KEPT = (runs.CALIBRATION, runs.VALIDATION, runs.LESSON)
 """What an export needs of a run besides its weights."""
@@ -83,7 +84,7 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
     watched = recipe.accuracy(recipe.probabilities(mean, images), allowed)
 
     last = told[-1]
-    dataset = datasets.load(last.data)
+    dataset = datasets.load(last.data, InputSpec(*last.input_shape))
     _, validation = dataset.split_validation(recipe.VALIDATION_SHARE, last.settings["seed"])
     eye = np.eye(len(last.class_names), dtype=bool)
     scores = {

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import runs
+from edge_fm import datasets, runs
 from edge_fm_exporters import mirror, weights
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.modelfile import BUNDLED, read_model
 
 KerasModel = Any
@@ -32,7 +33,8 @@ def begin_with(
 
     Args:
         model: a built `keras.Model` of the edge family, named as its architecture.
-        start: a run folder, an `.onnx` file, or the name of a bundled model.
+        start: a run folder, an `.onnx` file, or the name of a bundled model; for pictures as large as the model's, or a whole number of
+            times smaller.
         folder: of the training that begins.
         class_names: in the order of the model's outputs.
         pictures: (N, height, width, channels) uint8 to be trained on; they stand for what an export has folded away.
@@ -54,8 +56,8 @@ def begin_with(
             f"{run.architecture} on the same classes"
         )
     try:
-        kept = import_keras().saving.load_model(start / run.model, compile=False)
-        model.set_weights(kept.get_weights())
+        kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
+        model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"the weights of {start} cannot be begun with, they are damaged or of an earlier network ({error}): train it anew"
@@ -74,15 +76,33 @@ def _begin_with_file(
     stranger = DataError(
         f"{start} is no {model.name} of today: begin with a file of the same member of the edge family"
     )
-    if classifier.passport.input.shape != model.input_shape[1:] or not _fill(model, weights.of_file(data)):
+    own, theirs = InputSpec(*model.input_shape[1:]), classifier.passport.input
+    found = weights.of_file(data)
+    if found and datasets.is_multiple(own, theirs):
+        found[0] = _finer(found[0][0], model.weights[0].shape), found[0][1]
+    elif own.shape != theirs.shape:
+        raise DataError(
+            f"{start} takes pictures of {theirs.height}x{theirs.width}, and those to be trained on have {own.height}x{own.width}: "
+            f"give --size {theirs.height}"
+        )
+    if not _fill(model, found):
         raise stranger
     scaled = pictures.astype(np.float32) / np.float32(255)
     _measure(model, scaled)
-    own = model.predict(scaled, batch_size=500, verbose=0)
+    answers = model.predict(scaled, batch_size=500, verbose=0)
     if mirror.joined(data):
-        own = own + model.predict(scaled[:, :, ::-1], batch_size=500, verbose=0)
-    if np.mean(own.argmax(axis=1) == classifier.probabilities(pictures).argmax(axis=1)) < _LEAST_AGREEMENT:
+        answers = answers + model.predict(scaled[:, :, ::-1], batch_size=500, verbose=0)
+    right = classifier.probabilities(datasets.resized(pictures, theirs)).argmax(axis=1)
+    if np.mean(answers.argmax(axis=1) == right) < _LEAST_AGREEMENT:
         raise stranger
+
+
+def _finer(kernel: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the first convolution's kernel for pictures of so many times as many pixels, of which it sees the same: each of its weights spread over them."""
+    times = shape[0] // kernel.shape[0]
+    if times < 2 or shape != (times * kernel.shape[0], times * kernel.shape[1], *kernel.shape[2:]):  # noqa: PLR2004  # twice as many or more
+        return kernel
+    return kernel.repeat(times, axis=0).repeat(times, axis=1) / np.float32(times**2)
 
 
 def _normalisations(model: KerasModel) -> list[Any]:

@@ -6,7 +6,8 @@ or noise. `photograph` takes the content of a real photograph and returns anothe
 a picture into a drawn surrounding; `empty` draws a surrounding with nothing of interest in it, and `cluttered` one full of
 things that are nothing in particular.
 
-All pictures are grey uint8; all randomness comes from the generator that is passed in.
+All pictures are grey uint8; all randomness comes from the generator that is passed in. Distances are those of pictures of 28x28
+pixels, and grow with others.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ Grey = NDArray[np.uint8]
 """(height, width) uint8 in [0, 255]."""
 
 _SUPERSAMPLING = 3
+_USUAL_SIZE = 28
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Variation:
         rotation: largest angle of photographs, in degrees.
         tilt: largest angle of catalogue pictures, in degrees.
         erase: share of pictures of which a rectangle is erased (Zhong et al., 2017, arXiv:1708.04896).
-        elastic: standard deviation in pixels of a smooth distortion of catalogue pictures (Simard et al., 2003,
+        elastic: standard deviation in pixels of 28 of a smooth distortion of catalogue pictures (Simard et al., 2003,
             "Best Practices for Convolutional Neural Networks").
     """
 
@@ -97,21 +99,21 @@ def catalogue(image: Grey, variation: Variation, rng: np.random.Generator) -> Gr
     Returns:
         (size, size) uint8.
     """
-    size = image.shape[0]
+    size, unit = image.shape[0], image.shape[0] / _USUAL_SIZE
     moved = image
     if rng.random() < 0.5:
         angle, zoom = rng.uniform(-variation.tilt, variation.tilt), np.exp(rng.uniform(-0.1, 0.1))
         matrix = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), angle, zoom)
-        matrix = matrix + np.pad(rng.uniform(-2, 2, (2, 1)), ((0, 0), (2, 0)))
+        matrix = matrix + np.pad(rng.uniform(-2, 2, (2, 1)) * unit, ((0, 0), (2, 0)))
         moved = as_uint8(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR))
     else:
-        down, right = rng.integers(-2, 3, 2)
+        down, right = (round(step * unit) for step in rng.integers(-2, 3, 2).tolist())
         moved = np.zeros_like(image)
         moved[max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)] = image[
             max(0, -down) : size + min(0, -down), max(0, -right) : size + min(0, -right)
         ]
     if variation.elastic:
-        moved = _bent(moved, variation.elastic, rng)
+        moved = _bent(moved, variation.elastic * unit, rng)
     if variation.flip and rng.random() < 0.5:
         moved = moved[:, ::-1].copy()
     if rng.random() < variation.erase:
@@ -132,7 +134,7 @@ def scene(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
     """
     garment = catalogue(image, variation, rng).astype(np.float32)
     size = image.shape[0]
-    cover = cv2.GaussianBlur(np.clip(garment / 24, 0, 1), (0, 0), 0.6)
+    cover = cv2.GaussianBlur(np.clip(garment / 24, 0, 1), (0, 0), 0.6 * size / _USUAL_SIZE)
     tone = garment if rng.random() < 0.5 else 255 - garment
     ground = empty(size, rng).astype(np.float32)
     return developed(np.rint(ground * (1 - cover) + tone * cover).astype(np.uint8), rng)
@@ -206,7 +208,8 @@ def developed(image: Grey, rng: np.random.Generator) -> Grey:
     if rng.random() < 0.1:
         picture = 1 - picture
     if rng.random() < 0.2:
-        picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.3, 0.9))
+        blur = rng.uniform(0.3, 0.9) * max(size_h, size_w) / _USUAL_SIZE
+        picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), blur)
     if rng.random() < 0.4:
         picture = picture + rng.normal(0, rng.uniform(0.01, 0.06), picture.shape)
     return as_uint8(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))

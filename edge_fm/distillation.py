@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm import predictors, runs
-from edge_fm.datasets import Dataset
+from edge_fm.datasets import Dataset, is_multiple, resized
 from edge_fm.epoch import Pictures
 from edge_fm.mixture import Answers
 from edge_fm_exporters.framework import import_keras
@@ -69,7 +69,7 @@ def _shared_out(answers: Floats, asked: Answers) -> Floats:
 
 
 def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
-    """Open a model to learn from.
+    """Open a model to learn from; one for pictures a whole number of times as small or as large is shown them at its size.
 
     Args:
         model: as `predictors.open_predictor` takes it.
@@ -81,7 +81,9 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
         DataError: it tells other classes apart, or takes other pictures.
     """
     predictor, _ = predictors.open_predictor(model, data)
-    if predictor.labels != dataset.class_names or predictor.spec != dataset.spec:
+    own, theirs = dataset.spec, predictor.spec
+    fits = own == theirs or is_multiple(own, theirs) or is_multiple(theirs, own)
+    if predictor.labels != dataset.class_names or not fits:
         raise DataError(
             f"the teacher {model} tells {', '.join(predictor.labels)} apart in pictures of {predictor.spec.shape}, and "
             f"{data} has {', '.join(dataset.class_names)} in {dataset.spec.shape}: give one that was trained on {data}"
@@ -93,7 +95,11 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
         content = path.read_bytes() if path.is_file() else read_model(model)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    return Teacher(model, hashlib.sha256(content).hexdigest(), predictor.probabilities)
+    return Teacher(
+        model,
+        hashlib.sha256(content).hexdigest(),
+        lambda images: predictor.probabilities(resized(images, predictor.spec)),
+    )
 
 
 def open_teachers(models: Sequence[str], data: str, dataset: Dataset) -> Teacher:

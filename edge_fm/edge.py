@@ -1,7 +1,8 @@
 """The `edge` family: small residual networks shaped for int8 kernels on small processors.
 
 One 3x3 convolution and a pooling bring 28x28 down to 14x14 before any residual block: a convolution with one
-input channel over the full picture is the dearest node of an int8 network, so there is just one, and it is narrow.
+input channel over the full picture is the dearest node of an int8 network, so there is just one, and it is narrow. Of a picture of 56x56 it
+takes 6x6 pixels at every second place, so that all behind it is as large as before: finer edges for the price of that one layer.
 All else is 3x3 convolutions of 32 channels and more, which int8 kernels run at their best. Every convolution is followed by
 batch normalisation, which the export folds away.
 
@@ -19,6 +20,8 @@ from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.inputs import InputSpec
 
 KerasModel = Any
+
+_USUAL_SIZE = 28
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,17 @@ WIDTHS = {
 }
 
 
+def stride(spec: InputSpec) -> int:
+    """Return how many pixels the first convolution goes on by: it brings an input to 28 to 55 pixels on its shorter side."""
+    return max(1, min(spec.height, spec.width) // _USUAL_SIZE)
+
+
 def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
     """Return an uncompiled network, pixels in [0, 1] in, probabilities out.
 
     Args:
         width: of its parts.
-        spec: of its input.
+        spec: of its input; one smaller than 56x56 is taken as it is.
         classes: how many it tells apart.
         name: of the Keras model.
     """
@@ -71,8 +79,8 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
             x = convolution(x, channels, kernel=1, strides=strides)
         return layers.ReLU()(layers.Add()([x, y]))
 
-    image = import_keras().Input(spec.shape, name="image")
-    x = layers.MaxPooling2D()(layers.ReLU()(convolution(image, width.stem)))
+    image, step = import_keras().Input(spec.shape, name="image"), stride(spec)
+    x = layers.MaxPooling2D()(layers.ReLU()(convolution(image, width.stem, 3 * step, step)))
     for _ in range(width.middle_blocks):
         x = block(x, width.middle, 1)
     for index in range(width.top_blocks):

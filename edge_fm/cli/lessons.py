@@ -26,6 +26,7 @@ class Lessons:
         taught: share of the loss that is theirs.
         answers: the CSV file of what another model holds the photographs to be.
         start: the run folder, exported file or bundled model whose weights are begun with.
+        size: height and width that pictures are brought to; None leaves a data set's own, and 28 for a folder.
     """
 
     class_map: Path | None = None
@@ -34,6 +35,7 @@ class Lessons:
     taught: float | None = None
     answers: Path | None = None
     start: Path | None = None
+    size: int | None = None
 
 
 def train(
@@ -59,6 +61,7 @@ def train(
     """
     from edge_fm import datasets, distillation, recipe
     from edge_fm_runtime.errors import DataError
+    from edge_fm_runtime.inputs import InputSpec
 
     plain = [entry for entry in data if "=" not in entry]
     mapped = [entry.partition("=") for entry in data if "=" in entry]
@@ -73,7 +76,13 @@ def train(
         raise DataError(
             "--answers is what a teacher is told of the photographs: give --teacher and --data photos=DIR too"
         )
-    dataset = datasets.load(plain[0])
+    size = lessons.size
+    dataset = datasets.load(plain[0], InputSpec(size, size, 1) if size is not None else None)
+    if size not in {None, dataset.spec.height}:
+        raise DataError(
+            f"--size {size}: {plain[0]} has pictures of {dataset.spec.height}x{dataset.spec.width}, which can be enlarged to a whole multiple only, "
+            f"such as {2 * dataset.spec.height}"
+        )
     say_unreadable(dataset.unreadable)
     photographs = None
     if mapped and lessons.class_map is not None:

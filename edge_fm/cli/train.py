@@ -77,7 +77,7 @@ def train(
         typer.Option(
             min=8,
             max=1024,
-            help="Height and width that a folder's pictures are brought to.",
+            help="Height and width that a folder's pictures are brought to; the edge family takes any data enlarged to a whole multiple.",
             show_default="28",
         ),
     ] = None,
@@ -158,6 +158,8 @@ def train(
 
     Example: edge-fm train edge --start fashion --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
 
+    Example: edge-fm train edge --size 56 --data fashion-mnist --data photos=MINE --map map.toml -o runs/finer
+
     Example: edge-fm train digits --data mnist -o runs/digits
     """
     from edge_fm import edge, zoo
@@ -179,9 +181,9 @@ def train(
     taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, answers, start)
     architecture = zoo.find(name)
     if name in edge.WIDTHS:
+        taken = replace(taken, size=size)
         others = {
             "patience": patience,
-            "size": size,
             "channels": channels,
             "no-balance": None if balance else True,
         }
@@ -228,7 +230,8 @@ def _load(data: str, size: int | None, channels: int | None) -> "Dataset":
         raise DataError(
             f"{data} has a size of its own: --size and --channels are for a folder with one sub-folder per class"
         )
-    dataset = datasets.load(data, InputSpec(size or 28, size or 28, channels or 1))
+    spec = InputSpec(size or 28, size or 28, channels or 1) if Path(data).is_dir() else None
+    dataset = datasets.load(data, spec)
     say_unreadable(dataset.unreadable)
     return dataset
 

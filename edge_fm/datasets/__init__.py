@@ -1,7 +1,7 @@
 """Data sets by name, folder or `.npz`, as uint8 arrays with class names. `load` is the one door."""
 
 from edge_fm.datasets.class_names import DIGITS, GARMENTS, TRANSLATIONS
-from edge_fm.datasets.dataset import Dataset, Split, limited, require_shape
+from edge_fm.datasets.dataset import Dataset, Split, is_multiple, limited, require_shape, resized
 from edge_fm.datasets.loading import NAMES, load
 from edge_fm.datasets.npz import load_pictures
 
@@ -12,8 +12,10 @@ __all__ = [
     "TRANSLATIONS",
     "Dataset",
     "Split",
+    "is_multiple",
     "limited",
     "load",
     "load_pictures",
     "require_shape",
+    "resized",
 ]

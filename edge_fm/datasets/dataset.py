@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_runtime import preprocess
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.inputs import InputSpec
+from edge_fm_runtime.inputs import InputSpec, Preprocess
 
 MIN_CLASSES = 2
 _MIN_FOLDS = 2
@@ -141,6 +142,41 @@ def require_shape(dataset: Dataset, spec: InputSpec) -> None:
             f"{dataset.name} has pictures of {dataset.spec.shape}, the model takes {spec.shape}: "
             "choose the data that it was made for"
         )
+
+
+def enlarged(dataset: Dataset, spec: InputSpec | None) -> Dataset:
+    """Return a data set with its pictures enlarged as the runtime enlarges small ones, if `spec` is a whole multiple of their size.
+
+    Anything else could be meant otherwise: a network for 32x32 may have been trained on 28x28 with a frame around.
+    """
+    if spec is None or not is_multiple(spec, dataset.spec):
+        return dataset
+    train, test = (Split(resized(part.images, spec), part.labels) for part in (dataset.train, dataset.test))
+    return replace(dataset, train=train, test=test)
+
+
+def resized(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
+    """Return (N, height, width, channels) pictures at another size: enlarged as the runtime does it, or shrunk by area.
+
+    They are left as they are where neither size is a whole multiple of the other.
+    """
+    count, height, width, channels = images.shape
+    own = InputSpec(height, width, channels)
+    if is_multiple(spec, own):
+        bare = images[..., 0] if channels == 1 else images
+        return np.stack([preprocess.tensor_from_image(image, spec, Preprocess()) for image in bare])
+    if not is_multiple(own, spec):
+        return images
+    blocks = images.reshape(
+        count, spec.height, height // spec.height, spec.width, width // spec.width, channels
+    )
+    return np.asarray(np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)), np.uint8)
+
+
+def is_multiple(larger: InputSpec, smaller: InputSpec) -> bool:
+    """Whether each pixel of one size is so many of the other, the same on both axes, and more than one."""
+    times = larger.height // smaller.height
+    return times > 1 and larger.shape == (smaller.height * times, smaller.width * times, smaller.channels)
 
 
 def limited(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:

@@ -6,30 +6,31 @@ from pathlib import Path
 from edge_fm import wardrobe
 from edge_fm.datasets import folder, idx, npz
 from edge_fm.datasets.class_names import GARMENTS
-from edge_fm.datasets.dataset import Dataset, Split
+from edge_fm.datasets.dataset import Dataset, Split, enlarged
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.inputs import InputSpec
 
-_DEFAULT_SPEC = InputSpec(28, 28, 1)
+_FOLDERS_SPEC = InputSpec(28, 28, 1)
 
 
-def load(data: str, spec: InputSpec = _DEFAULT_SPEC) -> Dataset:
+def load(data: str, spec: InputSpec | None = None) -> Dataset:
     """Return a data set.
 
     Args:
         data: `fashion-mnist`, `mnist`, `wardrobe`, a folder with one sub-folder per class, or an `.npz` file.
-        spec: the size and channels that pictures from a folder are brought to.
+        spec: the size and channels that pictures from a folder are brought to, 28x28 grey if None. Pictures that have a size of their
+            own are enlarged, as the runtime does it, where it is a whole multiple of theirs, and left as they are where not.
 
     Raises:
         DataError: there is no such data set, or it cannot be used.
     """
     if data in _NAMED:
-        return _NAMED[data]()
+        return enlarged(_NAMED[data](), spec)
     path = Path(data)
     if path.is_dir():
-        return folder.load(path, spec)
+        return folder.load(path, spec or _FOLDERS_SPEC)
     if path.suffix == ".npz" and path.is_file():
-        return npz.load(path)
+        return enlarged(npz.load(path), spec)
     if path.is_file():
         raise DataError(
             f"{data!r} is a file but no .npz: give a folder with one sub-folder per class, or an .npz"

@@ -222,7 +222,6 @@ class TestTrainCommand:
         for option in (
             ["--set", "dropout=0.3"],
             ["--patience", "3"],
-            ["--size", "32"],
             ["--channels", "3"],
             ["--no-balance"],
         ):
