@@ -26,6 +26,7 @@ TEMPERATURE = 2.0
 """By which the logits of both are divided before they are compared: it shows how a teacher ranks the wrong classes."""
 
 _LEAST = 1e-7
+_AT_ONCE = 5000
 
 Loss = Callable[[Any, Any], Any]
 Floats = NDArray[np.float32]
@@ -51,7 +52,10 @@ class Teacher:
         Where another model has said what the folder of a photograph may be, that is what counts, and the teacher only
         shares each folder's part out among the classes that it may be.
         """
-        answers = self.probabilities(np.rint(drawn.images * 255).astype(np.uint8))
+        parts = (drawn.images[start : start + _AT_ONCE] for start in range(0, len(drawn.images), _AT_ONCE))
+        answers = np.concatenate(
+            [self.probabilities(np.rint(part * np.float32(255)).astype(np.uint8)) for part in parts]
+        )
         if drawn.answers is not None:
             answers = _shared_out(answers, drawn.answers)
         softened = np.clip(answers, _LEAST, 1) ** np.float32(1 / TEMPERATURE)

@@ -24,7 +24,12 @@ NOWHERE = Path("no-folder")
 @pytest.fixture(scope="module")
 def wardrobe() -> Dataset:
     """Return a part of the drawn garments."""
-    return datasets.limited(datasets.load("wardrobe"), 1000, 200)
+    return garments("fashion-nano")
+
+
+def garments(file: str) -> Dataset:
+    """Return a part of the drawn garments at the size that a bundled model takes."""
+    return datasets.limited(datasets.load("wardrobe", Classifier.load(file).passport.input), 1000, 200)
 
 
 def network(name: str, dataset: Dataset) -> Any:
@@ -34,10 +39,11 @@ def network(name: str, dataset: Dataset) -> Any:
 
 
 @pytest.mark.parametrize(("name", "file"), [("edge", "fashion"), ("edge-nano", "fashion-nano")])
-def test_a_network_answers_as_the_bundled_file(wardrobe: Dataset, name: str, file: str) -> None:
+def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
     """With the weights of an int8 file a network gives nearly every picture its label, and in training, where batches are normalised, most."""
-    model, images = network(name, wardrobe), wardrobe.test.images
-    begin_with(model, Path(file), NOWHERE, wardrobe.class_names, wardrobe.train.images)
+    dataset = garments(file)
+    model, images = network(name, dataset), dataset.test.images
+    begin_with(model, Path(file), NOWHERE, dataset.class_names, dataset.train.images)
     answers = Classifier.load(file).probabilities(images).argmax(axis=1)
     scaled = images.astype(np.float32) / np.float32(255)
     assert np.mean(np.asarray(model(scaled)).argmax(axis=1) == answers) >= 0.95
@@ -58,12 +64,13 @@ def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, 
     np.testing.assert_allclose(np.asarray(again(scaled)), np.asarray(first(scaled)), atol=1e-4)
 
 
-def test_what_is_no_such_network_is_refused(wardrobe: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_such_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other classes, another member of the family, weights that answer otherwise than their file and a file that is missing are refused with what to give."""
-    model = network("edge", wardrobe)
+    dataset = garments("fashion")
+    model = network("edge", dataset)
 
     def begin(start: str) -> None:
-        begin_with(model, Path(start), NOWHERE, wardrobe.class_names, wardrobe.train.images)
+        begin_with(model, Path(start), NOWHERE, dataset.class_names, dataset.train.images)
 
     with pytest.raises(DataError, match="train edge on the same classes"):
         begin("digits")

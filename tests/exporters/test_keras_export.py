@@ -192,10 +192,11 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_the_bundled_model_is_the_seed_cnn() -> None:
-    """`fashion` scores on the real test set what its passport says."""
-    dataset = datasets.load("fashion-mnist")
-    classifier = Classifier.load("fashion")
+@pytest.mark.parametrize("name", ["fashion", "fashion-nano"])
+def test_a_bundled_model_scores_what_it_says(name: str) -> None:
+    """A bundled model is right on the real test set as often as its passport says."""
+    classifier = Classifier.load(name)
+    dataset = datasets.load("fashion-mnist", classifier.passport.input)
     answers = np.concatenate(
         [classifier.probabilities(dataset.test.images[i : i + 500]) for i in range(0, 10_000, 500)]
     )

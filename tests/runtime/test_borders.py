@@ -74,7 +74,8 @@ def test_nothing_is_reported_to_anyone(package: str, tmp_path: Path) -> None:
     """Reports of usage by onnxruntime stay off: it keeps no identifier of the device, and no queue, in the home folder."""
     code = (
         f"import {package}; import numpy as np; from edge_fm_runtime.classifier import Classifier;"
-        "Classifier.load('fashion').probabilities(np.zeros((1, 28, 28, 1), np.uint8));"
+        "classifier = Classifier.load('fashion');"
+        "classifier.probabilities(np.zeros((1, *classifier.passport.input.shape), np.uint8));"
     )
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
     result = python(code, without=_SILENCING, **home)
