@@ -37,7 +37,7 @@ class Mix:
 
     views: int = 6
     blended: float = 0.25
-    scenes: float = 0.24
+    scenes: float = 0.08
     drawn: float = 0.0
     empties: float = 0.04
     variation: Variation = field(default_factory=Variation)
