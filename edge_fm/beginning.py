@@ -41,7 +41,7 @@ def begin_with(
 
     Raises:
         DataError: `start` is no run, `folder` itself, a run or file of another architecture or earlier network, or one that tells
-            other classes apart, or its weights cannot be read.
+            other classes apart or takes pictures of a size that does not go into the model's, or its weights cannot be read.
         ModelError: `start` is a file that is missing or refused.
     """
     if not start.is_dir() and (str(start) in BUNDLED or start.suffix == ".onnx"):
@@ -55,6 +55,7 @@ def begin_with(
             f"{start} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
             f"{run.architecture} on the same classes"
         )
+    _require_size(start, InputSpec(*run.input_shape), model)
     try:
         kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
         model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
@@ -76,15 +77,10 @@ def _begin_with_file(
     stranger = DataError(
         f"{start} is no {model.name} of today: begin with a file of the same member of the edge family"
     )
-    own, theirs = InputSpec(*model.input_shape[1:]), classifier.passport.input
+    theirs = classifier.passport.input
+    _require_size(start, theirs, model)
     found = weights.of_file(data)
-    if found and datasets.is_multiple(own, theirs):
-        found[0] = _finer(found[0][0], model.weights[0].shape), found[0][1]
-    elif own.shape != theirs.shape:
-        raise DataError(
-            f"{start} takes pictures of {theirs.height}x{theirs.width}, and those to be trained on have {own.height}x{own.width}: "
-            f"give --size {theirs.height}"
-        )
+    found[:1] = [(_finer(kernel, model.weights[0].shape), bias) for kernel, bias in found[:1]]
     if not _fill(model, found):
         raise stranger
     scaled = pictures.astype(np.float32) / np.float32(255)
@@ -95,6 +91,15 @@ def _begin_with_file(
     right = classifier.probabilities(datasets.resized(pictures, theirs)).argmax(axis=1)
     if np.mean(answers.argmax(axis=1) == right) < _LEAST_AGREEMENT:
         raise stranger
+
+
+def _require_size(start: Path, theirs: InputSpec, model: KerasModel) -> None:
+    own = InputSpec(*model.input_shape[1:])
+    if own.shape != theirs.shape and not datasets.is_multiple(own, theirs):
+        raise DataError(
+            f"{start} takes pictures of {theirs.height}x{theirs.width}, and those to be trained on have {own.height}x{own.width}: "
+            f"give --size {theirs.height}"
+        )
 
 
 def _finer(kernel: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -233,7 +233,7 @@ def test_several_teachers_answer_with_the_mean() -> None:
     ]
     both = distillation.open_teachers(["fashion", "fashion-nano"], "wardrobe", garments)
     twice = distillation.open_teachers(["fashion", "fashion"], "wardrobe", garments)
-    assert np.abs(alone[0] - alone[1]).max() > 0.01
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
     assert np.allclose(both.probabilities(images), (alone[0] + alone[1]) / 2, atol=1e-6)
     assert np.allclose(twice.probabilities(images), alone[0], atol=1e-6)
     assert both.probabilities(images).dtype == np.float32

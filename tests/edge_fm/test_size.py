@@ -155,9 +155,10 @@ def test_from_a_size_to_a_labelled_folder(
     )
     assert made.code == 0, made.err
     assert Classifier.load(str(file)).passport.input == FINER
-    coarse = cli("train", "edge-nano", "--data", "wardrobe", "--start", file, "-o", tmp_path / "coarse")
-    assert coarse.code == 2
-    assert "--size 56" in coarse.err
+    for start in (file, tmp_path / "again"):
+        coarse = cli("train", "edge-nano", "--data", "wardrobe", "--start", start, "-o", tmp_path / "coarse")
+        assert coarse.code == 2
+        assert "--size 56" in coarse.err
     measured = cli("evaluate", file, "--data", "wardrobe")
     assert measured.code == 0, measured.err
     folder = tmp_path / "pictures"
