@@ -2,15 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_fm import datasets, runs
 from edge_fm.datasets import Dataset
 from edge_fm.evaluation import Predictor
 from edge_fm_runtime.classifier import Classifier
 
-_BATCH = 500
 _SOURCES = {".keras", ".h5", ".skops"}
 
 
@@ -36,15 +32,8 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
     classifier = Classifier.load(model)
     passport = classifier.passport
     translations = {translation.language: translation.labels for translation in passport.translations}
-    predictor = Predictor(
-        path.name, passport.labels, passport.input, lambda images: _batched(classifier, images), translations
-    )
+    predictor = Predictor(path.name, passport.labels, passport.input, classifier.probabilities, translations)
     return predictor, datasets.load(data, passport.input)
-
-
-def _batched(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    starts = range(0, len(images), _BATCH)
-    return np.concatenate([classifier.probabilities(images[start : start + _BATCH]) for start in starts])
 
 
 def _from_source(

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, mirror, quantize, stem, verify
+from edge_fm_exporters import graph, mirror, quantize, stem
 from edge_fm_exporters.finetune import Tuning, finetune
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
@@ -181,7 +181,7 @@ def _tuned(tried: list[Candidate], material: Material, tuning: Tuning, listener:
 
 
 def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:
-    own = verify.probabilities(OnnxSession(data), material.pictures.images).argmax(axis=1)
+    own = OnnxSession(data).run(material.pictures.images).argmax(axis=1)
     source, labels = material.expected.argmax(axis=1), material.pictures.labels
     lost = (source == labels).astype(np.int64) - (own == labels) if labels is not None else (source != own)
     rng = np.random.default_rng(0)

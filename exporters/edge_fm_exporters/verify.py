@@ -21,8 +21,6 @@ FP32_MIN_AGREEMENT = 0.9999
 FROM_BYTES = 200
 """How many pictures are given to the finished file as encoded bytes."""
 
-_BATCH = 500
-
 
 @dataclass(frozen=True)
 class Pictures:
@@ -62,16 +60,9 @@ class Flip:
     own_probability: float
 
 
-def probabilities(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (N, classes) float32 of an exported file."""
-    return np.concatenate(
-        [session.run(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
-    )
-
-
 def compare(source: NDArray[np.float32], session: Session, pictures: Pictures) -> Comparison:
     """Run the file on the pictures and compare with the source's probabilities for them."""
-    own = probabilities(session, pictures.images)
+    own = session.run(pictures.images)
     source_labels, own_labels = source.argmax(axis=1), own.argmax(axis=1)
     evidence = Evidence(
         data=pictures.name,

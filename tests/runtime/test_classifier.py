@@ -233,3 +233,14 @@ def test_the_second_look_has_the_limits_of_the_first(tiny: Classifier) -> None:
     spec, recipe = tiny.passport.input, tiny.passport.preprocess
     small = preprocess.tensor_from_bytes(large, spec, recipe, wide)
     assert Classifier(Telling(small), tiny.passport).classify(large, wide).ranking[0][1] == pytest.approx(0.9)
+
+
+def test_many_pictures_at_once_are_answered_as_one_by_one(tiny: Classifier) -> None:
+    """Each of any number of pictures has its own row, in their order, and no pictures have none."""
+    greys = np.arange(0, 250, 2, dtype=np.uint8)
+    images = np.broadcast_to(greys[:, None, None, None], (len(greys), 28, 28, 1)).copy()
+    together = tiny.raw_probabilities(images)
+    alone = np.concatenate([tiny.raw_probabilities(image[np.newaxis]) for image in images])
+    assert np.array_equal(together, alone)
+    assert len(np.unique(together[:, 0])) == len(greys)
+    assert tiny.raw_probabilities(images[:0]).shape == (0, 2)
