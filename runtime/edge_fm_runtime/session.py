@@ -10,8 +10,8 @@ from edge_fm_runtime.inputs import InputSpec
 
 INPUT, OUTPUT = "image", "probabilities"
 
-_AT_ONCE = 32
-"""Pictures in each inference: what lies between the layers of 128 and more is mapped by the system anew each time, which takes as long as the network."""
+_AT_ONCE = 8
+"""Pictures in each inference: what lies between the layers of more does not stay in the processor's cache."""
 
 
 class Session(Protocol):
@@ -23,7 +23,10 @@ class Session(Protocol):
 
 
 class OnnxSession:
-    """A model in onnxruntime on one thread: for networks of this size, threads and arenas only cost."""
+    """A model in onnxruntime on one thread: for networks of this size, threads only cost.
+
+    Its arena keeps what lies between the layers; without, the system maps it anew for each inference of many pictures (docs/export.md).
+    """
 
     def __init__(self, data: bytes) -> None:
         import onnxruntime
@@ -32,7 +35,6 @@ class OnnxSession:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.enable_cpu_mem_arena = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
