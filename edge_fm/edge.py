@@ -13,6 +13,8 @@ He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.0338
 arXiv:1804.07573, for the global depthwise convolution.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +49,7 @@ WIDTHS = {
     "edge-nano": Width(16, 24, 32),
     "edge": Width(24, 32, 64, middle_blocks=2),
     "edge-plus": Width(32, 64, 96),
+    "edge-large": Width(32, 64, 128, middle_blocks=2, top_blocks=2),
     "digits": Width(16, 28, 48),
     "digits-plus": Width(24, 48, 80),
 }
@@ -55,6 +58,22 @@ WIDTHS = {
 def stride(spec: InputSpec) -> int:
     """Return how many pixels the first convolution goes on by: it brings an input to 28 to 55 pixels on its shorter side."""
     return max(1, min(spec.height, spec.width) // _USUAL_SIZE)
+
+
+@contextmanager
+def mixed_precision() -> Iterator[None]:
+    """Build networks in here that compute in bfloat16 what need not be exact, and keep their weights in float32.
+
+    Micikevicius et al., "Mixed Precision Training", 2017, arXiv:1710.03740; bfloat16 has float32's range, so the loss needs no scaling:
+    Kalamkar et al., 2019, arXiv:1905.12322.
+    """
+    config = import_keras().config
+    usual = config.dtype_policy()
+    config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(usual)
 
 
 def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
@@ -89,5 +108,5 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
     near_the_average = import_keras().initializers.RandomNormal(1 / places, 0.5 / places)
     x = layers.DepthwiseConv2D(x.shape[1:3], use_bias=False, depthwise_initializer=near_the_average)(x)
     x = layers.Flatten()(layers.BatchNormalization()(x))
-    probabilities = layers.Dense(classes, activation="softmax", name="probabilities")(x)
+    probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return import_keras().Model(image, probabilities, name=name)

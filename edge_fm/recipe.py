@@ -15,6 +15,7 @@ Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no clas
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Settings:
         calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, in [0, 1).
         taught: share of the loss that is a teacher's, if there is one, in [0, 1].
         mix: what an epoch is made of.
+        bf16: whether steps are computed in bfloat16; see `edge.mixed_precision`.
         seed: of weights and of every draw.
     """
 
@@ -67,6 +69,7 @@ class Settings:
     calm: float = 0.2
     taught: float = 0.9
     mix: Mix = field(default_factory=Mix)
+    bf16: bool = False
     seed: int = 0
 
     def mix_of(self, index: int) -> Mix:
@@ -143,7 +146,9 @@ def train_run(
     dataset, photographs = sources.data, sources.photographs
     training, validation = dataset.split_validation(VALIDATION_SHARE, settings.seed)
     classes = len(dataset.class_names)
-    model, average = (edge.build(edge.WIDTHS[name], dataset.spec, classes, name) for _ in range(2))
+    with edge.mixed_precision() if settings.bf16 else nullcontext():
+        model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
+    average = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
     if sources.start is not None:
         seen = [training.sample(_SEEN, settings.seed).images]
         if photographs is not None:

@@ -230,7 +230,7 @@ _EDGE = tuple(
         variants=(),
     )
     for (name, width), parameters in zip(
-        edge.WIDTHS.items(), (28_826, 98_434, 210_122, 49_866, 135_154), strict=True
+        edge.WIDTHS.items(), (28_826, 98_434, 210_122, 667_690, 49_866, 135_154), strict=True
     )
 )
 """Trained by `recipe.py`, measured by `benchmarks/models.py`."""

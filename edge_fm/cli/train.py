@@ -27,7 +27,7 @@ def train(
         list[str] | None,
         typer.Option(
             "--data",
-            help="As for 'data'; a second one, photos=DIR, adds photographs to edge-nano, edge and edge-plus.",
+            help="As for 'data'; a second one, photos=DIR, adds photographs to edge-nano, edge, edge-plus and edge-large.",
             show_default="what the model was made for",
         ),
     ] = None,
@@ -139,6 +139,15 @@ def train(
             show_default="weights drawn from --seed",
         ),
     ] = None,
+    bf16: Annotated[
+        bool | None,
+        typer.Option(
+            "--bf16/--no-bf16",
+            help="Compute the edge family's steps in bfloat16, weights staying float32: 1.3 times as fast for edge-large on a processor with "
+            "AVX512-BF16, and slower on one that cannot.",
+            show_default="no-bf16",
+        ),
+    ] = None,
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps the best epoch so far.
 
@@ -191,13 +200,13 @@ def train(
         unused += [key for key, value in others.items() if value is not None]
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "bf16": bf16}
         run = lessons.train(name, data or [], taken, out, changes, _listener)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or taken != Lessons():
+        if len(data) != 1 or taken != Lessons() or bf16 is not None:
             raise DataError(
-                f"{name} trains on one --data, without --map, --hold-out, --teacher, --answers and --start: the edge family takes them"
+                f"{name} trains on one --data, without --map, --hold-out, --teacher, --answers, --start and --bf16: the edge family takes them"
             )
         settings = replace(architecture.settings, seed=seed, balance=balance, **given)
         if patience is not None:

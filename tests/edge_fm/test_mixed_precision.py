@@ -1,0 +1,49 @@
+"""What `train --bf16` promises."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets, edge, recipe, runs
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.classifier import Classifier
+from tests.conftest import RunCli
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_training_in_bfloat16_ends_in_a_float32_model(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run folder holds a network of float32 throughout, whose export answers as it does, and whatever is built next is of float32."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(16, 16, 16))
+    seen: list[str] = []
+    fit = recipe.train
+
+    def watching(model: object, average: object, *rest: object) -> list[dict[str, float]]:
+        seen.extend(layer.compute_dtype for layer in model.layers if layer.weights)  # type: ignore[attr-defined]
+        return fit(model, average, *rest)
+
+    monkeypatch.setattr(recipe, "train", watching)
+    run, model = tmp_path / "run", tmp_path / "model.onnx"
+    result = cli("train", "edge-nano", "--bf16", "--data", "wardrobe", "--epochs", "1", "-o", run)
+    assert result.code == 0, result.err
+    assert seen.count("bfloat16") == len(seen) - 1  # the answers are of float32
+    assert json.loads((run / runs.RECORD).read_text())["settings"]["bf16"] is True
+    keras = import_keras()
+    assert keras.config.dtype_policy().name == "float32"
+    network = keras.saving.load_model(run / runs.MODEL, compile=False)
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    assert cli("export", run, "-o", model).code == 0
+    images = datasets.load("wardrobe").test.images[:100]
+    theirs = Classifier.load(model).raw_probabilities(images)
+    assert np.abs(theirs - recipe.probabilities(network, images)).max() < 1e-5
+
+
+def test_other_models_know_no_bfloat16(cli: RunCli, tmp_path: Path) -> None:
+    """An option of the edge family's recipe is refused for a model that would pass it over."""
+    result = cli("train", "cnn", "--bf16", "--data", "wardrobe", "-o", tmp_path / "run")
+    assert result.code == 2
+    assert "--bf16: the edge family takes them" in result.err
