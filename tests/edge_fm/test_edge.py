@@ -226,7 +226,7 @@ def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe.Settings) -> None:
 def test_several_teachers_answer_with_the_mean() -> None:
     """Two teachers count alike, and none of them can be exchanged without its being noticed."""
     garments = datasets.load("wardrobe")
-    images = garments.test.images[:20]
+    images = garments.test.images[:200]
     alone = [
         distillation.open_teacher(name, "wardrobe", garments).probabilities(images)
         for name in ("fashion", "fashion-nano")
