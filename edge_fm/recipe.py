@@ -4,12 +4,12 @@ Every epoch draws its pictures anew from (seed, epoch), so a training that was k
 whole epoch as if nothing had happened. There is no early stopping: the learning rate runs out. Validation is watched,
 never chosen on, and the test part is not touched.
 
-The weights that are kept are a running average over the last steps (Polyak and Juditsky, 1992): less shaken by the last batches. In the
+The weights that are kept are a running average over the last steps: less shaken by the last batches. In the
 last epochs nothing is erased from pictures or bent any more: a small network then spends itself on whole ones (Ge et al., 2021,
 arXiv:2107.08430, ends its strongest augmentation early in the same way).
 
-AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101; cosine: the same, 2016, arXiv:1608.03983; label smoothing:
-Szegedy et al., 2015, arXiv:1512.00567; training to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
+Cosine: Loshchilov and Hutter, 2016, arXiv:1608.03983; label smoothing: Szegedy et al., 2015, arXiv:1512.00567; training
+to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
 """
 
 import datetime as dt
@@ -31,6 +31,7 @@ from edge_fm.distillation import Teacher, taught_loss
 from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix
 from edge_fm.losses import possible_class_loss
 from edge_fm.mixture import Photographs
+from edge_fm.optimizer import averaging_muon
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -50,7 +51,7 @@ class Settings:
         epochs: all of them are run.
         batch_size: pictures a step.
         learning_rate: at its highest, after a warm-up of one epoch.
-        weight_decay: of AdamW.
+        weight_decay: of the optimiser.
         smoothing: of labels, in [0, 1).
         averaging: how much of the average a step keeps, in [0, 1).
         calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, in [0, 1).
@@ -239,21 +240,11 @@ def train(
         alpha=1e-5,
     )
 
-    class AveragingAdamW(keras.optimizers.AdamW):  # type: ignore[name-defined,misc]
-        def finalize_variable_values(self, var_list: object) -> None:
-            """Leave the weights alone at the end of a `fit`: it is an epoch's end, and the next goes on with them."""
-
-        def average_into(self, var_list: object) -> None:
-            super().finalize_variable_values(var_list)
-
-    optimizer = AveragingAdamW(
-        schedule, weight_decay=settings.weight_decay, use_ema=True, ema_momentum=settings.averaging
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = averaging_muon(schedule, settings.weight_decay, settings.averaging)
     optimizer.build(model.trainable_variables)
     loss = possible_class_loss(settings.smoothing)
     model.compile(optimizer, taught_loss(loss, settings.taught) if teacher else loss)
-    facts = asdict(settings) | {"teacher": teacher.sha256 if teacher else None}
+    facts = asdict(settings) | {"teacher": teacher.sha256 if teacher else None, "optimizer": "muon"}
     whose = checkpoint.fingerprint(model, material, facts)
     history = checkpoint.restore(model, folder / checkpoint.FILE, whose)
 

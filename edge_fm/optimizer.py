@@ -1,0 +1,71 @@
+"""The optimiser of the `edge` family's training: Muon for convolutions, AdamW for all else, and a running average of the weights.
+
+A convolution's kernel is a matrix: of what each pixel and channel under it gives to each channel behind it. AdamW steps each of its weights
+by itself, and what many weights agree on drowns the rest; Muon makes every direction of the step equally long. From drawn weights the
+network is sooner where it ends.
+
+Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon, which flattens kernels as here; the length of its steps, so that AdamW's learning rate and weight
+decay fit: Liu et al., 2025, arXiv:2502.16982. AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from edge_fm_exporters.framework import import_keras
+
+_EVERY_LAYER = ".*"
+
+
+def averaging_muon(learning_rate: Any, weight_decay: float, averaging: float) -> Any:  # noqa: ANN401  # Keras ships no types
+    """Return a Keras optimiser that leaves the weights as they are at the end of a `fit`, and keeps their average beside them.
+
+    Args:
+        learning_rate: a number or a Keras schedule, for both kinds of steps.
+        weight_decay: of both; biases and what belongs to batch normalisation have none.
+        averaging: how much of the average a step keeps, in [0, 1).
+
+    Returns:
+        a `keras.optimizers.Optimizer` with a method more, `average_into(variables)`: it gives variables, in the order of those
+        that the optimiser was built for, their average.
+    """
+    keras = import_keras()
+
+    class AveragingMuon(keras.optimizers.Muon):  # type: ignore[name-defined,misc]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:  # noqa: ANN401
+            """Step a variable; Keras's own Muon takes no kernels of more than two axes."""
+            if not _mixes_channels(variable.shape):
+                super().update_step(gradient, variable, learning_rate)
+                return
+            momentum = self.momentums[self._get_variable_index(variable)]
+            self.assign(momentum, self.momentum * momentum + gradient)
+            ahead = gradient + self.momentum * momentum
+            matrix = keras.ops.reshape(ahead, (-1, variable.shape[-1]))
+            step = self.lr_adjust(self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
+            self.assign_sub(variable, learning_rate * keras.ops.reshape(step, variable.shape))
+
+        def finalize_variable_values(self, var_list: object) -> None:
+            """Leave the weights alone at the end of a `fit`: it is an epoch's end, and the next goes on with them."""
+
+        def average_into(self, variables: Any) -> None:  # noqa: ANN401
+            super().finalize_variable_values(variables)
+            for variable in variables:
+                variable.assign(
+                    np.array(variable)
+                )  # JAX lets both share memory, and a prediction gives it away
+
+    optimizer = AveragingMuon(
+        learning_rate,
+        weight_decay=weight_decay,
+        adam_weight_decay=weight_decay,
+        exclude_layers=[_EVERY_LAYER],  # from Muon as Keras has it
+        use_ema=True,
+        ema_momentum=averaging,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _mixes_channels(shape: tuple[int, ...]) -> bool:
+    """Return whether a variable is the kernel of a convolution of several channels: not of a grey picture, and not one channel at a time."""
+    return len(shape) == 4 and min(shape[2:]) > 1  # noqa: PLR2004  # height, width, channels in, channels out
