@@ -124,12 +124,14 @@ def export(
     from edge_fm import datasets, export_report
     from edge_fm_exporters import ExportRequest
     from edge_fm_exporters import export as write
+    from edge_fm_exporters.framework import prefer_tensorflow
     from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import load
     from edge_fm_exporters.scale import read
     from edge_fm_runtime.errors import ExportError
     from edge_fm_runtime.inputs import Preprocess
 
+    prefer_tensorflow()
     chosen = sources.Source.of(source, data, labels, scale)
     model = load(chosen.model)
     if qat and not int8:

@@ -29,6 +29,11 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
     return keras
 
 
+def prefer_tensorflow() -> None:
+    """Have Keras run on TensorFlow, which converts its models, whatever backend is set for training; without effect once Keras is imported."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
 @contextlib.contextmanager
 def _without_native_stderr() -> Iterator[None]:
     """Send what C++ writes to standard error nowhere; the log level does not reach its first lines."""

@@ -190,13 +190,21 @@ def _image_classifier(path: Path, model: Any) -> tuple[InputSpec, int]:  # noqa:
 
 
 def _convert(model: Any, spec: InputSpec, opset: int, ending: Ending = Ending.PROBABILITIES) -> Any:  # noqa: ANN401
-    """Convert through a tf.function: `tf2onnx.convert.from_keras` fails with Keras 3."""
+    """Convert through a tf.function: `tf2onnx.convert.from_keras` fails with Keras 3.
+
+    Raises:
+        ExportError: Keras runs on another backend, or the conversion fails.
+    """
+    keras = import_keras()
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise ExportError(
+            f"Keras runs on {backend} here, and its models are converted on TensorFlow: set KERAS_BACKEND=tensorflow and begin anew"
+        )
     import tensorflow as tf
     import tf2onnx
 
-    ops = import_keras().ops
     function = tf.function(
-        lambda image: tf.identity(ending.applied(model(image, training=False), ops), name=OUTPUT)
+        lambda image: tf.identity(ending.applied(model(image, training=False), keras.ops), name=OUTPUT)
     )
     signature = [tf.TensorSpec((None, *spec.shape), tf.float32, name=INPUT)]
     try:

@@ -1,0 +1,66 @@
+"""Training on the JAX backend of Keras; all else here is tested on TensorFlow's."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_fm import runs
+from edge_fm_exporters import keras
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.errors import ExportError
+from tests.conftest import ROOT
+
+PROMISES = (
+    "test_optimizer.py",
+    "test_edge.py::test_a_killed_training_goes_on_to_the_same_weights",
+    "test_edge.py::test_a_training_begins_with_the_weights_of_a_run",
+    "test_edge.py::test_a_student_learns_what_its_teacher_says",
+)
+
+
+def on_jax(*arguments: object) -> str:
+    """Run a Python module with Keras on JAX, and return what it prints."""
+    run = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_the_recipe_keeps_its_promises_on_jax() -> None:
+    """What the recipe promises of its steps, of kills, of weights to begin with and of teachers holds on JAX as well."""
+    promises = [f"tests/edge_fm/{promise}" for promise in PROMISES]
+    printed = on_jax("pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
+    assert "passed" in printed
+    assert "skipped" not in printed
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
+    """With the same variable set, train trains on JAX, in bfloat16 too, and export makes a file of it, which answers as the run does."""
+    run, model = tmp_path / "run", tmp_path / "model.onnx"
+    on_jax("edge_fm", "train", "edge-nano", "--data", "wardrobe", "--epochs", "1", "--bf16", "-o", run)
+    assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
+    assert "labels agree on 100.00%" in on_jax("edge_fm", "export", run, "-o", model)
+
+
+@pytest.mark.train
+def test_a_model_is_not_converted_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that has Keras on JAX is told what to set, instead of what TensorFlow says of it."""
+    model = keras.load(ROOT / "samples" / "cnn.keras")
+    monkeypatch.setattr(import_keras().backend, "backend", lambda: "jax")
+    with pytest.raises(ExportError, match="set KERAS_BACKEND=tensorflow"):
+        model.convert(17)
