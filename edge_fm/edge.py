@@ -48,7 +48,7 @@ class Width:
 WIDTHS = {
     "edge-nano": Width(16, 24, 32),
     "edge": Width(24, 32, 64, middle_blocks=2),
-    "edge-plus": Width(32, 64, 96),
+    "edge-plus": Width(32, 64, 64, middle_blocks=2, top_blocks=2),
     "edge-large": Width(32, 64, 128, middle_blocks=2, top_blocks=2),
     "digits": Width(16, 28, 48),
     "digits-plus": Width(24, 48, 80),

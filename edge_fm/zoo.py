@@ -219,10 +219,15 @@ def _edge(name: str, shape: tuple[int, int, int], classes: int, _options: Option
     return edge.build(edge.WIDTHS[name], InputSpec(*shape), classes, name)
 
 
+def _blocks(count: int, channels: int) -> str:
+    return f"{count} x residual {channels}" if count > 1 else f"residual {channels}"
+
+
 _EDGE = tuple(
     Architecture(
         name,
-        f"Conv {width.stem}, MaxPool, residual {width.middle}, residual {width.top}, a weight for each place, softmax",
+        f"Conv {width.stem}, MaxPool, {_blocks(width.middle_blocks, width.middle)}, {_blocks(width.top_blocks, width.top)}, "
+        "a weight for each place, softmax",
         "mnist and drawn digits" if name.startswith("digits") else "fashion-mnist and photographs",
         parameters,
         Framework.KERAS,
@@ -230,7 +235,7 @@ _EDGE = tuple(
         variants=(),
     )
     for (name, width), parameters in zip(
-        edge.WIDTHS.items(), (28_826, 98_434, 210_122, 667_690, 49_866, 135_154), strict=True
+        edge.WIDTHS.items(), (28_826, 98_434, 289_642, 667_690, 49_866, 135_154), strict=True
     )
 )
 """Trained by `recipe.py`, measured by `benchmarks/models.py`."""
