@@ -49,10 +49,8 @@ def averaging_muon(learning_rate: Any, weight_decay: float, averaging: float) ->
 
         def average_into(self, variables: Any) -> None:  # noqa: ANN401
             super().finalize_variable_values(variables)
-            for variable in variables:
-                variable.assign(
-                    np.array(variable)
-                )  # JAX lets both share memory, and a prediction gives it away
+            for variable in variables:  # on JAX both share memory now, which a prediction gives away
+                variable.assign(np.array(variable))
 
     optimizer = AveragingMuon(
         learning_rate,
