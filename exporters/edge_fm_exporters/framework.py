@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,15 +15,20 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
     """Return the `keras` module, its backend loaded.
 
     Raises:
-        ExportError: the train extra is not installed.
+        ExportError: the train extra is not installed, or not the backend that KERAS_BACKEND names.
     """
+    named = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _without_native_stderr():
             import keras
 
             keras.backend.backend()
-    except ImportError:
+    except (ImportError, ValueError):  # the latter of a backend that it does not know
+        if named != "tensorflow" and importlib.util.find_spec("keras") is not None:
+            raise ExportError(
+                f"Keras cannot run with KERAS_BACKEND={named}: install that, or set KERAS_BACKEND=tensorflow"
+            ) from None
         raise ExportError(
             "this needs Keras and TensorFlow, which are not installed: run pip install 'edge-fm[train]'"
         ) from None

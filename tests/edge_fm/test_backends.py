@@ -58,6 +58,23 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.train
+@pytest.mark.parametrize("backend", ["torch", "no-such-backend"])
+def test_a_backend_that_is_not_there_is_named(backend: str, tmp_path: Path) -> None:
+    """Where Keras cannot run on what the variable names, a training says so in one line, and not that Keras is missing."""
+    run = subprocess.run(
+        [sys.executable, "-m", "edge_fm", "train", "edge-nano", "--data", "wardrobe", "-o", tmp_path / "run"],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert f"KERAS_BACKEND={backend}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.train
 def test_a_model_is_not_converted_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that has Keras on JAX is told what to set, instead of what TensorFlow says of it."""
     model = keras.load(ROOT / "samples" / "cnn.keras")
