@@ -52,9 +52,11 @@ class Teacher:
         Where another model has said what the folder of a photograph may be, that is what counts, and the teacher only
         shares each folder's part out among the classes that it may be.
         """
-        parts = (drawn.images[start : start + _AT_ONCE] for start in range(0, len(drawn.images), _AT_ONCE))
         answers = np.concatenate(
-            [self.probabilities(np.rint(part * np.float32(255)).astype(np.uint8)) for part in parts]
+            [
+                self.probabilities(drawn.images[start : start + _AT_ONCE])
+                for start in range(0, len(drawn.images), _AT_ONCE)
+            ]
         )
         if drawn.answers is not None:
             answers = _shared_out(answers, drawn.answers)

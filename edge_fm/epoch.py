@@ -1,14 +1,11 @@
 """The pictures of one epoch: a data set's own, varied; some as a camera sees them; drawn ones; photographs; and nothing.
 
-Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it, and the next can be drawn
-while this one is trained on.
+Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it, and the next ones can be drawn
+while this one is trained on (`ahead.py`).
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +16,6 @@ from edge_fm.datasets import Split
 from edge_fm.mixture import Answers, Photographs
 
 Floats = NDArray[np.float32]
-_Drawn = TypeVar("_Drawn")
 
 
 @dataclass(frozen=True)
@@ -117,12 +113,12 @@ class Pictures:
     """The pictures of an epoch, in random order.
 
     Attributes:
-        images: (N, H, W, 1) float32 in [0, 1].
+        images: (N, H, W, 1) uint8.
         allowed: (N, classes) float32 of zeros and ones.
         answers: what another model holds each to be, a row of zeros where it was not asked; None if there is no such model.
     """
 
-    images: Floats
+    images: NDArray[np.uint8]
     allowed: Floats
     answers: Answers | None = None
 
@@ -158,8 +154,7 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
             if held is not None:
                 shares.append(held)
     order = rng.permutation(len(images))
-    stacked = np.stack([images[index] for index in order])[..., np.newaxis].astype(np.float32)
-    stacked /= np.float32(255)  # in place: an epoch at 56x56 is a gigabyte
+    stacked = np.stack([images[index] for index in order])[..., np.newaxis]
     answers = Answers(np.concatenate(shares)[order], asked.groups) if asked else None
     return Pictures(stacked, np.concatenate(allowed)[order], answers)
 
@@ -186,33 +181,3 @@ def _blended(
     held, parts = photographs.answers.shares.copy(), weights[:, :, 0]
     held[chosen] = parts * held[chosen] + (1 - parts) * photographs.answers.shares[others]
     return blended, may_be, held
-
-
-def drawn_ahead(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:
-    """Yield what is drawn for each epoch, the next one in a thread of its own while the caller works with this one.
-
-    A caller that stops waits for nothing: the thread is a daemon.
-
-    Args:
-        draw: from the index of an epoch; it is never called twice at once.
-        epochs: their indices.
-    """
-    begun = (_begun(draw, index) for index in epochs)  # each as it is asked for
-    waiting = next(begun, None)
-    while waiting is not None:
-        drawn = waiting.result()
-        waiting = next(begun, None)
-        yield drawn
-
-
-def _begun(draw: Callable[[int], _Drawn], index: int) -> "Future[_Drawn]":
-    future: Future[_Drawn] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(draw(index))
-        except Exception as error:  # noqa: BLE001  # raised again where the result is asked for
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True, name=f"epoch {index + 1}").start()
-    return future

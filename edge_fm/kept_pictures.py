@@ -46,6 +46,6 @@ def keep_lesson(path: Path, material: Material, mix: Mix, seed: int, number: int
     chosen = np.concatenate([np.flatnonzero(part)[:count] for part in (known, ~known)])
     np.savez_compressed(
         path,
-        images=np.rint(drawn.images[chosen] * 255).astype(np.uint8),
+        images=drawn.images[chosen],
         allowed=drawn.allowed[chosen].astype(bool),
     )

@@ -17,27 +17,32 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import checkpoint, edge, epoch, kept_pictures, runs
+from edge_fm import ahead, checkpoint, edge, epoch, kept_pictures, runs
 from edge_fm.beginning import begin_with
 from edge_fm.camera import Variation
 from edge_fm.datasets import DIGITS, Dataset
 from edge_fm.distillation import Teacher, taught_loss
-from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix
+from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix, Pictures
 from edge_fm.losses import possible_class_loss
 from edge_fm.mixture import Photographs
 from edge_fm.optimizer import averaging_muon
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.posix import usable_cores
 
 VALIDATION_SHARE = 1 / 12
 """Of the data set's training part; 5,000 of 60,000."""
+
+_MANY_STEPS = 20
+"""Whose pictures are less than a twentieth more than those of as many whole batches."""
 
 _SEEN = 1000
 """Pictures of each kind that stand for what a file to begin with has folded away."""
@@ -231,7 +236,7 @@ def train(
         DataError: the state in the folder is of another training.
     """
     keras = import_keras()
-    steps = -(-material.count(settings.mix) // settings.batch_size)
+    steps = steps_of(material.count(settings.mix), settings.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         max(1, steps * (settings.epochs - 1)),  # one epoch is the warm-up and no more
@@ -259,29 +264,52 @@ def train(
     if history:
         catch_up()
 
-    def pictures(index: int) -> tuple[Floats, Floats]:
-        drawn = epoch.pictures(material, settings.mix_of(index), settings.seed, index)
-        return drawn.images, teacher.targets(drawn) if teacher else drawn.allowed
+    epochs = range(len(history), settings.epochs)
+    draw = partial(_drawn, replace(material, watched={}), settings)
+    with ahead.drawn_by(ahead.processes_for(usable_cores()), draw, epochs) as drawn_of:
 
-    for images, targets in epoch.drawn_ahead(pictures, range(len(history), settings.epochs)):
-        fit = model.fit(
-            images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
-        )
-        catch_up()
-        figures = {"loss": float(fit.history["loss"][0])}
-        for name, (watched, right) in material.watched.items():
-            figures[name] = accuracy(probabilities(average, watched), right)
-        history.append(figures)
-        checkpoint.save(model, folder / checkpoint.FILE, history, whose)
-        runs.write_history(folder / runs.HISTORY, history)
-        listener(len(history), 1.0, figures)
+        def lesson(index: int) -> tuple[Floats, Floats]:
+            drawn = drawn_of(index)
+            targets = teacher.targets(drawn) if teacher else drawn.allowed
+            whole = (
+                steps * settings.batch_size
+            )  # a part of a batch would be another program to JAX, made for one step
+            return _scaled(drawn.images[:whole]), targets[:whole]
+
+        for images, targets in ahead.drawn_ahead(lesson, epochs):
+            fit = model.fit(
+                images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
+            )
+            catch_up()
+            figures = {"loss": float(fit.history["loss"][0])}
+            for name, (watched, right) in material.watched.items():
+                figures[name] = accuracy(probabilities(average, watched), right)
+            history.append(figures)
+            checkpoint.save(model, folder / checkpoint.FILE, history, whose)
+            runs.write_history(folder / runs.HISTORY, history)
+            listener(len(history), 1.0, figures)
     return history
+
+
+def steps_of(pictures: int, batch_size: int) -> int:
+    """Return how many steps an epoch has: of many, a last one of less than a batch is left out, for which JAX would make a program of its own."""
+    whole = pictures // batch_size
+    return whole if whole >= _MANY_STEPS else -(-pictures // batch_size)
+
+
+def _drawn(material: Material, settings: Settings, index: int) -> Pictures:
+    return epoch.pictures(material, settings.mix_of(index), settings.seed, index)
+
+
+def _scaled(images: NDArray[np.uint8]) -> Floats:
+    scaled = images.astype(np.float32)
+    scaled /= np.float32(255)  # in place: an epoch at 56x56 is a gigabyte
+    return scaled
 
 
 def probabilities(model: Any, images: NDArray[np.uint8]) -> Floats:  # noqa: ANN401
     """Return (N, classes) probabilities for (N, H, W, C) uint8 pictures."""
-    scaled = images.astype(np.float32) / np.float32(255)
-    return np.asarray(model.predict(scaled, batch_size=500, verbose=0))
+    return np.asarray(model.predict(_scaled(images), batch_size=500, verbose=0))
 
 
 def accuracy(predicted: Floats, allowed: NDArray[np.bool_]) -> float:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -46,29 +45,6 @@ def photos(tmp_path: Path) -> Path:
     (tmp_path / "photos" / "hat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (tmp_path / "map.toml").write_text(MAP)
     return tmp_path / "photos"
-
-
-def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
-    """While the caller has one epoch's pictures the next one's are begun, each once and in turn; what fails, fails there."""
-    begun = [threading.Event() for _ in range(3)]
-    order: list[int] = []
-
-    def draw(index: int) -> int:
-        order.append(index)
-        begun[index].set()
-        if index == 2:
-            raise DataError("no third")
-        return index * 10
-
-    drawn = epoch.drawn_ahead(draw, range(3))
-    assert next(drawn) == 0
-    assert begun[1].wait(10)
-    assert not begun[2].is_set()
-    assert next(drawn) == 10
-    with pytest.raises(DataError, match="no third"):
-        next(drawn)
-    assert order == [0, 1, 2]
-    assert list(epoch.drawn_ahead(draw, [])) == []
 
 
 @pytest.mark.train
@@ -274,6 +250,26 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path, monkeypatch: pyt
         recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
 
 
+@pytest.mark.train
+def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch of many steps is whole batches alone, and one of few steps loses no picture."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    for batch_size, steps in ((4, 30), (16, 8)):  # 110 pictures, 9 as a camera sees them and 4 of nothing
+        heard: list[float] = []
+
+        def listen(_epoch: int, share: float, figures: object, heard: list[float] = heard) -> None:
+            if figures is None:
+                heard.append(share)
+
+        settings = recipe.Settings(epochs=1, batch_size=batch_size)
+        recipe.train_run(
+            "edge-nano", recipe.Sources(small(), None), "wardrobe", tmp_path / str(steps), settings, listen
+        )
+        assert (len(heard), heard[-1]) == (steps, 1.0)
+
+
 def test_a_share_without_a_teacher_is_refused(cli: RunCli, tmp_path: Path) -> None:
     """A teacher's share of the loss says nothing without one, and is not passed over."""
     result = cli("train", "edge-nano", "--data", "wardrobe", "--teacher-share", "0.5", "-o", tmp_path / "run")
@@ -437,9 +433,12 @@ def test_from_photographs_to_int8(
         tmp_path / "map.toml",
         "--epochs",
         "2",
+        "--learning-rate",
+        "0.001",
     ]
     trained = cli("train", "edge-nano", *arguments, "-o", tmp_path / "run")
     assert trained.code == 0, trained.err
+    assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["learning_rate"] == 0.001
     assert "photographs" in trained.out
     assert "broken.jpg" in trained.err
     with np.load(tmp_path / "run" / runs.CALIBRATION) as kept:

@@ -1,0 +1,77 @@
+"""Epochs drawn beside the training."""
+
+import os
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+from edge_fm import ahead, datasets, epoch
+from edge_fm.epoch import Material, Mix
+from edge_fm_runtime.errors import DataError
+
+
+def tenfold(index: int) -> tuple[int, int]:
+    """Return ten times the index and the process that this is; there is no third."""
+    if index == 2:
+        raise DataError("no third")
+    return index * 10, os.getpid()
+
+
+def of_epoch(material: Material, mix: Mix, index: int) -> epoch.Pictures:
+    """Return the pictures of an epoch."""
+    return epoch.pictures(material, mix, 0, index)
+
+
+def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
+    """While the caller has one epoch's pictures the next one's are begun, each once and in turn; what fails, fails there."""
+    begun = [threading.Event() for _ in range(3)]
+    order: list[int] = []
+
+    def draw(index: int) -> int:
+        order.append(index)
+        begun[index].set()
+        if index == 2:
+            raise DataError("no third")
+        return index * 10
+
+    drawn = ahead.drawn_ahead(draw, range(3))
+    assert next(drawn) == 0
+    assert begun[1].wait(10)
+    assert not begun[2].is_set()
+    assert next(drawn) == 10
+    with pytest.raises(DataError, match="no third"):
+        next(drawn)
+    assert order == [0, 1, 2]
+    assert list(ahead.drawn_ahead(draw, [])) == []
+
+
+def test_several_epochs_are_drawn_in_processes_each_as_by_itself() -> None:
+    """Processes draw what a training draws by itself, for each epoch the same pictures, classes and order."""
+    dataset = datasets.load("wardrobe")
+    draw = partial(of_epoch, Material(dataset.train, None, {}, 10), Mix())
+    with ahead.drawn_by(2, draw, range(3, 6)) as drawn_of:
+        for index in range(3, 6):
+            there, here = drawn_of(index), draw(index)
+            assert np.array_equal(there.images, here.images)
+            assert np.array_equal(there.allowed, here.allowed)
+
+
+def test_what_fails_in_a_process_fails_where_it_is_asked_for() -> None:
+    """Epochs are drawn by other processes, and what one cannot draw is raised where the training asks for it."""
+    with ahead.drawn_by(2, tenfold, range(4)) as drawn_of:
+        (nothing, first), (ten, second) = drawn_of(0), drawn_of(1)
+        assert (nothing, ten) == (0, 10)
+        assert os.getpid() not in {first, second}
+        with pytest.raises(DataError, match="no third"):
+            drawn_of(2)
+
+
+def test_a_training_on_few_cores_draws_by_itself() -> None:
+    """No process is started where the training needs all cores, and some cores are left to it where there are many."""
+    assert ahead.processes_for(2) == 0
+    with ahead.drawn_by(0, tenfold, range(2)) as drawn_of:
+        assert drawn_of(1) == (10, os.getpid())
+    for cores in (8, 16, 64):
+        assert 1 < ahead.processes_for(cores) < cores - 1
