@@ -59,10 +59,14 @@ def _without_native_stderr() -> Iterator[None]:
 
 def versions(tested: Mapping[str, str]) -> str:
     """Return what is installed beside what is tested, for the message of a failed conversion."""
-    here = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in tested)
+    here = ", ".join(f"{name} {version}" for name, version in installed(tested))
     return f"installed are {here}; tested are {', '.join(f'{name} {version}' for name, version in tested.items())}"
 
 
 def installed(tested: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return (name, version) of what is installed of the tools named."""
-    return tuple((name, importlib.metadata.version(name)) for name in tested)
+    """Return (name, version) of what is installed of the tools named; a model that is only asked needs no converter."""
+    found = []
+    for name in tested:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append((name, importlib.metadata.version(name)))
+    return tuple(found)

@@ -1,5 +1,6 @@
 """The export of Keras models: parity on real arrays, and what is refused."""
 
+import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from edge_fm import datasets
 from edge_fm.datasets import Dataset
-from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
-from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export, keras
+from edge_fm_exporters.framework import import_keras, versions
 from edge_fm_exporters.int8 import Limits
 from edge_fm_exporters.scale import RAW, UNIT
 from edge_fm_exporters.verify import Pictures
@@ -284,6 +285,27 @@ def test_int8_without_pictures_says_what_it_needs(tmp_path: Path) -> None:
     source = save(tmp_path / "m.keras", small)
     with pytest.raises(ExportError, match="--data"):
         export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT, int8=True), None)
+
+
+def test_a_model_is_asked_where_nothing_converts(monkeypatch: pytest.MonkeyPatch, wardrobe: Dataset) -> None:
+    """A teacher beside a GPU, where Keras runs on JAX and no converter is installed, answers as it does anywhere, and names what is there."""
+    version = importlib.metadata.version
+
+    def without_converters(name: str) -> str:
+        if name in {"tensorflow", "tf2onnx"}:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_converters)
+    source = keras.load(SEED_CNN)
+    assert [name for name, _ in source.tools] == ["keras", "onnx"]
+    images = wardrobe.test.images[:20]
+    answers = source.predict(images.astype(np.float32) / np.float32(255))
+    np.testing.assert_allclose(answers, keras_probabilities(SEED_CNN, images), atol=1e-6)
+    assert (
+        versions({"keras": "1", "tf2onnx": "2"})
+        == f"installed are keras {version('keras')}; tested are keras 1, tf2onnx 2"
+    )
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
