@@ -59,7 +59,8 @@ class Candidate:
         drop: accuracy lost against the source; labels that differ, where the pictures have no classes.
         drop_interval: that holds with 95 % (a paired bootstrap over the pictures).
         worst_class: index of the class that loses most recall, and how much; None without classes.
-        label_agreement: with the source, in [0, 1].
+        label_agreement: with the source, in [0, 1], on what the training watched if that is known, as many pictures of each kind;
+            else on the pictures that accuracy is measured on.
         latency_us: median for one picture, one thread.
         speedup: against float32.
         verdict: why it may not be used; empty if it may.
@@ -97,6 +98,7 @@ class Material:
         nodes: the only ones to quantise; empty for all.
         tuning: what to fine-tune on, if that is to be tried.
         mirrored: whether a file answers pictures together with their mirror images.
+        watched: what the training watched, (N, height, width, channels) uint8, with the source's probabilities, if there is such.
     """
 
     model: ModelProto
@@ -108,6 +110,7 @@ class Material:
     nodes: tuple[str, ...] = ()
     tuning: Tuning | None = None
     mirrored: bool = False
+    watched: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
     def file(self, network: ModelProto) -> bytes:
         """Return a network with its uint8 input as the file that it becomes."""
@@ -181,7 +184,8 @@ def _tuned(tried: list[Candidate], material: Material, tuning: Tuning, listener:
 
 
 def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:
-    own = OnnxSession(data).run(material.pictures.images).argmax(axis=1)
+    session = OnnxSession(data)
+    own = session.run(material.pictures.images).argmax(axis=1)
     source, labels = material.expected.argmax(axis=1), material.pictures.labels
     lost = (source == labels).astype(np.int64) - (own == labels) if labels is not None else (source != own)
     rng = np.random.default_rng(0)
@@ -192,6 +196,10 @@ def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material)
     if labels is not None:
         drops = {int(label): float(lost[labels == label].mean()) for label in np.unique(labels)}
         worst = max(drops.items(), key=lambda entry: entry[1])
+    same = own == source
+    if material.watched is not None:
+        images, expected = material.watched
+        same = session.run(images).argmax(axis=1) == expected.argmax(axis=1)
     return Candidate(
         name,
         recipe,
@@ -200,7 +208,7 @@ def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material)
         float(lost.mean()),
         (float(low), float(high)),
         worst,
-        float(np.mean(own == source)),
+        float(np.mean(same)),
     )
 
 

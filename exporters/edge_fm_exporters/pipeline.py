@@ -143,6 +143,7 @@ def _search(
     fp32: bytes, bare: tuple[graph.ModelProto, Scale], order: Order, data: ExportData, listener: int8.Listener
 ) -> tuple[Candidate, ...]:
     pictures = _choice(data)
+    watched = data.validation.images if data.validation is not None else None
     material = int8.Material(
         bare[0],
         order.source.spec,
@@ -153,6 +154,7 @@ def _search(
         order.source.quantizable,
         _tuning(order, data),
         order.request.mirrored,
+        (watched, order.source.predict(order.scale.applied(watched))) if watched is not None else None,
     )
     return int8.search(fp32, material, order.request.limits, listener)
 

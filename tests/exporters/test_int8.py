@@ -22,6 +22,7 @@ from edge_fm_exporters import (
     stem,
     verify,
 )
+from edge_fm_exporters.decision import Judged
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.quantize import Calibration, Recipe
 from edge_fm_exporters.scale import UNIT
@@ -123,6 +124,27 @@ class TestSeedCnn:
             assert tried.worst_class[1] >= -1 / np.bincount(labels).min()
         differ = {flip.index for flip in result.flips}
         assert len(differ) == round((1 - result.passport.evidence[0].label_agreement) * len(wardrobe.test))
+
+    def test_agreement_is_of_all_that_the_training_watched(self, wardrobe: Dataset, tmp_path: Path) -> None:
+        """With pictures of other kinds that the training watched, each file's labels are compared on those, and accuracy stays that of the choice."""
+        given = data(wardrobe)
+        noise = np.random.default_rng(0).integers(0, 256, (400, 28, 28, 1), np.uint8)
+        request = ExportRequest(
+            SEED_CNN,
+            tmp_path / "cnn.onnx",
+            wardrobe.class_names,
+            UNIT,
+            int8=True,
+            limits=Limits(0.02, 0.1, 0.0),
+        )
+        watching = replace(given, validation=Judged(noise, np.eye(10, dtype=bool)[np.arange(400) % 10]))
+        plain, watched = export(request, given).candidates, export(request, watching).candidates
+        source = OnnxSession(watched[0].data).run(noise).argmax(axis=1)
+        for own, without in zip(watched, plain, strict=True):
+            same = OnnxSession(own.data).run(noise).argmax(axis=1) == source
+            assert own.label_agreement == pytest.approx(float(np.mean(same)), abs=0.005)
+            assert own.accuracy == without.accuracy
+        assert [c.label_agreement for c in watched] != [c.label_agreement for c in plain]
 
     @pytest.mark.parametrize(
         ("limits", "said"),
