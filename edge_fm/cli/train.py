@@ -46,6 +46,16 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures a step.", show_default="the model's own")
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            min=1e-6,
+            max=1,
+            help="Of the edge family, at its highest; larger batches bear a larger one.",
+            show_default="0.002",
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -200,13 +210,20 @@ def train(
         unused += [key for key, value in others.items() if value is not None]
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        changes = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "bf16": bf16}
+        changes = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "bf16": bf16,
+        }
         run = lessons.train(name, data or [], taken, out, changes, _listener)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or taken != Lessons() or bf16 is not None:
+        if len(data) != 1 or taken != Lessons() or (bf16, learning_rate) != (None, None):
             raise DataError(
-                f"{name} trains on one --data, without --map, --hold-out, --teacher, --answers, --start and --bf16: the edge family takes them"
+                f"{name} trains on one --data, without --map, --hold-out, --teacher, --answers, --start, --learning-rate and --bf16: "
+                "the edge family takes them"
             )
         settings = replace(architecture.settings, seed=seed, balance=balance, **given)
         if patience is not None:

@@ -42,8 +42,10 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     assert np.abs(theirs - recipe.probabilities(network, images)).max() < 1e-5
 
 
-def test_other_models_know_no_bfloat16(cli: RunCli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", [["--bf16"], ["--learning-rate", "0.01"]])
+def test_other_models_know_no_option_of_the_recipe(cli: RunCli, tmp_path: Path, option: list[str]) -> None:
     """An option of the edge family's recipe is refused for a model that would pass it over."""
-    result = cli("train", "cnn", "--bf16", "--data", "wardrobe", "-o", tmp_path / "run")
+    result = cli("train", "cnn", *option, "--data", "wardrobe", "-o", tmp_path / "run")
     assert result.code == 2
-    assert "--bf16: the edge family takes them" in result.err
+    assert option[0] in result.err
+    assert "the edge family takes them" in result.err
