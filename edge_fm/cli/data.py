@@ -105,7 +105,7 @@ def show_zoo(
 def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
     from edge_fm.measurements import COLUMNS
 
-    settings = asdict(architecture.settings)
+    settings = _settings(architecture)
     return [
         ["layers", architecture.summary],
         ["parameters", f"{architecture.parameters:,}"],
@@ -123,6 +123,22 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
             for column, cell in zip(COLUMNS, table.cells(architecture.name), strict=True)
         ),
     ]
+
+
+def _settings(architecture: "Architecture") -> dict[str, object]:
+    """Return what a training may be told besides `--set`, as it is where it is not."""
+    from edge_fm import edge, recipe
+
+    if architecture.name not in edge.WIDTHS:
+        return asdict(architecture.settings)
+    usual = recipe.USUAL.get(architecture.name, recipe.Settings())
+    return {
+        "epochs": usual.epochs,
+        "batch_size": usual.batch_size,
+        "learning_rate": usual.learning_rate,
+        "teacher_share": usual.taught,
+        "seed": usual.seed,
+    }
 
 
 def _said(variant: "Variant") -> str:
