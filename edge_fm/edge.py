@@ -1,10 +1,9 @@
 """The `edge` family: small residual networks shaped for int8 kernels on small processors.
 
-One 3x3 convolution and a pooling bring 28x28 down to 14x14 before any residual block: a convolution with one
-input channel over the full picture is the dearest node of an int8 network, so there is just one, and it is narrow. Of a picture of 56x56 it
-takes 6x6 pixels at every second place, so that all behind it is as large as before: finer edges for the price of that one layer.
-All else is 3x3 convolutions of 32 channels and more, which int8 kernels run at their best. Every convolution is followed by
-batch normalisation, which the export folds away.
+One 3x3 convolution over the full picture, narrow, because with one input channel it is the dearest node of an int8 network for what it
+does; residual blocks behind it where work for each weight counts for more than time; a pooling down to 14x14; residual blocks there and at 7x7.
+Of a picture of 56x56 the first convolution takes 6x6 pixels at every second place, so that all behind it is as large as before: finer edges for
+the price of that one layer. Every convolution is followed by batch normalisation, which the export folds away.
 
 They end in a convolution as large as the picture has become, one for each channel, in the place of an average: where a
 sleeve or a stroke is says what it is of.
@@ -34,6 +33,7 @@ class Width:
         stem: channels of the first convolution, at full size.
         middle: channels of the residual blocks at half size.
         top: channels of the residual blocks at a quarter of the size.
+        full_blocks: how many residual blocks of the first convolution's channels at full size.
         middle_blocks: how many at half size.
         top_blocks: how many at a quarter.
     """
@@ -41,15 +41,16 @@ class Width:
     stem: int
     middle: int
     top: int
+    full_blocks: int = 0
     middle_blocks: int = 1
     top_blocks: int = 1
 
 
 WIDTHS = {
     "edge-nano": Width(16, 24, 32),
-    "edge": Width(24, 32, 64, middle_blocks=2),
-    "edge-plus": Width(32, 64, 64, middle_blocks=2, top_blocks=2),
-    "edge-large": Width(32, 64, 128, middle_blocks=2, top_blocks=2),
+    "edge": Width(16, 32, 56, full_blocks=3, middle_blocks=2),
+    "edge-plus": Width(32, 64, 76, full_blocks=3, middle_blocks=2),
+    "edge-large": Width(64, 128, 192, full_blocks=1, middle_blocks=3, top_blocks=2),
     "digits": Width(16, 28, 48),
     "digits-plus": Width(24, 48, 80),
 }
@@ -99,7 +100,10 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
         return layers.ReLU()(layers.Add()([x, y]))
 
     image, step = import_keras().Input(spec.shape, name="image"), stride(spec)
-    x = layers.MaxPooling2D()(layers.ReLU()(convolution(image, width.stem, 3 * step, step)))
+    x = layers.ReLU()(convolution(image, width.stem, 3 * step, step))
+    for _ in range(width.full_blocks):
+        x = block(x, width.stem, 1)
+    x = layers.MaxPooling2D()(x)
     for _ in range(width.middle_blocks):
         x = block(x, width.middle, 1)
     for index in range(width.top_blocks):

@@ -1,10 +1,12 @@
 """The command line as a user meets it: exit codes, messages, help."""
 
+import csv
 import itertools
 import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +55,14 @@ def test_the_readme_knows_no_other_option(cli: RunCli) -> None:
 
 
 def test_label_writes_and_counts(cli: RunCli, tmp_path: Path) -> None:
-    """Labelling the samples is exit code 0 and says what it did."""
+    """Labelling the samples is exit code 0 and says what it did, to the row; the bundled model is unsure of no more than a tenth of them."""
     result = cli("label", WARDROBE, "-o", tmp_path / "labels.csv")
     assert result.code == 0
-    assert "40 rows: 40 ok" in result.out
+    with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
+        found = Counter(row["status"] for row in csv.DictReader(file))
+    assert found["ok"] >= 36
+    assert set(found) <= {"ok", "unknown"}
+    assert "40 rows: " + ", ".join(f"{found[status]} {status}" for status in sorted(found)) in result.out
     assert cli("label", WARDROBE, "-o", tmp_path / "labels.csv").out.endswith("(40 were done before)\n")
     assert "done before" not in cli("label", WARDROBE, "-o", tmp_path / "labels.csv", "--fresh").out
 
