@@ -4,12 +4,13 @@ On a few cores the next epoch is drawn beside the training of this one, in a thr
 an epoch in a second and one core draws it in five, processes draw several at once.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 _Drawn = TypeVar("_Drawn")
@@ -72,7 +73,16 @@ _drawing: dict[str, Callable[[int], Any]] = {}
 
 def _begin(draw: Callable[[int], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _drawing["draw"] = draw
+
+
+def _end_with_parent() -> None:
+    """End with a parent that was killed: an executor's processes would wait for it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw(index: int) -> Any:  # noqa: ANN401  # what the parent's `draw` returns

@@ -1,8 +1,12 @@
 """Epochs drawn beside the training."""
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +79,46 @@ def test_a_training_on_few_cores_draws_by_itself() -> None:
         assert drawn_of(1) == (10, os.getpid())
     for cores in (8, 16, 64):
         assert 1 < ahead.processes_for(cores) < cores - 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc to find the processes")
+def test_no_process_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
+    """Killed with -9, a training leaves none of the processes behind that drew for it."""
+    script = tmp_path / "training.py"
+    script.write_text(
+        """
+import os, time
+from edge_fm import ahead
+
+def draw(index):
+    return os.getpid()
+
+if __name__ == "__main__":
+    with ahead.drawn_by(2, draw, range(100)) as drawn_of:
+        print(*{drawn_of(index) for index in range(20)}, flush=True)
+        time.sleep(600)
+"""
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment
+    ) as training:
+        assert training.stdout is not None
+        drawing = [int(pid) for pid in training.stdout.readline().split()]
+        assert drawing
+        assert set(drawing) <= set(alive(drawing))
+        training.kill()
+    ended = time.monotonic() + 20
+    while alive(drawing) and time.monotonic() < ended:
+        time.sleep(0.05)
+    assert alive(drawing) == []
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Return those of some processes that are there and have not ended."""
+    states = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    return [
+        pid
+        for pid, path in states.items()
+        if path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+    ]
