@@ -271,10 +271,8 @@ def train(
         def lesson(index: int) -> tuple[Floats, Floats]:
             drawn = drawn_of(index)
             targets = teacher.targets(drawn) if teacher else drawn.allowed
-            whole = (
-                steps * settings.batch_size
-            )  # a part of a batch would be another program to JAX, made for one step
-            return _scaled(drawn.images[:whole]), targets[:whole]
+            taken = steps * settings.batch_size  # all, or all but a part of a batch
+            return _scaled(drawn.images[:taken]), targets[:taken]
 
         for images, targets in ahead.drawn_ahead(lesson, epochs):
             fit = model.fit(
