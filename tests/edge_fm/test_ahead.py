@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import ahead, datasets, epoch
+from edge_fm import ahead, datasets, edge, epoch, recipe, runs
 from edge_fm.epoch import Material, Mix
+from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 
@@ -79,6 +80,24 @@ def test_a_training_on_few_cores_draws_by_itself() -> None:
         assert drawn_of(1) == (10, os.getpid())
     for cores in (8, 16, 64):
         assert 1 < ahead.processes_for(cores) < cores - 1
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_training_ends_the_same_whoever_draws_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With processes that draw its epochs a training ends with the very weights that it has without."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    sources = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 120, 40), None)
+    settings, weights = recipe.Settings(epochs=3, batch_size=32), []
+    for processes in (0, 2):
+        monkeypatch.setattr(ahead, "processes_for", lambda _cores, count=processes: count)
+        run = tmp_path / str(processes)
+        recipe.train_run("edge-nano", sources, "wardrobe", run, settings, lambda *_: None)
+        weights.append(import_keras().saving.load_model(run / runs.MODEL, compile=False).get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc to find the processes")

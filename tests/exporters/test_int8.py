@@ -53,10 +53,10 @@ def data(dataset: Dataset) -> ExportData:
     )
 
 
-def exported(dataset: Dataset, path: Path, limits: Limits) -> ExportResult:
-    """Export the seed CNN."""
+def exported(dataset: Dataset, path: Path, limits: Limits, given: ExportData | None = None) -> ExportResult:
+    """Export the seed CNN, with the pictures of `data` if no others are given."""
     request = ExportRequest(SEED_CNN, path, dataset.class_names, UNIT, int8=True, limits=limits)
-    return export(request, data(dataset))
+    return export(request, given or data(dataset))
 
 
 def candidate(name: str, speedup: float, drop: float, verdict: str = "", agreement: float = 1.0) -> Candidate:
@@ -129,16 +129,11 @@ class TestSeedCnn:
         """With pictures of other kinds that the training watched, each file's labels are compared on those, and accuracy stays that of the choice."""
         given = data(wardrobe)
         noise = np.random.default_rng(0).integers(0, 256, (400, 28, 28, 1), np.uint8)
-        request = ExportRequest(
-            SEED_CNN,
-            tmp_path / "cnn.onnx",
-            wardrobe.class_names,
-            UNIT,
-            int8=True,
-            limits=Limits(0.02, 0.1, 0.0),
-        )
         watching = replace(given, validation=Judged(noise, np.eye(10, dtype=bool)[np.arange(400) % 10]))
-        plain, watched = export(request, given).candidates, export(request, watching).candidates
+        plain, watched = (
+            exported(wardrobe, tmp_path / "cnn.onnx", Limits(0.02, 0.1, 0.0), pictures).candidates
+            for pictures in (given, watching)
+        )
         source = OnnxSession(watched[0].data).run(noise).argmax(axis=1)
         for own, without in zip(watched, plain, strict=True):
             same = OnnxSession(own.data).run(noise).argmax(axis=1) == source
