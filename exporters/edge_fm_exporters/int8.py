@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, mirror, quantize, stem
+from edge_fm_exporters import compact, graph, mirror, quantize, stem
 from edge_fm_exporters.finetune import Tuning, finetune
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
@@ -113,7 +113,8 @@ class Material:
     watched: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
     def file(self, network: ModelProto) -> bytes:
-        """Return a network with its uint8 input as the file that it becomes."""
+        """Return a quantised network with its uint8 input as the file that it becomes."""
+        network = compact.compacted(network)
         return bytes((mirror.graph(network) if self.mirrored else network).SerializeToString())
 
 

@@ -1,0 +1,56 @@
+"""A quantised file without bytes that say nothing."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edge_fm import samples, wardrobe
+from edge_fm_exporters import compact, graph, keras, quantize
+from edge_fm_exporters.graph import ModelProto
+from edge_fm_exporters.scale import UNIT
+
+IMAGES = UNIT.applied(wardrobe.draw_set(20, 0)[0])
+
+
+@pytest.fixture(scope="module")
+def quantised() -> ModelProto:
+    """Return the seed CNN as the quantiser writes it."""
+    return quantize.quantize(graph.clean(keras.load(samples.CHECKOUT / "cnn.keras").convert(17)), IMAGES)
+
+
+def test_it_computes_the_same_with_the_same_kernels(quantised: ModelProto, tmp_path: Path) -> None:
+    """Every answer keeps its bits, and onnxruntime finds as many int8 kernels as before."""
+    import onnx
+
+    answers, kernels = [], []
+    for model in (quantised, compact.compacted(quantised)):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+        answers.append(session.run(None, {session.get_inputs()[0].name: IMAGES})[0])
+        optimised = onnx.load(tmp_path / "optimised.onnx")
+        kernels.append(Counter(node.op_type for node in optimised.graph.node))
+    np.testing.assert_array_equal(*answers)
+    assert kernels[0] == kernels[1]
+    assert kernels[0]["QLinearConv"] > 1
+
+
+def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
+    """No constant is there a second time, no name is the quantiser's, and the input model is left as it was."""
+    import onnx
+
+    before = quantised.SerializeToString()
+    made = compact.compacted(quantised)
+    assert quantised.SerializeToString() == before
+    assert made.ByteSize() < quantised.ByteSize()
+    constants = [
+        (constant.data_type, tuple(constant.dims), onnx.numpy_helper.to_array(constant).tobytes())
+        for constant in made.graph.initializer
+    ]
+    assert len(constants) == len(set(constants))
+    names = [name for node in made.graph.node for name in (node.name, *node.input, *node.output)]
+    assert not [name for name in names if "Linear" in name or "quantized" in name]
