@@ -1,0 +1,20 @@
+"""A folder of photographs, for more than one file."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_fm_runtime.opencv import cv2
+from tests.edge_fm.pictures import MAP, picture
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of photographs, five of each kind, and one broken."""
+    for kind in ("dress", "shoes", "hat"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(5):
+            cv2.imwrite(str(tmp_path / "photos" / kind / f"{number}.jpg"), picture(number))
+    (tmp_path / "photos" / "hat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (tmp_path / "map.toml").write_text(MAP)
+    return tmp_path / "photos"
