@@ -1,5 +1,6 @@
 """What the tests of the live feed share: frames, a camera that gives them, a view that keeps what it is told."""
 
+import threading
 import time
 
 import numpy as np
@@ -77,3 +78,27 @@ def reading(
     tensor = np.full((28, 28, 1), number % 256, np.uint8)
     box = Box(20, 0, height, height)
     return Reading(number, picture, box, tensor, prediction, at_s, 2.0, 1.5, 30.0, 7)
+
+
+class FakeCapture:
+    """Stands for cv2.VideoCapture: no camera exists where tests run."""
+
+    def __init__(self, *reads: int | None, opened: bool = True, period_s: float = 0.002) -> None:
+        self.reads, self.opened, self.period_s = list(reads), opened, period_s
+        self.settings: dict[int, float] = {}
+        self.released = threading.Event()
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return self.opened
+
+    def set(self, key: int, value: float) -> bool:
+        self.settings[key] = value
+        return True
+
+    def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+        time.sleep(self.period_s)
+        level = self.reads.pop(0) if self.reads else None
+        return (False, None) if level is None else (True, frame(level))
+
+    def release(self) -> None:
+        self.released.set()
