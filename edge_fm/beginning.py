@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import datasets, growth, runs
+from edge_fm import datasets, runs
 from edge_fm_exporters import mirror, weights
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
@@ -34,7 +34,7 @@ def begin_with(
     Args:
         model: a built `keras.Model` of the edge family, named as its architecture.
         start: a run folder, an `.onnx` file, or the name of a bundled model; for pictures as large as the model's, or a whole number of
-            times smaller. A run folder for pictures as large may be of a network that the model has grown from (`growth.py`).
+            times smaller.
         folder: of the training that begins.
         class_names: in the order of the model's outputs.
         pictures: (N, height, width, channels) uint8 to be trained on; they stand for what an export has folded away.
@@ -57,10 +57,8 @@ def begin_with(
         )
     _require_size(start, InputSpec(*run.input_shape), model)
     try:
-        kept = import_keras().saving.load_model(start / run.model, compile=False)
-        if not growth.grow(kept, model):
-            first, *others = kept.get_weights()
-            model.set_weights([_finer(first, model.weights[0].shape), *others])
+        kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
+        model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"the weights of {start} cannot be begun with, they are damaged or of an earlier network ({error}): train it anew"

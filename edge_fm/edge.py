@@ -36,7 +36,6 @@ class Width:
         full_blocks: how many residual blocks of the first convolution's channels at full size.
         middle_blocks: how many at half size.
         top_blocks: how many at a quarter.
-        top_inner: channels between the two convolutions of those; None for as many as they end with.
     """
 
     stem: int
@@ -45,7 +44,6 @@ class Width:
     full_blocks: int = 0
     middle_blocks: int = 1
     top_blocks: int = 1
-    top_inner: int | None = None
 
 
 WIDTHS = {
@@ -94,8 +92,8 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
         x = layers.Conv2D(channels, kernel, strides=strides, padding="same", use_bias=False)(x)
         return layers.BatchNormalization()(x)
 
-    def block(x: Any, channels: int, strides: int, inner: int | None = None) -> Any:  # noqa: ANN401
-        y = layers.ReLU()(convolution(x, inner or channels, strides=strides))
+    def block(x: Any, channels: int, strides: int) -> Any:  # noqa: ANN401
+        y = layers.ReLU()(convolution(x, channels, strides=strides))
         y = convolution(y, channels)
         if strides > 1 or x.shape[-1] != channels:
             x = convolution(x, channels, kernel=1, strides=strides)
@@ -109,7 +107,7 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
     for _ in range(width.middle_blocks):
         x = block(x, width.middle, 1)
     for index in range(width.top_blocks):
-        x = block(x, width.top, 2 if index == 0 else 1, width.top_inner)
+        x = block(x, width.top, 2 if index == 0 else 1)
     places = x.shape[1] * x.shape[2]
     near_the_average = import_keras().initializers.RandomNormal(1 / places, 0.5 / places)
     x = layers.DepthwiseConv2D(x.shape[1:3], use_bias=False, depthwise_initializer=near_the_average)(x)

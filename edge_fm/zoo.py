@@ -225,8 +225,7 @@ def _blocks(count: int, channels: int) -> str:
 
 def _parts(width: edge.Width) -> list[str]:
     full = [_blocks(width.full_blocks, width.stem)] if width.full_blocks else []
-    inner = f" ({width.top_inner} inside)" if width.top_inner else ""
-    others = [_blocks(width.middle_blocks, width.middle), _blocks(width.top_blocks, width.top) + inner]
+    others = [_blocks(width.middle_blocks, width.middle), _blocks(width.top_blocks, width.top)]
     return [f"Conv {width.stem}", *full, "MaxPool", *others, "a weight for each place", "softmax"]
 
 

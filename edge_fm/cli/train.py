@@ -145,7 +145,7 @@ def train(
         typer.Option(
             "--start",
             help="A run folder of the same model of the edge family, its exported .onnx file, or a bundled model: begin with its weights, to go on for "
-            "longer or to add photographs. A run folder may be of an earlier network with fewer residual blocks.",
+            "longer or to add photographs.",
             show_default="weights drawn from --seed",
         ),
     ] = None,
