@@ -6,22 +6,29 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 
 from edge_fm import samples, wardrobe
 from edge_fm_exporters import compact, graph, keras, quantize
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.scale import UNIT
 
-IMAGES = UNIT.applied(wardrobe.draw_set(20, 0)[0])
+
+@pytest.fixture(scope="module")
+def images() -> NDArray[np.float32]:
+    """Return drawn garments, scaled."""
+    return UNIT.applied(wardrobe.draw_set(20, 0)[0])
 
 
 @pytest.fixture(scope="module")
-def quantised() -> ModelProto:
+def quantised(images: NDArray[np.float32]) -> ModelProto:
     """Return the seed CNN as the quantiser writes it."""
-    return quantize.quantize(graph.clean(keras.load(samples.CHECKOUT / "cnn.keras").convert(17)), IMAGES)
+    return quantize.quantize(graph.clean(keras.load(samples.CHECKOUT / "cnn.keras").convert(17)), images)
 
 
-def test_it_computes_the_same_with_the_same_kernels(quantised: ModelProto, tmp_path: Path) -> None:
+def test_it_computes_the_same_with_the_same_kernels(
+    quantised: ModelProto, images: NDArray[np.float32], tmp_path: Path
+) -> None:
     """Every answer keeps its bits, and onnxruntime finds as many int8 kernels as before."""
     import onnx
 
@@ -31,7 +38,7 @@ def test_it_computes_the_same_with_the_same_kernels(quantised: ModelProto, tmp_p
         options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-        answers.append(session.run(None, {session.get_inputs()[0].name: IMAGES})[0])
+        answers.append(session.run(None, {session.get_inputs()[0].name: images})[0])
         optimised = onnx.load(tmp_path / "optimised.onnx")
         kernels.append(Counter(node.op_type for node in optimised.graph.node))
     np.testing.assert_array_equal(*answers)
