@@ -15,8 +15,7 @@ import pytest
 from edge_fm import __version__, samples
 from edge_fm.cli.app import app
 from edge_fm_runtime.opencv import cv2
-from tests.conftest import ROOT, RunCli
-from tests.pictures import encoded
+from tests.conftest import RunCli
 
 WARDROBE, VIDEO = samples.CHECKOUT / "wardrobe", samples.CHECKOUT / "wardrobe.mp4"
 COMMANDS = sorted(command.name for command in app.registered_commands if command.name)
@@ -33,25 +32,6 @@ def test_every_command_has_help_with_an_example(cli: RunCli, command: str) -> No
     result = cli(command, "--help")
     assert result.code == 0
     assert f"Example: edge-fm {command}" in result.out
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_in_the_readme(command: str) -> None:
-    """The README's table knows each command."""
-    assert f"`edge-fm {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_readme_knows_no_other_option(cli: RunCli) -> None:
-    """Every command and option in the README's examples exists."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^\$ edge-fm (.+)$", readme, re.MULTILINE)
-    assert len(examples) >= 4
-    for example in examples:
-        command, *words = example.split()
-        assert command in COMMANDS or command.startswith("-"), example
-        known = cli(command, "--help").out if command in COMMANDS else "--version"
-        for option in (word for word in words if word.startswith("-")):
-            assert option in known, example
 
 
 def test_label_writes_and_counts(cli: RunCli, tmp_path: Path) -> None:
@@ -215,15 +195,3 @@ def test_the_installed_script_runs() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
-
-
-def test_the_python_api_of_the_readme(tmp_path: Path) -> None:
-    """What the README shows in Python works as shown."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    (tmp_path / "photo.jpg").write_bytes(encoded(np.zeros((50, 40, 3), np.uint8), ".jpg"))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout

@@ -1,0 +1,91 @@
+"""The README and the pages of docs/ say what is so: commands, options, links, the Python example."""
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edge_fm.cli.app import app
+from tests.conftest import ROOT
+from tests.pictures import encoded
+
+COMMANDS = sorted(command.name for command in app.registered_commands if command.name)
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@cache
+def help_of(command: str) -> str:
+    """What `--help` prints, in a terminal wide enough for every option."""
+    return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+
+
+def commands_of(text: str) -> list[str]:
+    """What follows `edge-fm` on a line of a code block, behind a prompt or not, and in code within a sentence."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in re.findall(r"^(?:\$ )?edge-fm (.+)$", block, re.MULTILINE)]
+    sentences = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    inline = re.findall(r"`edge-fm ([^`]+)`", sentences)
+    return [re.split(r" [|>#] ?| && ", line)[0] for line in lines + inline]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What a link to a heading of a page may end in, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command: str) -> None:
+    """The README's table knows each command."""
+    assert f"`edge-fm {command}" in README.read_text(encoding="utf-8")
+
+
+@every_page
+def test_every_command_and_option_of_a_page_exists(page: Path) -> None:
+    """What a page tells one to type is understood."""
+    for example in commands_of(page.read_text(encoding="utf-8")):
+        command, *words = example.split()
+        assert command.startswith("-") or command in COMMANDS, example
+        # A service starts another command, whose options follow.
+        started = words[0] if command == "service" and words else command
+        known = "--version" + help_of(command) + help_of(started)
+        for option in (word.split("=")[0] for word in words if word.startswith("-") and word != "-"):
+            assert re.search(rf"{re.escape(option)}\b", known), example
+
+
+def test_commands_are_found_in_pages() -> None:
+    """Blocks with and without a prompt and sentences all count, up to a pipe or a comment."""
+    text = "Type `edge-fm doctor`.\n```console\n$ edge-fm label a -o b | less\n```\n```sh\nedge-fm train edge  # long\n```\n"
+    assert commands_of(text) == ["label a -o b", "train edge ", "doctor"]
+
+
+@every_page
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    """A link to another page, and to a heading of it, finds it; a picture is there."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"\w+:", link):
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = page if not name else page.parent / name
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target), link
+
+
+def test_the_python_api_of_the_readme(tmp_path: Path) -> None:
+    """What the README shows in Python works as shown."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "photo.jpg").write_bytes(encoded(np.zeros((50, 40, 3), np.uint8), ".jpg"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
