@@ -1,8 +1,11 @@
-"""What the tests of the live feed share: frames, a camera that gives them, a view that keeps what it is told."""
+"""What the tests of the live feed share: frames, a camera that gives them, a view that keeps what it is told, a page."""
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +13,11 @@ from edge_fm_runtime.classifier import Prediction
 from edge_fm_runtime.live.camera import Shot
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.region import Box
+from edge_fm_runtime.live.web.server import WebView
 from edge_fm_runtime.status import Status
+
+OpenView = Callable[..., WebView]
+"""Serve a page with the settings given."""
 
 
 def frame(level: int, height: int = 120, width: int = 160) -> NDArray[np.uint8]:
@@ -102,3 +109,8 @@ class FakeCapture:
 
     def release(self) -> None:
         self.released.set()
+
+
+def get(view: WebView, path: str, **options: Any) -> httpx.Response:
+    """Ask for a page."""
+    return httpx.get(view.address + path, **options)

@@ -1,17 +1,13 @@
 """Files that hang, exhaust memory or kill a worker cost themselves their row, and nothing else."""
 
-import functools
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import pytest
 
 from edge_fm_runtime.batch import pool, run, watched
@@ -23,32 +19,9 @@ from edge_fm_runtime.batch.sinks import read
 from edge_fm_runtime.batch.watched import Chunk
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
-from tests.pictures import encoded, png_chunk
+from tests.runtime.labelling import PNG, large_png
 
 pytestmark = pytest.mark.slow
-PNG = encoded(np.full((28, 28), 250, np.uint8))
-
-
-@pytest.fixture(scope="module")
-def model(tiny_path: Path) -> Model:
-    """Return the model that answers with the mean grey level."""
-    return Model(tiny_path.read_bytes())
-
-
-@functools.cache
-def large_png(side: int) -> bytes:
-    """Return a valid PNG of side x side black pixels, Paeth-filtered 16-bit RGB: small to store, large, and very slow to decode.
-
-    The slowest that fits the limits: a grey one of 11,500 pixels square is decoded in half a second by a quick processor,
-    and in twice that by a busy one, so whether it exceeds a limit between them is chance. This takes over two seconds.
-    """
-    compressor = zlib.compressobj(1)
-    row = b"\x04" + bytes(6 * side)
-    rows = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
-    header = struct.pack(">IIBBBBB", side, side, 16, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
-    )
 
 
 def folder_with(tmp_path: Path, name: str, data: bytes, others: int = 70) -> Path:

@@ -1,11 +1,13 @@
 """What the machine tells of itself, from file systems that the tests make; no camera is here, so its driver is imitated."""
 
+import os
 import struct
 from pathlib import Path
 
 import pytest
 
 from edge_fm_runtime import doctor, hardware
+from edge_fm_runtime.posix import usable_cores
 
 
 def written(root: Path, path: str, text: str) -> None:
@@ -90,3 +92,17 @@ def test_doctor_says_what_to_do_when_it_is_hot(monkeypatch: pytest.MonkeyPatch) 
         assert not findings[what].fine
         assert not findings[what].needed
         assert findings[what].remedy
+
+
+def test_usable_cores_respect_a_quota(tmp_path: Path) -> None:
+    """A control group's quota counts in both versions; none means the affinity."""
+    free = usable_cores(tmp_path)
+    assert free == len(os.sched_getaffinity(0))
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("50000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert usable_cores(tmp_path) == free
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    assert usable_cores(tmp_path) == min(free, 2)

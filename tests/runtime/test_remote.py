@@ -1,13 +1,10 @@
 """Inputs at URLs: listed, fetched with patience, and given up with a row."""
 
-import io
 import os
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge_fm_runtime.batch import locators, remote, sinks, sources
@@ -18,11 +15,10 @@ from edge_fm_runtime.errors import InputError, OutputError, SourceError
 from edge_fm_runtime.guard import Limits
 from edge_fm_runtime.scale.storage import Folder
 from edge_fm_runtime.status import Status
-from tests.pictures import encoded
+from tests.runtime.labelling import DARK, PNG, tar_of
 from tests.s3 import S3, Fault, served
 
 pytestmark = pytest.mark.slow
-PNG, DARK = (encoded(np.full((28, 28), level, np.uint8)) for level in (250, 10))
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +44,6 @@ def _sound(s3: S3) -> None:
 @pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_WAIT_S", 0.0)
-
-
-def tar_of(members: dict[str, bytes]) -> bytes:
-    """Return a tar archive."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def fetched(url: str, limits: Limits = Limits()) -> bytes:  # noqa: B008

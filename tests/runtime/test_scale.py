@@ -1,65 +1,29 @@
-"""Labelling on a Ray cluster: the same rows, whatever happens, and refusals that say why."""
+"""Labelling on a Ray cluster: the same rows, whatever happens."""
 
 import json
 import os
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from edge_fm_runtime.batch import remote, run, shards, sinks, sources
+from edge_fm_runtime.batch import sinks, sources
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.run import Model, Summary
+from edge_fm_runtime.batch.run import Model
 from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
-from edge_fm_runtime.scale import manifest, node, plan, ray_engine
-from edge_fm_runtime.scale.cluster import Cluster
-from edge_fm_runtime.scale.ray_engine import Listener, Progress
-from edge_fm_runtime.scale.storage import Folder
+from edge_fm_runtime.scale import manifest, node, plan
 from edge_fm_runtime.status import Status
-from tests.conftest import RunCli
-from tests.pictures import encoded
-from tests.runtime.test_containment import large_png
-from tests.runtime.test_remote import tar_of
-from tests.s3 import S3, Fault, served
+from tests.runtime.labelling import DARK, GREY, PNG, large_png, tar_of
+from tests.runtime.scale_runs import OPTIONS, Told, label, locally, merged
 
 pytestmark = [
     pytest.mark.slow,
     # Ray's own: it leaves sockets and files to the end of the process, and warns of its future.
     pytest.mark.filterwarnings("ignore"),
 ]
-PNG, DARK, GREY = (encoded(np.full((28, 28), level, np.uint8)) for level in (250, 10, 130))
-OPTIONS = Options(row=RowOptions(top=2), timeout_s=1.0)
-
-
-@pytest.fixture(scope="module")
-def model(tiny_path: Path) -> Model:
-    """Return the model that answers with the mean grey level."""
-    return Model(tiny_path.read_bytes())
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    """Return an S3 server."""
-    with served() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ray(s3: S3) -> Iterator[Any]:
-    """Return Ray, with a cluster of two processors on this machine; its workers find the S3 server."""
-    import ray
-
-    assert s3.url
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    yield ray
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -77,44 +41,6 @@ def folder(tmp_path: Path) -> Path:
     with open(os.fsencode(made) + b"/\xff.png", "wb") as file:  # noqa: PTH123  # a name that is no UTF-8
         file.write(PNG)
     return made
-
-
-class Told:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.progress: list[Progress] = []
-        self.listener = Listener(lambda *_: None, self.progress.append, self.notes.append)
-
-
-def label(
-    model: Model,
-    inputs: Sequence[object],
-    out: object,
-    size: int = 10,
-    options: Options = OPTIONS,
-    told: Told | None = None,
-) -> Summary:
-    """Label on the cluster, with as many workers as it has processors."""
-    listener = (told or Told()).listener
-    return ray_engine.label(
-        model, list(map(str, inputs)), str(out), options, Cluster(None, 2, size), listener
-    )
-
-
-def merged(out: object, tmp_path: Path) -> bytes:
-    """Return the bytes of the merged file."""
-    target = tmp_path / "merged.csv"
-    shards.merge(list(plan.complete_parts(str(out))), target)
-    return target.read_bytes()
-
-
-def locally(model: Model, inputs: Sequence[object], tmp_path: Path) -> bytes:
-    """Return the bytes of a local run over the same inputs."""
-    target = tmp_path / "local.csv"
-    run.label(model, list(map(str, inputs)), target, OPTIONS, lambda *_: None)
-    return target.read_bytes()
 
 
 @pytest.mark.usefixtures("ray")
@@ -186,32 +112,6 @@ def test_lists_of_inputs(model: Model, folder: Path, tmp_path: Path) -> None:
         label(model, [tmp_path / "list.parquet"], out, size=20)
 
 
-def test_lists_that_are_refused(tmp_path: Path) -> None:
-    """A list without the column, with empty paths, without rows, or that is none: a sentence, and nothing is begun."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for name, table, said in (
-        ("other.parquet", {"file": ["a.png"]}, "has no column 'path', only 'file'"),
-        ("null.parquet", {"path": ["a.png", None]}, "'path' is empty or no text"),
-        ("number.parquet", {"path": [1, 2]}, "'path' is empty or no text"),
-        ("empty.parquet", {"path": pa.array([], pa.string())}, "nothing to label"),
-    ):
-        pq.write_table(pa.table(table), tmp_path / name)
-        with pytest.raises(SourceError, match=said):
-            manifest.write([str(tmp_path / name)], str(tmp_path / "made.parquet"), lambda *_: None)
-    (tmp_path / "none.parquet").write_bytes(b"no Parquet")
-    (tmp_path / "empty.txt").write_bytes(b"\n")
-    for name, said in (
-        ("none.parquet", "cannot be read as Parquet"),
-        ("gone.parquet", "there is no list of inputs"),
-        ("empty.txt", "names no file"),
-    ):
-        with pytest.raises(SourceError, match=said):
-            manifest.write([str(tmp_path / name)], str(tmp_path / "made.parquet"), lambda *_: None)
-    assert not (tmp_path / "made.parquet").exists()
-
-
 @pytest.mark.usefixtures("ray")
 def test_another_runs_folder_is_left_alone(model: Model, tmp_path: Path) -> None:
     """Parts of another model, other options, inputs or division are refused and stay; --fresh starts over and keeps what is not its own."""
@@ -257,31 +157,6 @@ def test_a_run_is_gone_on_with_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     label(model, ["in"], out, size=2)
     assert merged(out, tmp_path) == expected
-
-
-def test_fresh_deletes_nothing_of_anybody_elses(tmp_path: Path) -> None:
-    """Parts or a record that no run of ours has left are refused, also with --fresh, and stay."""
-    for names in (["part-00000-1f0c.snappy.parquet"], ["_manifest.json"]):
-        folder = tmp_path / names[0]
-        folder.mkdir()
-        for name in names:
-            (folder / name).write_bytes(b"{}")
-        with pytest.raises(OutputError, match="choose another folder"):
-            plan.forget(Folder(str(folder)))
-        assert [path.name for path in folder.iterdir()] == names
-
-
-@pytest.mark.usefixtures("ray")
-def test_refused_credentials_stop_a_run_over_a_list(model: Model, s3: S3, tmp_path: Path) -> None:
-    """Where no input of a list can be reached, the run stops before it fills parts with refusals."""
-    (tmp_path / "list.txt").write_text("s3://b-3/a.png\ns3://b-3/b.png\n")
-    s3.fault = lambda _method, path: Fault.REFUSED if path.startswith("/b-3") else None
-    try:
-        with pytest.raises(EdgeFmError, match="is refused: check the credentials"):
-            label(model, [tmp_path / "list.txt"], tmp_path / "out")
-    finally:
-        s3.fault = lambda _method, _path: None
-    assert not list((tmp_path / "out").glob("part-*"))
 
 
 @pytest.mark.usefixtures("ray")
@@ -340,36 +215,6 @@ def test_a_node_that_has_left_is_not_asked(
     assert label(model, [tmp_path / "a.png"], tmp_path / "out").by_status == {Status.OK: 1}
 
 
-def test_no_cluster_at_the_address(cli: RunCli, tmp_path: Path) -> None:
-    """An address where nothing listens is refused at once, with what to do."""
-    (tmp_path / "a.png").write_bytes(PNG)
-    result = cli(
-        "label", tmp_path / "a.png", "-o", tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:9"
-    )
-    assert result.code == 2
-    assert "there is no Ray cluster at 127.0.0.1:9" in result.err
-    assert "ray start --head" in result.err
-
-
-def test_what_the_engine_cannot_do_is_refused(cli: RunCli, tmp_path: Path) -> None:
-    """Options that make no sense on a cluster, or an output that is a file, end with exit code 2 and a sentence."""
-    for arguments, said in (
-        (("-o", tmp_path / "a.csv"), "the output is a folder"),
-        (("-o", tmp_path / "out", "--shard", "1/2"), "does not go with --shard"),
-        (("-o", tmp_path / "out", "--watch"), "does not go with --watch"),
-    ):
-        result = cli("label", tmp_path, *arguments, "--engine", "ray")
-        assert (result.code, said in result.err) == (2, True), result.err
-    result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--address", "127.0.0.1:1")
-    assert (result.code, "add --engine ray" in result.err) == (2, True)
-    result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--workers", "257")
-    assert (result.code, "one machine has at most 256" in result.err) == (2, True)
-    result = cli("merge", tmp_path, "-o", tmp_path / "a.csv")
-    assert (result.code, "no output of 'edge-fm label --engine ray'" in result.err) == (2, True)
-    result = cli("manifest", tmp_path, "-o", tmp_path / "a.csv")
-    assert (result.code, "does not end in .parquet" in result.err) == (2, True)
-
-
 @pytest.mark.usefixtures("ray")
 def test_counts_reach_rays_metrics(model: Model, tmp_path: Path, ray: Any) -> None:
     """The inputs of a run are among Ray's metrics, by status."""
@@ -387,39 +232,3 @@ def test_counts_reach_rays_metrics(model: Model, tmp_path: Path, ray: Any) -> No
                     found["empty"] = float(line.rsplit(" ", 1)[1])
         time.sleep(1)
     assert found["empty"] >= 1
-
-
-@pytest.mark.usefixtures("ray")
-def test_object_storage_that_fails_now_and_then(model: Model, s3: S3, tmp_path: Path) -> None:
-    """From a bucket to a bucket through a server that errs: every input has its row; one that never comes has its status."""
-    system, _ = remote.place("s3://b-2/")
-    system.mkdir("b-2")
-    for index in range(30):
-        system.pipe(f"b-2/in/{index:02}.png", PNG if index % 2 else DARK)
-    system.pipe("b-2/part.tar", tar_of({f"{index}.png": PNG for index in range(10)}))
-    asked: Counter[str] = Counter()
-    faults = (Fault.ERROR, Fault.CUT, Fault.SILENT)
-
-    def choose(method: str, path: str) -> Fault | None:
-        if "/in/07.png" in path:
-            return Fault.ERROR
-        asked[method] += 1
-        # The first tries of every fifth download and of every third part.
-        if method == "GET" and "in/" in path and asked[method] % 5 == 0:
-            return faults[asked[method] // 5 % 3]
-        return Fault.ERROR if method == "PUT" and asked[method] % 3 == 0 else None
-
-    s3.fault = choose
-    try:
-        done = label(model, ["s3://b-2/in", "s3://b-2/*.tar"], "s3://b-2/out", size=8)
-        bytes_merged = merged("s3://b-2/out", tmp_path)
-    finally:
-        s3.fault = lambda _method, _path: None
-    assert done.by_status == {Status.OK: 39, Status.UNREADABLE: 1}
-    rows = {row.path: row for row in sinks.read(tmp_path / "merged.csv")}
-    assert len(rows) == 40
-    assert rows["s3://b-2/in/07.png"].status is Status.UNREADABLE
-    assert f"could not be fetched in {remote.TRIES} tries" in rows["s3://b-2/in/07.png"].error
-    sound = [line for line in bytes_merged.splitlines() if b"07.png" not in line]
-    local = locally(model, ["s3://b-2/in", "s3://b-2/*.tar"], tmp_path).splitlines()
-    assert sound == [line for line in local if b"07.png" not in line]

@@ -1,0 +1,75 @@
+"""Sorting pictures by their labels, and the gallery."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from edge_fm_runtime.batch import sort
+from edge_fm_runtime.batch.gallery import write as write_gallery
+from edge_fm_runtime.batch.run import Model
+from edge_fm_runtime.errors import OutputError, SourceError
+from tests.runtime.labelling import run
+
+
+@pytest.fixture
+def labelled(model: Model, folder: Path, tmp_path: Path) -> Path:
+    """Return the labels of the folder."""
+    run(model, tmp_path / "labels.csv", folder)
+    return tmp_path / "labels.csv"
+
+
+@pytest.mark.parametrize("way", list(sort.Way))
+def test_sorting_and_undoing(labelled: Path, folder: Path, tmp_path: Path, way: sort.Way) -> None:
+    """Every answered file gets into its folder, none is overwritten, and undo leaves what was before."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    into = tmp_path / "sorted"
+    placements, left_out = sort.plan(labelled, into, 0.97)
+    sort.carry_out(placements, into, way, lambda *_: None)
+    counts = {child.name: len(list(child.iterdir())) for child in into.iterdir() if child.is_dir()}
+    assert counts == {"light": 13, "_review": 10, "_unknown": 1}
+    assert left_out == 1
+    assert (into / "light" / "01-2.png").exists()
+    assert all((before[p.source] == p.target.read_bytes()) for p in placements)
+    assert sort.undo(into) == 24
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert list(into.iterdir()) == []
+
+
+def test_undo_never_overwrites(labelled: Path, folder: Path, tmp_path: Path) -> None:
+    """A file that has come back meanwhile is not lost to an undo."""
+    placements, _ = sort.plan(labelled, tmp_path / "sorted", 0)
+    sort.carry_out(placements, tmp_path / "sorted", sort.Way.MOVE, lambda *_: None)
+    (folder / "00.png").write_bytes(b"newer")
+    with pytest.raises(OutputError, match="exists again"):
+        sort.undo(tmp_path / "sorted")
+    assert (folder / "00.png").read_bytes() == b"newer"
+
+
+def test_undo_without_a_journal(tmp_path: Path) -> None:
+    """There is nothing to undo, and that is said."""
+    with pytest.raises(SourceError, match="nothing was sorted"):
+        sort.undo(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("label_", "name"),
+    [("T-shirt/top", "T-shirt_top"), ("..", "__"), (".a", "_a"), ("a\\b:c", "a_b_c"), ("x\n", "x_")],
+)
+def test_folder_names_are_safe(label_: str, name: str) -> None:
+    """A label cannot leave its folder."""
+    assert sort.folder_name(label_) == name
+
+
+def test_the_gallery_holds_every_row_and_no_markup(labelled: Path, tmp_path: Path) -> None:
+    """All rows are in the page as data; a file name with a script in it stays text; nothing is fetched."""
+    assert write_gallery(labelled, tmp_path / "g.html", lambda *_: None) == 25
+    page = (tmp_path / "g.html").read_text(encoding="utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    entries = json.loads(data)
+    assert len(entries) == 25
+    assert sum(bool(entry[5]) for entry in entries) == 24
+    assert any("<script>" in entry[0] for entry in entries)
+    assert page.count("<script") == 2
+    assert not re.search(r"https?://", page)

@@ -1,0 +1,135 @@
+"""Who may see the page: tokens, host names, other pages, https."""
+
+import re
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.live.web import tls
+from edge_fm_runtime.live.web.server import WebView
+from tests.runtime.live_fakes import OpenView, get, reading
+
+TOKEN = "right"  # noqa: S105  # the right one
+ROUTES = ["", "page.js", "stream.mjpg", "api/state", "api/events", "healthz", "metrics", "nothing"]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_every_route_asks_for_the_token(open_view: OpenView, path: str) -> None:
+    """Without a token, or with a wrong one in any place, nothing is answered."""
+    view = open_view(token=TOKEN)
+    for attempt in (
+        {},
+        {"headers": {"authorization": "Bearer wrong"}},
+        {"headers": {"authorization": "Basic right"}},
+        {"headers": {"authorization": "Bearer"}},
+        {"headers": {"authorization": b"Bearer \xe4"}},
+        {"cookies": {"edge_fm": "right"}},
+        {"headers": {"cookie": b"edge_fm=\xe4; ;;="}},
+        {"params": {"token": "wrong"}},
+        {"params": {"token": "rightx"}},
+    ):
+        assert get(view, path, **attempt).status_code == 401
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(view.address.replace("http", "ws") + "api/camera")
+
+
+def test_the_token_opens_in_both_forms(open_view: OpenView) -> None:
+    """A bearer header works as it is; `?token=` becomes a cookie that scripts cannot read and leaves the address."""
+    view = open_view(token=TOKEN)
+    assert get(view, "api/state", headers={"authorization": "Bearer right"}).status_code == 200
+    with httpx.Client(base_url=view.address) as browser:
+        exchanged = browser.get("/?token=right&x=1")
+        assert exchanged.status_code == 303
+        assert exchanged.headers["location"] == "/?x=1"
+        cookie = exchanged.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert "right" not in cookie
+        assert browser.get("/api/state").status_code == 200
+
+
+def test_any_other_address_gets_a_token(open_view: OpenView) -> None:
+    """Bound to more than loopback, a token is made and printed; on loopback there is none."""
+    assert "token" not in open_view().invitation
+    view = open_view(host="0.0.0.0")  # noqa: S104  # the case in question
+    token = view.invitation.partition("?token=")[2]
+    state = f"http://127.0.0.1:{view.address.rstrip('/').rsplit(':', 1)[1]}/api/state"
+    assert httpx.get(state).status_code == 401
+    assert httpx.get(state, headers={"authorization": f"Bearer {token}"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", ""])
+def test_a_foreign_host_name_is_turned_away(view: WebView, host: str) -> None:
+    """A name that somebody else's DNS points here (rebinding) gets no answer."""
+    assert get(view, "api/state", headers={"host": host}).status_code in {400, 421}
+
+
+def test_a_name_that_was_given_is_ours(open_view: OpenView) -> None:
+    """A host name given with --name is answered."""
+    assert (
+        get(open_view(names=("shop.example",)), "api/state", headers={"host": "shop.example"}).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "https://127.0.0.1"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    ],
+)
+def test_other_pages_are_turned_away(view: WebView, headers: dict[str, str]) -> None:
+    """A page elsewhere can neither read, embed, nor press the button."""
+    view.show(reading())
+    assert get(view, "api/state", headers=headers).status_code == 403
+    assert httpx.post(view.address + "api/snapshot", headers=headers).status_code == 403
+
+
+def test_a_socket_from_another_page_is_turned_away(view: WebView) -> None:
+    """WebSockets know no same-origin rule: ours is held by the server."""
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(view.address.replace("http", "ws") + "api/camera", origin=Origin("http://evil.example"))
+
+
+def test_a_link_from_elsewhere_opens_the_page(view: WebView) -> None:
+    """A person who follows a link gets the page."""
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert get(view, "", headers=headers).status_code == 200
+
+
+def test_over_https_with_a_certificate_of_its_own(open_view: OpenView, tmp_path: Path) -> None:
+    """The certificate names this machine, is trusted when it is pinned, kept, and its key is the owner's alone."""
+    pair = tls.own_certificate(tmp_path / "tls", ("shop.example",))
+    view = open_view(tls=pair, token=TOKEN)
+    trusting = ssl.create_default_context(cafile=pair[0])
+    answer = get(view, "?token=right", verify=trusting)
+    assert answer.status_code == 303
+    assert "Secure" in answer.headers["set-cookie"]
+    assert view.address.startswith("https://")
+    assert pair[1].stat().st_mode & 0o077 == 0
+    before = pair[0].read_bytes()
+    assert tls.own_certificate(tmp_path / "tls", ("shop.example",)) == pair
+    assert pair[0].read_bytes() == before
+    assert tls.fingerprint(pair[0]) == tls.fingerprint(pair[0])
+    assert re.fullmatch(r"([0-9A-F]{2}:){31}[0-9A-F]{2}", tls.fingerprint(pair[0]))
+    tls.own_certificate(tmp_path / "tls", ("other.example",))
+    assert pair[0].read_bytes() != before
+
+
+def test_a_certificate_that_is_none(open_view: OpenView, tmp_path: Path) -> None:
+    """Files that are no certificate and key are refused before the feed begins."""
+    wrong = tmp_path / "x.pem"
+    wrong.write_text("no certificate")
+    with pytest.raises(SourceError, match="--tls CERT KEY"):
+        open_view(tls=(wrong, wrong))
