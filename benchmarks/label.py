@@ -6,8 +6,7 @@
     python benchmarks/label.py memory
 
 `speed` makes a folder (of photographs where they are given, enlarged ones for `large`), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
-Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN: ours and the cv2
-loop with what `edge-fm export --int8` makes of it from Fashion-MNIST, the others with what their own converters do. `--model fashion`
+Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN (`label_peers.py`). `--model fashion`
 gives ours and the cv2 loop a file of their own. `--against "cv2 loop"` leaves the other peers out, for folders that take them minutes. `journal` compares a run into a file with one to standard output, which keeps none.
 """
 
@@ -24,147 +23,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+from label_folders import enlarged, make_images
+from label_peers import NEEDS, PEERS, SEED_CNN, edge_fm, make_models
 
 from edge_fm import wardrobe
 from edge_fm_runtime import guard, modelfile, preprocess
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.opencv import cv2
 
-ROOT = Path(__file__).resolve().parent.parent
 IMAGES = {"jpeg": 6000, "large": 240, "png": 20_000, "mix": 6000}
-SEED_CNN = ROOT / "samples" / "cnn.keras"
-
-PEERS = {
-    "floor": """
-import os, sys, cv2, numpy as np
-from concurrent.futures import ThreadPoolExecutor
-cv2.setNumThreads(1)
-files = sorted(e.path for e in os.scandir(sys.argv[1]))
-flag = {"jpeg": cv2.IMREAD_REDUCED_GRAYSCALE_4, "large": cv2.IMREAD_REDUCED_GRAYSCALE_8}.get(sys.argv[2], cv2.IMREAD_GRAYSCALE)
-def decode(part):
-    for name in part:
-        cv2.imdecode(np.fromfile(name, np.uint8), flag)
-with ThreadPoolExecutor(2) as pool:
-    list(pool.map(decode, [files[::2], files[1::2]]))
-""",
-    "cv2 loop": """
-import csv, os, sys, cv2, numpy as np, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[3])
-with open(sys.argv[4], "w", newline="") as file:
-    out = csv.writer(file)
-    for entry in sorted(os.scandir(sys.argv[1]), key=lambda e: e.path):
-        image = cv2.resize(cv2.imread(entry.path, cv2.IMREAD_GRAYSCALE), (28, 28), interpolation=cv2.INTER_AREA)
-        row = session.run(None, {"image": image[None, :, :, None]})[0][0]
-        out.writerow([entry.path, int(row.argmax()), float(row.max())])
-""",
-    "keras": """
-import csv, os, sys
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-import keras, numpy as np
-data = keras.utils.image_dataset_from_directory(sys.argv[1], labels=None, color_mode="grayscale", image_size=(28, 28),
-                                                shuffle=False, batch_size=64, verbose=False)
-model = keras.saving.load_model(sys.argv[5], compile=False)
-rows = model.predict(data.map(lambda x: x / 255.0), verbose=0)
-with open(sys.argv[4], "w", newline="") as file:
-    csv.writer(file).writerows([name, int(r.argmax()), float(r.max())] for name, r in zip(data.file_paths, rows))
-""",
-    "litert": """
-import csv, os, sys, cv2, numpy as np
-from ai_edge_litert.interpreter import Interpreter
-model = Interpreter(model_path=sys.argv[6], num_threads=1)
-model.allocate_tensors()
-given, answered = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
-with open(sys.argv[4], "w", newline="") as file:
-    out = csv.writer(file)
-    for entry in sorted(os.scandir(sys.argv[1]), key=lambda e: e.path):
-        image = cv2.resize(cv2.imread(entry.path, cv2.IMREAD_GRAYSCALE), (28, 28), interpolation=cv2.INTER_AREA)
-        model.set_tensor(given, image[None, :, :, None].astype(np.float32) / 255)
-        model.invoke()
-        row = model.get_tensor(answered)[0]
-        out.writerow([entry.path, int(row.argmax()), float(row.max())])
-""",
-    "openvino": """
-import csv, os, sys, cv2, numpy as np, openvino
-model = openvino.Core().compile_model(sys.argv[7], "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-with open(sys.argv[4], "w", newline="") as file:
-    out = csv.writer(file)
-    for entry in sorted(os.scandir(sys.argv[1]), key=lambda e: e.path):
-        image = cv2.resize(cv2.imread(entry.path, cv2.IMREAD_GRAYSCALE), (28, 28), interpolation=cv2.INTER_AREA)
-        row = model(image[None, :, :, None])[0][0]
-        out.writerow([entry.path, int(row.argmax()), float(row.max())])
-""",
-}
-NEEDS = {"keras": "keras", "litert": "ai_edge_litert", "openvino": "openvino"}
-
-
-def make_images(folder: Path, kind: str, count: int) -> None:
-    """Draw garments on cluttered ground as files: 400x533 JPEG of about 27 kB, 12 MP JPEG, or 28x28 PNG."""
-    rng = np.random.default_rng(0)
-    distinct = []
-    for index in range(24 if kind == "large" else 200):
-        if kind == "png" or (kind == "mix" and index % 4 == 3):
-            distinct.append((cv2.imencode(".png", wardrobe.draw(index % 10, rng))[1].tobytes(), ".png"))
-            continue
-        height, width = (4000, 3000) if kind == "large" or (kind == "mix" and index % 50 == 0) else (533, 400)
-        small = cv2.resize(
-            wardrobe.draw(index % 10, rng, 224), (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        noise = cv2.resize(rng.normal(0, 40, (height // 3, width // 3)).astype(np.float32), (width, height))
-        picture = np.clip(small[..., None] * [0.8, 0.9, 1.0] + noise[..., None] + 40, 0, 255).astype(np.uint8)
-        distinct.append((_jpeg(picture), ".jpg"))
-    for index in range(count):
-        data, suffix = distinct[index % len(distinct)]
-        (folder / f"{index:06}{suffix}").write_bytes(data)
-
-
-def enlarged(photos: list[Path], folder: Path, count: int, distinct: int) -> None:
-    """Make photographs of 12 megapixels out of small ones, with a sensor's noise; so many of them distinct, evenly chosen."""
-    rng = np.random.default_rng(0)
-    for index in range(distinct):
-        small = preprocess.frame_from_bytes(photos[index * len(photos) // distinct].read_bytes())
-        height, width = (4000, 3000) if small.shape[0] >= small.shape[1] else (3000, 4000)
-        large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-        noise = cv2.resize(
-            rng.normal(0, 12, (height // 2, width // 2, 3)).astype(np.float32), (width, height)
-        )
-        picture = np.clip(large + noise, 0, 255).astype(np.uint8)
-        data = _jpeg(picture)
-        for copy in range(index, count, distinct):
-            (folder / f"{copy:06}.jpg").write_bytes(data)
-
-
-def _jpeg(picture: "np.typing.NDArray[np.uint8]") -> bytes:
-    """Return a picture in about as many bytes for each pixel as 27 kB are for 400x533."""
-    for quality in (85, 75, 65, 55, 45, 35, 25):
-        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        if len(data) < 0.14 * picture.shape[0] * picture.shape[1]:
-            break
-    return data
-
-
-def make_models(folder: Path) -> tuple[Path, Path, Path]:
-    """Convert the seed CNN: int8 for ours and the cv2 loop, a LiteRT file, a float32 ONNX file for OpenVINO."""
-    from edge_fm_exporters.framework import import_keras
-
-    fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
-    for path, options in ((fp32, []), (int8, ["--int8"])):
-        command = ["export", str(SEED_CNN), "--data", "fashion-mnist", "--scale", "unit", *options]
-        subprocess.run([edge_fm(), *command, "-o", str(path)], stdout=subprocess.DEVNULL, check=path is fp32)
-        # Where int8 does not pay, the float32 file is written in its place, with exit code 1.
-    import tensorflow as tf
-
-    model = import_keras().saving.load_model(SEED_CNN, compile=False)
-    lite = folder / "cnn.tflite"
-    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(
-        tf.TensorSpec((1, 28, 28, 1), tf.float32)
-    )
-    lite.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
-    return int8, lite, fp32
-
-
-def edge_fm() -> str:
-    """Return the command's path."""
-    return str(Path(sys.executable).with_name("edge-fm"))
 
 
 def speed(
@@ -310,7 +177,7 @@ def memory() -> None:
                     (process.pid, "parent"),
                     *((p, f"worker {p}") for p in _descendants(process.pid)),
                 ]:
-                    peaks[who] = max(peaks.get(who, 0), _peak_kb(pid))
+                    peaks[who] = max(peaks.get(who, 0), peak_kb(pid))
             seconds = time.perf_counter() - started
             worker = max(kb for who, kb in peaks.items() if who != "parent")
             print(json.dumps({"inputs": count, "seconds": round(seconds, 1), "worker_mb": worker // 1000,
@@ -326,7 +193,8 @@ def _descendants(pid: int) -> list[int]:
     return [*own, *(below for child in own for below in _descendants(child))]
 
 
-def _peak_kb(pid: int) -> int:
+def peak_kb(pid: int) -> int:
+    """Return the most memory that a process has had resident, in kB; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

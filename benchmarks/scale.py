@@ -24,7 +24,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from label import _peak_kb, make_images
+from label import peak_kb
+from label_folders import make_images
 
 from edge_fm_runtime.scale import manifest
 
@@ -164,7 +165,7 @@ def watch(process: "subprocess.Popen[bytes]") -> int:
     """Wait for a process; return its peak memory in kB."""
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _peak_kb(process.pid))
+        peak = max(peak, peak_kb(process.pid))
         time.sleep(0.05)
     return peak
 
@@ -205,7 +206,7 @@ def costs() -> None:
             peaks: Counter[str] = Counter()
             while driver.poll() is None:
                 for who in ("ray::MapWorker", "edge_fm_runtime.batch.fork_server"):
-                    peaks[who] = max(peaks[who], *map(_peak_kb, running(who)), 0)
+                    peaks[who] = max(peaks[who], *map(peak_kb, running(who)), 0)
                 time.sleep(2)  # to look through all processes costs something
             ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))
             seconds = 2 * (ends[-1] - ends[1]) / ((len(ends) - 2) * shard)
