@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_fm import datasets, edge, recipe, runs
+from edge_fm import datasets, edge, recipe_loop, recipe_settings, runs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -75,20 +75,24 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
     models = [_model(folder, run) for folder, run in zip(folders, told, strict=True)]
     if len({tuple(weight.shape for weight in model.get_weights()) for model in models}) > 1:
         raise DataError(f"one of {', '.join(map(str, folders))} is of an earlier network: train it anew")
-    singly = tuple(recipe.accuracy(recipe.probabilities(model, images), allowed) for model in models)
+    singly = tuple(
+        recipe_loop.accuracy(recipe_loop.probabilities(model, images), allowed) for model in models
+    )
     weights = [
         np.mean(parts, axis=0) for parts in zip(*(model.get_weights() for model in models), strict=True)
     ]
     mean = models[-1]
     mean.set_weights(weights)
-    watched = recipe.accuracy(recipe.probabilities(mean, images), allowed)
+    watched = recipe_loop.accuracy(recipe_loop.probabilities(mean, images), allowed)
 
     last = told[-1]
     dataset = datasets.load(last.data, InputSpec(*last.input_shape))
-    _, validation = dataset.split_validation(recipe.VALIDATION_SHARE, last.settings["seed"])
+    _, validation = dataset.split_validation(recipe_settings.VALIDATION_SHARE, last.settings["seed"])
     eye = np.eye(len(last.class_names), dtype=bool)
     scores = {
-        name: {"accuracy": recipe.accuracy(recipe.probabilities(mean, part.images), eye[part.labels])}
+        name: {
+            "accuracy": recipe_loop.accuracy(recipe_loop.probabilities(mean, part.images), eye[part.labels])
+        }
         for name, part in (("validation", validation), ("test", dataset.test))
     }
     runs.begin(out)

@@ -14,89 +14,30 @@ to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
 
 import datetime as dt
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_fm import ahead, checkpoint, edge, epoch, kept_pictures, runs
+from edge_fm import checkpoint, edge, epoch, kept_pictures, recipe_loop, runs
 from edge_fm.beginning import begin_with
-from edge_fm.camera import Variation
-from edge_fm.datasets import DIGITS, Dataset
-from edge_fm.distillation import Teacher, taught_loss
-from edge_fm.epoch import PAPER, ROOM, Floats, Material, Mix, Pictures
-from edge_fm.losses import possible_class_loss
+from edge_fm.datasets import DIGITS, Dataset, Split
+from edge_fm.distillation import Teacher
+from edge_fm.epoch import PAPER, ROOM, Material
 from edge_fm.mixture import Photographs
-from edge_fm.optimizer import averaging_muon
+from edge_fm.recipe_loop import Listener, accuracy, probabilities
+from edge_fm.recipe_settings import USUAL, VALIDATION_SHARE, Settings
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.posix import usable_cores
-
-VALIDATION_SHARE = 1 / 12
-"""Of the data set's training part; 5,000 of 60,000."""
-
-_MANY_STEPS = 20
-"""Whose pictures are less than a twentieth more than those of as many whole batches."""
 
 _SEEN = 1000
 """Pictures of each kind that stand for what a file to begin with has folded away."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    Attributes:
-        epochs: all of them are run.
-        batch_size: pictures a step.
-        learning_rate: at its highest, after a warm-up of one epoch.
-        weight_decay: of the optimiser.
-        smoothing: of labels, in [0, 1).
-        averaging: how much of the average a step keeps, in [0, 1).
-        calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, in [0, 1).
-        taught: share of the loss that is a teacher's, if there is one, in [0, 1].
-        mix: what an epoch is made of.
-        bf16: whether steps are computed in bfloat16; see `edge.mixed_precision`.
-        seed: of weights and of every draw.
-    """
-
-    epochs: int = 40
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    smoothing: float = 0.05
-    averaging: float = 0.998
-    calm: float = 0.2
-    taught: float = 0.9
-    mix: Mix = field(default_factory=Mix)
-    bf16: bool = False
-    seed: int = 0
-
-    def mix_of(self, index: int) -> Mix:
-        """Return what the epoch of an index from 0 is made of."""
-        if index < round(self.epochs * (1 - self.calm)):
-            return self.mix
-        return replace(self.mix, blended=0.0, variation=replace(self.mix.variation, erase=0.0, elastic=0.0))
-
-
-_ON_PAPER = Settings(
-    epochs=70,
-    mix=Mix(
-        scenes=0.25,
-        drawn=0.25,
-        empties=0.04,
-        variation=Variation(flip=False, tilt=10, erase=0.1, elastic=0.8),
-    ),
-)
-
-USUAL = {"digits": _ON_PAPER, "digits-plus": replace(_ON_PAPER, epochs=30)}
-"""Settings of those that read digits from paper; the others have those of `Settings`."""
+KerasModel = Any
+"""A `keras.Model`; Keras ships no types."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +57,6 @@ class Sources:
     teacher: Teacher | None = None
     start: Path | None = None
     answers: Path | None = None
-
-
-Listener = Callable[[int, float, dict[str, float] | None], None]
-"""Called with (epoch from 1, share of it done, its figures once it is done)."""
 
 
 def train_run(
@@ -149,8 +86,28 @@ def train_run(
     keras = import_keras()
     started_s = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
+    training, validation = sources.data.split_validation(VALIDATION_SHARE, settings.seed)
+    model, average = _networks(name, sources, training, folder, settings)
+    runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
+    material = _material(name, sources, training, validation, settings)
+    history = recipe_loop.train(model, average, material, folder, settings, listener, sources.teacher)
+    kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
+    kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)
+    kept_pictures.keep_lesson(
+        folder / runs.LESSON, material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
+    )
+    average.save(folder / runs.MODEL)
+    run = _record(name, sources, data, settings, history, average, time.monotonic() - started_s)
+    run.save(folder)
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    return run
+
+
+def _networks(
+    name: str, sources: Sources, training: Split, folder: Path, settings: Settings
+) -> tuple[KerasModel, KerasModel]:
+    """Return the network that is trained, with the weights to begin with, and one for their running average."""
     dataset, photographs = sources.data, sources.photographs
-    training, validation = dataset.split_validation(VALIDATION_SHARE, settings.seed)
     classes = len(dataset.class_names)
     with edge.mixed_precision() if settings.bf16 else nullcontext():
         model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
@@ -160,24 +117,37 @@ def train_run(
         if photographs is not None:
             seen.append(photographs[0].tensors[:: max(1, len(photographs[0].tensors) // _SEEN)])
         begin_with(model, sources.start, folder, dataset.class_names, np.concatenate(seen))
-    runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
-    eye = np.eye(classes, dtype=bool)
-    watched = {dataset.name: (validation.images, eye[validation.labels])}
+    return model, average
+
+
+def _material(
+    name: str, sources: Sources, training: Split, validation: Split, settings: Settings
+) -> Material:
+    """Return what is trained on, and what is watched: validation pictures, as they are and as a camera sees them."""
+    photographs, classes = sources.photographs, len(sources.data.class_names)
+    watched = {sources.data.name: (validation.images, np.eye(classes, dtype=bool)[validation.labels])}
     if photographs is not None and photographs[1].allowed.any():
         watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
     scenery = PAPER if name in USUAL else ROOM
     if scenery.drawn is not None:
         watched["paper"] = epoch.as_seen(validation, classes, scenery, settings.mix.variation, settings.seed)
-    material = Material(training, photographs[0] if photographs else None, watched, classes, scenery)
-    history = train(model, average, material, folder, settings, listener, sources.teacher)
-    kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
-    kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    kept_pictures.keep_lesson(
-        folder / runs.LESSON, material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
-    )
-    average.save(folder / runs.MODEL)
+    return Material(training, photographs[0] if photographs else None, watched, classes, scenery)
+
+
+def _record(  # what a training was, and what came of it
+    name: str,
+    sources: Sources,
+    data: str,
+    settings: Settings,
+    history: list[dict[str, float]],
+    average: KerasModel,
+    seconds: float,
+) -> Run:
+    """Return the run's record; the test part is looked at here, once, after everything is decided."""
+    dataset = sources.data
     test = probabilities(average, dataset.test.images)
-    run = Run(
+    right = np.eye(len(dataset.class_names), dtype=bool)[dataset.test.labels]
+    return Run(
         architecture=name,
         data=data,
         class_names=dataset.class_names,
@@ -195,122 +165,12 @@ def train_run(
         best_epoch=len(history),
         scores={
             "validation": {"accuracy": history[-1][dataset.name]},
-            "test": {"accuracy": accuracy(test, eye[dataset.test.labels])},
+            "test": {"accuracy": accuracy(test, right)},
         },
-        seconds=round(time.monotonic() - started_s, 1),
+        seconds=round(seconds, 1),
         interrupted=False,
         licence=dataset.licence,
         tools=runs.keras_tools(),
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         input_shape=dataset.spec.shape,
     )
-    run.save(folder)
-    (folder / checkpoint.FILE).unlink(missing_ok=True)
-    return run
-
-
-def train(
-    model: Any,  # noqa: ANN401  # Keras ships no types
-    average: Any,  # noqa: ANN401
-    material: Material,
-    folder: Path,
-    settings: Settings,
-    listener: Listener,
-    teacher: Teacher | None = None,
-) -> list[dict[str, float]]:
-    """Train in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
-
-    Args:
-        model: a Keras model with probabilities as output, and the weights to begin with.
-        average: another of the same; it gets the running average of the weights, and is what is watched and kept.
-        material: the pictures.
-        folder: for the state and the history; it is there.
-        settings: how.
-        listener: told of progress.
-        teacher: a model to learn from as well.
-
-    Returns:
-        the figures of every epoch.
-
-    Raises:
-        DataError: the state in the folder is of another training.
-    """
-    keras = import_keras()
-    steps = steps_of(material.count(settings.mix), settings.batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps * (settings.epochs - 1)),  # one epoch is the warm-up and no more
-        warmup_target=settings.learning_rate,
-        warmup_steps=steps,
-        alpha=1e-5,
-    )
-
-    optimizer = averaging_muon(schedule, settings.weight_decay, settings.averaging)
-    optimizer.build(model.trainable_variables)
-    loss = possible_class_loss(settings.smoothing)
-    model.compile(optimizer, taught_loss(loss, settings.taught) if teacher else loss)
-    facts = asdict(settings) | {"teacher": teacher.sha256 if teacher else None, "optimizer": "muon"}
-    whose = checkpoint.fingerprint(model, material, facts)
-    history = checkpoint.restore(model, folder / checkpoint.FILE, whose)
-
-    class Told(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
-        def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
-            listener(len(history) + 1, (batch + 1) / steps, None)
-
-    def catch_up() -> None:
-        average.set_weights(model.get_weights())
-        optimizer.average_into(average.trainable_variables)
-
-    if history:
-        catch_up()
-
-    epochs = range(len(history), settings.epochs)
-    draw = partial(_drawn, replace(material, watched={}), settings)
-    with ahead.drawn_by(ahead.processes_for(usable_cores()), draw, epochs) as drawn_of:
-
-        def lesson(index: int) -> tuple[Floats, Floats]:
-            drawn = drawn_of(index)
-            targets = teacher.targets(drawn) if teacher else drawn.allowed
-            taken = steps * settings.batch_size  # all, or all but a part of a batch
-            return _scaled(drawn.images[:taken]), targets[:taken]
-
-        for images, targets in ahead.drawn_ahead(lesson, epochs):
-            fit = model.fit(
-                images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
-            )
-            catch_up()
-            figures = {"loss": float(fit.history["loss"][0])}
-            for name, (watched, right) in material.watched.items():
-                figures[name] = accuracy(probabilities(average, watched), right)
-            history.append(figures)
-            checkpoint.save(model, folder / checkpoint.FILE, history, whose)
-            runs.write_history(folder / runs.HISTORY, history)
-            listener(len(history), 1.0, figures)
-    return history
-
-
-def steps_of(pictures: int, batch_size: int) -> int:
-    """Return how many steps an epoch has: of many, a last one of less than a batch is left out, for which JAX would make a program of its own."""
-    whole = pictures // batch_size
-    return whole if whole >= _MANY_STEPS else -(-pictures // batch_size)
-
-
-def _drawn(material: Material, settings: Settings, index: int) -> Pictures:
-    return epoch.pictures(material, settings.mix_of(index), settings.seed, index)
-
-
-def _scaled(images: NDArray[np.uint8]) -> Floats:
-    scaled = images.astype(np.float32)
-    scaled /= np.float32(255)  # in place: an epoch at 56x56 is a gigabyte
-    return scaled
-
-
-def probabilities(model: Any, images: NDArray[np.uint8]) -> Floats:  # noqa: ANN401
-    """Return (N, classes) probabilities for (N, H, W, C) uint8 pictures."""
-    return np.asarray(model.predict(_scaled(images), batch_size=500, verbose=0))
-
-
-def accuracy(predicted: Floats, allowed: NDArray[np.bool_]) -> float:
-    """Return the share of pictures with an allowed class whose likeliest class is allowed, in [0, 1]."""
-    known = allowed.any(axis=1)
-    return float(allowed[known, predicted[known].argmax(axis=1)].mean())

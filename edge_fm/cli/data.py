@@ -127,11 +127,11 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
 
 def _settings(architecture: "Architecture") -> dict[str, object]:
     """Return what a training may be told besides `--set`, as it is where it is not."""
-    from edge_fm import edge, recipe
+    from edge_fm import edge, recipe_settings
 
     if architecture.name not in edge.WIDTHS:
         return asdict(architecture.settings)
-    usual = recipe.USUAL.get(architecture.name, recipe.Settings())
+    usual = recipe_settings.USUAL.get(architecture.name, recipe_settings.Settings())
     return {
         "epochs": usual.epochs,
         "batch_size": usual.batch_size,

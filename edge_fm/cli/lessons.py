@@ -59,7 +59,7 @@ def train(
     Raises:
         DataError: the options do not go together, or what they name cannot be used.
     """
-    from edge_fm import datasets, distillation, recipe
+    from edge_fm import datasets, distillation, recipe, recipe_settings
     from edge_fm_runtime.errors import DataError
     from edge_fm_runtime.inputs import InputSpec
 
@@ -89,7 +89,7 @@ def train(
         table, _, folder = mapped[0]
         photographs = _photographs(table, Path(folder), lessons.class_map, lessons, dataset, changes["seed"])
     changes = changes | {"taught": lessons.taught}
-    usual = recipe.USUAL.get(name, recipe.Settings())
+    usual = recipe_settings.USUAL.get(name, recipe_settings.Settings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
     sources = recipe.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)

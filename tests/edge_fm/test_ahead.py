@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import ahead, datasets, edge, epoch, recipe, runs
+from edge_fm import ahead, datasets, edge, epoch, recipe, recipe_settings, runs
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -90,7 +90,7 @@ def test_a_training_ends_the_same_whoever_draws_for_it(
     """With processes that draw its epochs a training ends with the very weights that it has without."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     sources = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 120, 40), None)
-    settings, weights = recipe.Settings(epochs=3, batch_size=32), []
+    settings, weights = recipe_settings.Settings(epochs=3, batch_size=32), []
     for processes in (0, 2):
         monkeypatch.setattr(ahead, "processes_for", lambda _cores, count=processes: count)
         run = tmp_path / str(processes)

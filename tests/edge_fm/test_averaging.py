@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import averaging, datasets, edge, recipe, runs
+from edge_fm import averaging, datasets, edge, recipe_loop, recipe_settings, runs
 from edge_fm.runs import Run
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -21,7 +21,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Return two run folders of one small network, as trainings that went on from one another leave them; their weights are drawn."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     dataset = datasets.load("wardrobe")
-    _, validation = dataset.split_validation(recipe.VALIDATION_SHARE, 0)
+    _, validation = dataset.split_validation(recipe_settings.VALIDATION_SHARE, 0)
     allowed = np.eye(10, dtype=bool)[validation.labels]
     keras = import_keras()
     folders = (tmp_path / "first", tmp_path / "second")
@@ -76,7 +76,9 @@ def test_every_weight_is_the_mean(pair: tuple[Path, Path], tmp_path: Path, cli: 
     assert run.settings["mean_of"] == [str(folder) for folder in pair]
     dataset = datasets.load("wardrobe")
     network = import_keras().saving.load_model(out / runs.MODEL, compile=False)
-    right = (recipe.probabilities(network, dataset.test.images).argmax(axis=1) == dataset.test.labels).mean()
+    right = (
+        recipe_loop.probabilities(network, dataset.test.images).argmax(axis=1) == dataset.test.labels
+    ).mean()
     assert run.test_accuracy == pytest.approx(float(right))
     for name in (runs.VALIDATION, runs.CALIBRATION, runs.LESSON):
         assert (out / name).read_bytes() == (pair[1] / name).read_bytes()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, recipe, runs
+from edge_fm import datasets, edge, recipe_loop, runs
 from edge_fm.beginning import begin_with
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportRequest, export, weights
@@ -115,5 +115,5 @@ def test_from_the_command_line(
     run = runs.Run.load(out)
     assert run.settings["start"] == "fashion-nano"
     truth = np.eye(10, dtype=bool)[wardrobe.test.labels]
-    before = recipe.accuracy(Classifier.load("fashion-nano").probabilities(wardrobe.test.images), truth)
+    before = recipe_loop.accuracy(Classifier.load("fashion-nano").probabilities(wardrobe.test.images), truth)
     assert run.scores["test"]["accuracy"] > before - 0.1

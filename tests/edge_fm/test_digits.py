@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, epoch, paper, recipe, strokes
+from edge_fm import datasets, edge, epoch, paper, recipe, recipe_loop, recipe_settings, strokes
 from edge_fm.camera import Grey, Variation
 from edge_fm.datasets import Split
 from edge_fm.epoch import Material, Mix
@@ -125,8 +125,8 @@ def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path, monkeypatch: p
         began = model.get_weights()[0]
         folder = tmp_path / str(averaging)
         folder.mkdir()
-        settings = recipe.Settings(epochs=2, batch_size=32, averaging=averaging)
-        recipe.train(model, average, material, folder, settings, lambda *_: None)
+        settings = recipe_settings.Settings(epochs=2, batch_size=32, averaging=averaging)
+        recipe_loop.train(model, average, material, folder, settings, lambda *_: None)
         ends[averaging] = began, model.get_weights()[0], average.get_weights()[0]
     _, trained, kept = ends[0.0]
     assert np.array_equal(trained, kept)
@@ -143,7 +143,7 @@ def test_other_digits_are_no_digits() -> None:
             recipe.Sources(garments, None),
             "wardrobe",
             Path("nowhere"),
-            recipe.Settings(),
+            recipe_settings.Settings(),
             lambda *_: None,
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import datasets, distillation, edge, losses, recipe, runs
+from edge_fm import datasets, distillation, edge, losses, recipe, recipe_loop, recipe_settings, runs
 from edge_fm.epoch import Pictures
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -86,10 +86,10 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path, monkeypatch: pyt
         return rows
 
     taught = recipe.Sources(wrong, None, distillation.Teacher("always a dress", "1", says_dress))
-    settings = recipe.Settings(epochs=6, batch_size=16, averaging=0.9)
+    settings = recipe_settings.Settings(epochs=6, batch_size=16, averaging=0.9)
     recipe.train_run("edge-nano", taught, "wardrobe", tmp_path / "run", settings, lambda *_: None)
     student = import_keras().saving.load_model(tmp_path / "run" / runs.MODEL, compile=False)
-    answers = recipe.probabilities(student, part.test.images).argmax(axis=1)
+    answers = recipe_loop.probabilities(student, part.test.images).argmax(axis=1)
     assert (answers == 3).mean() > 0.9
     assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["teacher"] == "always a dress"
 

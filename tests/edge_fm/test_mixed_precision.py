@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, recipe, runs
+from edge_fm import datasets, edge, recipe_loop, runs
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
 from tests.conftest import RunCli
@@ -20,13 +20,13 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     """Its run folder holds a network of float32 throughout, whose export answers as it does, and whatever is built next is of float32."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(16, 16, 16))
     seen: list[str] = []
-    fit = recipe.train
+    fit = recipe_loop.train
 
     def watching(model: object, average: object, *rest: object) -> list[dict[str, float]]:
         seen.extend(layer.compute_dtype for layer in model.layers if layer.weights)  # type: ignore[attr-defined]
         return fit(model, average, *rest)
 
-    monkeypatch.setattr(recipe, "train", watching)
+    monkeypatch.setattr(recipe_loop, "train", watching)
     run, model = tmp_path / "run", tmp_path / "model.onnx"
     result = cli("train", "edge-nano", "--bf16", "--data", "wardrobe", "--epochs", "1", "-o", run)
     assert result.code == 0, result.err
@@ -39,7 +39,7 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     assert cli("export", run, "-o", model).code == 0
     images = datasets.load("wardrobe").test.images[:100]
     theirs = Classifier.load(model).raw_probabilities(images)
-    assert np.abs(theirs - recipe.probabilities(network, images)).max() < 1e-5
+    assert np.abs(theirs - recipe_loop.probabilities(network, images)).max() < 1e-5
 
 
 @pytest.mark.parametrize("option", [["--bf16"], ["--learning-rate", "0.01"]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, epoch, recipe, runs
+from edge_fm import datasets, edge, epoch, recipe, recipe_settings, runs
 from edge_fm.camera import Variation
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters import int8
@@ -19,8 +19,8 @@ from tests.conftest import RunCli
 from tests.edge_fm.pictures import MAP, small
 
 
-@pytest.mark.parametrize("usual", [recipe.Settings(), recipe.USUAL["digits"]])
-def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe.Settings) -> None:
+@pytest.mark.parametrize("usual", [recipe_settings.Settings(), recipe_settings.USUAL["digits"]])
+def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe_settings.Settings) -> None:
     """Pictures are erased, bent and blended until then, and whole from there on; nothing else changes, and without a calm nothing does."""
     settings = replace(usual, epochs=10)
     mixes = [settings.mix_of(index) for index in range(10)]
@@ -44,7 +44,7 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(
             if figures is None:
                 heard.append(share)
 
-        settings = recipe.Settings(epochs=1, batch_size=batch_size)
+        settings = recipe_settings.Settings(epochs=1, batch_size=batch_size)
         recipe.train_run(
             "edge-nano", recipe.Sources(small(), None), "wardrobe", tmp_path / str(steps), settings, listen
         )
@@ -58,7 +58,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 ) -> None:
     """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
-    settings = recipe.Settings(epochs=3, batch_size=32)
+    settings = recipe_settings.Settings(epochs=3, batch_size=32)
     sources = recipe.Sources(small(), None)
 
     def stop(epoch: int, share: float, _figures: object) -> None:
@@ -70,7 +70,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, stop)
     assert not (tmp_path / "cut" / runs.RECORD).exists()
     with pytest.raises(DataError, match="other settings"):
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", recipe.Settings(), stop)
+        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", recipe_settings.Settings(), stop)
     others = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 100, 40), None)
     with pytest.raises(DataError, match="pictures"):
         recipe.train_run("edge-nano", others, "wardrobe", tmp_path / "cut", settings, stop)
@@ -95,7 +95,7 @@ def test_a_training_begins_with_the_weights_of_a_run(
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
-    begun = recipe.Settings(epochs=12, batch_size=16, averaging=0.9)
+    begun = recipe_settings.Settings(epochs=12, batch_size=16, averaging=0.9)
     plain = recipe.Sources(part, None)
     for folder, seed in (("first", 0), ("second", 1)):
         settings = replace(begun, seed=seed)
@@ -204,7 +204,7 @@ def test_photographs_of_nothing_only_teach(
     assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines()[0] == "epoch,loss,wardrobe"
     with np.load(tmp_path / "run" / runs.VALIDATION) as kept:
         assert kept["allowed"].any(axis=1).all()
-        assert len(kept["images"]) == len(part.split_validation(recipe.VALIDATION_SHARE, 0)[1])
+        assert len(kept["images"]) == len(part.split_validation(recipe_settings.VALIDATION_SHARE, 0)[1])
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
         told = replace(part, test=test)
         monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told: told)
         folder, file = tmp_path / name, tmp_path / f"{name}.onnx"
-        settings = recipe.Settings(epochs=1, batch_size=32)
+        settings = recipe_settings.Settings(epochs=1, batch_size=32)
         recipe.train_run(
             "edge-nano", recipe.Sources(told, None), "wardrobe", folder, settings, lambda *_: None
         )
