@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm import datasets, edge, recipe_loop, recipe_settings, runs
 from edge_fm.runs import Run
@@ -54,6 +55,36 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
         OutputError: the folder cannot be written.
     """
     started_s = time.monotonic()
+    told = _told(folders, out)
+    images, allowed = _watched(folders)
+    models = [_model(folder, run) for folder, run in zip(folders, told, strict=True)]
+    if len({tuple(weight.shape for weight in model.get_weights()) for model in models}) > 1:
+        raise DataError(f"one of {', '.join(map(str, folders))} is of an earlier network: train it anew")
+    singly = tuple(_right(model, images, allowed) for model in models)
+    mean, last = models[-1], told[-1]
+    mean.set_weights(
+        [np.mean(parts, axis=0) for parts in zip(*(model.get_weights() for model in models), strict=True)]
+    )
+    scores = _scores(mean, last)
+    runs.begin(out)
+    for name in _KEPT:
+        shutil.copyfile(folders[-1] / name, out / name)
+    mean.save(out / runs.MODEL)
+    run = replace(
+        last,
+        model=runs.MODEL,
+        settings=last.settings | {"mean_of": [str(folder) for folder in folders]},
+        scores=scores,
+        seconds=round(time.monotonic() - started_s, 1),
+        tools=runs.keras_tools(),
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
+    )
+    run.save(out)
+    return Averaged(run, _right(mean, images, allowed), singly)
+
+
+def _told(folders: Sequence[Path], out: Path) -> list[Run]:
+    """Return the records of runs that can be averaged."""
     if len(folders) < 2:  # noqa: PLR2004  # a mean
         raise DataError("a mean is of two runs or more: edge-fm average RUN RUN -o OUT")
     if out.resolve() in {folder.resolve() for folder in folders}:
@@ -71,52 +102,29 @@ def average(folders: Sequence[Path], out: Path) -> Averaged:
     lacking = [name for name in _KEPT if not (folders[-1] / name).is_file()]
     if lacking:
         raise DataError(f"{folders[-1]} lacks {', '.join(lacking)}, which its training left: train it anew")
-    images, allowed = _watched(folders)
-    models = [_model(folder, run) for folder, run in zip(folders, told, strict=True)]
-    if len({tuple(weight.shape for weight in model.get_weights()) for model in models}) > 1:
-        raise DataError(f"one of {', '.join(map(str, folders))} is of an earlier network: train it anew")
-    singly = tuple(
-        recipe_loop.accuracy(recipe_loop.probabilities(model, images), allowed) for model in models
-    )
-    weights = [
-        np.mean(parts, axis=0) for parts in zip(*(model.get_weights() for model in models), strict=True)
-    ]
-    mean = models[-1]
-    mean.set_weights(weights)
-    watched = recipe_loop.accuracy(recipe_loop.probabilities(mean, images), allowed)
+    return told
 
-    last = told[-1]
-    dataset = datasets.load(last.data, InputSpec(*last.input_shape))
-    _, validation = dataset.split_validation(recipe_settings.VALIDATION_SHARE, last.settings["seed"])
-    eye = np.eye(len(last.class_names), dtype=bool)
-    scores = {
-        name: {
-            "accuracy": recipe_loop.accuracy(recipe_loop.probabilities(mean, part.images), eye[part.labels])
-        }
+
+def _scores(mean: Any, run: Run) -> dict[str, dict[str, float]]:  # noqa: ANN401  # Keras ships no types
+    """Return how often the mean is right, on the validation and the test part of the run's data."""
+    dataset = datasets.load(run.data, InputSpec(*run.input_shape))
+    _, validation = dataset.split_validation(recipe_settings.VALIDATION_SHARE, run.settings["seed"])
+    eye = np.eye(len(run.class_names), dtype=bool)
+    return {
+        name: {"accuracy": _right(mean, part.images, eye[part.labels])}
         for name, part in (("validation", validation), ("test", dataset.test))
     }
-    runs.begin(out)
-    for name in _KEPT:
-        shutil.copyfile(folders[-1] / name, out / name)
-    mean.save(out / runs.MODEL)
-    run = replace(
-        last,
-        model=runs.MODEL,
-        settings=last.settings | {"mean_of": [str(folder) for folder in folders]},
-        scores=scores,
-        seconds=round(time.monotonic() - started_s, 1),
-        tools=runs.keras_tools(),
-        created=dt.datetime.now(dt.UTC).date().isoformat(),
-    )
-    run.save(out)
-    return Averaged(run, watched, singly)
+
+
+def _right(model: Any, images: NDArray[np.uint8], allowed: NDArray[np.bool_]) -> float:  # noqa: ANN401
+    return recipe_loop.accuracy(recipe_loop.probabilities(model, images), allowed)
 
 
 def _kind(run: Run) -> tuple[object, ...]:
     return run.architecture, run.class_names, run.input_shape, run.data, run.settings.get("seed")
 
 
-def _watched(folders: Sequence[Path]) -> tuple[Any, Any]:
+def _watched(folders: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return what every one of the trainings watched, (N, H, W, C) uint8 and (N, classes) bool, if it is the same."""
     seen = []
     for folder in folders:
