@@ -5,24 +5,19 @@
     python benchmarks/live.py age                120 frames a second into a classifier slowed to 20
     python benchmarks/live.py start              whole process, until the first label is printed
     python benchmarks/live.py memory --minutes 10   a pipe of JPEGs at full rate
-    python benchmarks/live.py streams            RTSP and MJPEG servers on loopback, killed and restarted in mid-view
 
-`streams` needs Debian's ffmpeg, python3-gi, gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-good.
+Streams whose servers are killed have a script of their own, `live_streams.py`.
 """
 
 import argparse
 import os
-import queue
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -46,20 +41,6 @@ capture, frames = cv2.VideoCapture(sys.argv[1]), 0
 while capture.read()[0]:
     frames += 1
 print(frames)
-"""
-RTSP = """
-import sys, gi
-gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gst, GstRtspServer, GLib
-Gst.init(None)
-server = GstRtspServer.RTSPServer(service=sys.argv[1])
-factory = GstRtspServer.RTSPMediaFactory()
-factory.set_launch("( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=480,framerate=25/1 "
-                   "! jpegenc ! rtpjpegpay name=pay0 )")
-factory.set_shared(True)
-server.get_mount_points().add_factory("/feed", factory)
-server.attach(None)
-GLib.MainLoop().run()
 """
 
 
@@ -280,95 +261,12 @@ def _resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def streams() -> None:
-    """Kill and restart real servers in mid-view; print what the command said and how soon frames came again."""
-    with tempfile.TemporaryDirectory() as folder:
-        video = Path(folder) / "garments.mp4"
-        writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
-        for frame in frames_of_garments(1000):
-            writer.write(frame)
-        writer.release()
-        mjpeg = [
-            "ffmpeg",
-            "-v",
-            "error",
-            "-re",
-            "-stream_loop",
-            "-1",
-            "-i",
-            str(video),
-            "-f",
-            "mpjpeg",
-            "-q:v",
-            "4",
-        ]
-        rtsp = ["/usr/bin/python3", "-c", RTSP, "8554"]
-        _outlived(
-            "MJPEG over HTTP, ffmpeg",
-            [*mjpeg, "-listen", "1", "http://127.0.0.1:8553/feed"],
-            "http://127.0.0.1:8553/feed",
-        )
-        _outlived("RTSP, GStreamer", rtsp, "rtsp://127.0.0.1:8554/feed")
-
-
-def _outlived(name: str, server: list[str], url: str) -> None:
-    serving = subprocess.Popen(server, stderr=subprocess.DEVNULL)
-    time.sleep(2)
-    with _watched([*WEBCAM, url, "--view", "none", "--raw"]) as (process, heard):
-        try:
-            first = _heard(heard, "%", 30)
-            for kill in (1, 2):
-                serving.send_signal(signal.SIGKILL)
-                serving.wait()
-                lost = _heard(heard, "is lost", 30)
-                time.sleep(3)
-                serving = subprocess.Popen(server, stderr=subprocess.DEVNULL)
-                started_s = time.monotonic()
-                _heard(heard, "frames again", 60)
-                print(
-                    f"{name}: killed {kill}: {lost!r}; frames again {time.monotonic() - started_s:.1f} s after its restart"
-                )
-            process.send_signal(signal.SIGTERM)
-            ended = process.wait(20)
-            print(f"{name}: first {first!r}; SIGTERM: exit code {ended}")
-        finally:
-            serving.kill()
-            serving.wait()
-
-
-@contextmanager
-def _watched(command: list[str]) -> "Iterator[tuple[subprocess.Popen[str], queue.Queue[str]]]":
-    """Run a command and collect the lines of both its outputs."""
-    heard: queue.Queue[str] = queue.Queue()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-
-        def listen() -> None:
-            for line in process.stdout or ():
-                heard.put(line.strip())
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        try:
-            yield process, heard
-        finally:
-            process.kill()
-            listener.join()
-
-
-def _heard(heard: "queue.Queue[str]", wanted: str, wait_s: float) -> str:
-    ends_s = time.monotonic() + wait_s
-    while True:
-        line = heard.get(timeout=max(0.1, ends_s - time.monotonic()))
-        if wanted in line:
-            return line
-
-
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["latency", "rate", "age", "start", "memory", "streams"])
+    parser.add_argument("what", choices=["latency", "rate", "age", "start", "memory"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--minutes", type=float, default=10)
@@ -381,10 +279,8 @@ def main() -> None:
         age(wanted.seconds)
     elif wanted.what == "start":
         start(wanted.runs)
-    elif wanted.what == "memory":
-        memory(wanted.minutes)
     else:
-        streams()
+        memory(wanted.minutes)
 
 
 if __name__ == "__main__":
