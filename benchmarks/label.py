@@ -22,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import as_installed
 import numpy as np
 from label_folders import enlarged, make_images
 from label_peers import NEEDS, PEERS, SEED_CNN, edge_fm, make_models
@@ -105,6 +106,7 @@ def _filled(work: Path, kind: str, images: int, photos: Path | None) -> tuple[Pa
 
 def _raced(contestants: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
     """Run each as a whole process, in turn; return the seconds of each round after one that warms the disk cache."""
+    as_installed.compile_modules()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(rounds + 1):
         for name, command in contestants.items():

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import as_installed
+
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "wardrobe" / "bag_1.png"
 
 
@@ -28,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
     runs = parser.parse_args().runs
+    as_installed.compile_modules()
     script = str(Path(sys.executable).with_name("edge-fm"))
     with tempfile.TemporaryDirectory() as folder:
         commands = {
