@@ -56,7 +56,7 @@ def export(
         mirror.graph(network) if request.mirrored else network, Precision(), expected, pictures
     )
     lacking = verify.shortfall(
-        PrecisionKind.FP32, fp32.comparison.evidence, request.limits.max_drop, source.max_difference
+        PrecisionKind.FP32, fp32.comparison, request.limits.max_drop, source.max_difference
     )
     if lacking:
         raise ExportError(f"the float32 file does not answer as its source: {lacking}. Nothing was written")
@@ -182,7 +182,7 @@ def _chosen(
         return fp32, f"{nearest.name} comes nearest and {nearest.verdict}"
     precision = Precision(PrecisionKind.INT8, best.recipe.settings)
     own = Verified(best.data, precision, verify.compare(expected, OnnxSession(best.data), data.test))
-    lacking = verify.shortfall(PrecisionKind.INT8, own.comparison.evidence, limits.max_drop)
+    lacking = verify.shortfall(PrecisionKind.INT8, own.comparison, limits.max_drop)
     return (fp32, f"{best.name}, on the test part: {lacking}") if lacking else (own, "")
 
 

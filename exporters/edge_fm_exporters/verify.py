@@ -16,7 +16,7 @@ FP32_MAX_DIFFERENCE = 1e-5
 """Largest difference of a probability that a float32 export may show."""
 
 FP32_MIN_AGREEMENT = 0.9999
-"""Smallest share of images to which a float32 export must give the source's label."""
+"""Smallest share of images to which a float32 export must give the source's label, or one that the source holds to be as likely as float32 can tell."""
 
 FROM_BYTES = 200
 """How many pictures are given to the finished file as encoded bytes."""
@@ -93,30 +93,42 @@ def flips(comparison: Comparison, pictures: Pictures) -> tuple[Flip, ...]:
 
 
 def shortfall(
-    kind: PrecisionKind, evidence: Evidence, max_drop: float, max_difference: float = FP32_MAX_DIFFERENCE
+    kind: PrecisionKind,
+    comparison: Comparison,
+    max_drop: float,
+    max_difference: float = FP32_MAX_DIFFERENCE,
 ) -> str:
     """Return in a sentence why a file may not be used in place of its source, empty if it may.
 
     Args:
         kind: fp32 is held to the source's numbers, int8 to its accuracy.
-        evidence: what was measured.
+        comparison: of the two.
         max_drop: accuracy that int8 may lose, in [0, 1]; without labels, labels that may differ.
         max_difference: of a probability, that fp32 may show.
     """
+    evidence = comparison.evidence
     if kind is PrecisionKind.FP32:
         if evidence.max_probability_difference > max_difference:
             return (
                 f"probabilities differ by up to {evidence.max_probability_difference:.2g}, "
                 f"the limit is {max_difference:g}"
             )
-        if evidence.label_agreement < FP32_MIN_AGREEMENT:
-            return f"labels agree on {evidence.label_agreement:.4%}, the limit is {FP32_MIN_AGREEMENT:.2%}"
+        agreement = _agreement_but_for_ties(comparison)
+        if agreement < FP32_MIN_AGREEMENT:
+            return f"labels agree on {agreement:.4%}, the limit is {FP32_MIN_AGREEMENT:.2%}"
         return ""
     if evidence.accuracy is None or evidence.source_accuracy is None:
         lost, what = 1 - evidence.label_agreement, "labels that differ"
     else:
         lost, what = evidence.source_accuracy - evidence.accuracy, "accuracy lost"
     return f"{what}: {lost:.4f}, the limit is {max_drop:g}" if lost > max_drop else ""
+
+
+def _agreement_but_for_ties(comparison: Comparison) -> float:
+    """Return the share of images whose label the source holds to be the likeliest, or as likely: both may have erred by `FP32_MAX_DIFFERENCE`."""
+    source, own = comparison.source, comparison.own
+    given = source[np.arange(len(source)), own.argmax(axis=1)]
+    return float(np.mean(given >= source.max(axis=1) - 2 * FP32_MAX_DIFFERENCE))
 
 
 def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64] | None) -> float | None:
