@@ -26,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"EDGE_FM_DATA is not set; it would hold {REAL_FILE}"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Draw the same weights in every run: no network that a test builds may pass or fail by chance."""
+    if item.get_closest_marker("train"):
+        from edge_fm_exporters.framework import import_keras
+
+        import_keras().utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="session")
 def tiny_path() -> Path:
     """Return the model that answers with the mean grey level."""

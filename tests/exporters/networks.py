@@ -165,17 +165,18 @@ STYLES: dict[str, Build] = {
 
 
 def shaken(model: Any) -> Any:
-    """Give every weight, running mean and variance a value that a training could have left, the same in every run."""
+    """Give every weight, running mean and variance a value that a training could have left."""
     rng = np.random.default_rng(0)
     for variable in model.variables:
-        kind = "float32" if variable.dtype == "bfloat16" else variable.dtype
-        if not np.issubdtype(np.dtype(kind), np.floating):
-            continue
-        start = np.asarray(variable)
-        if start.ndim > 1:  # a kernel, which Keras draws anew for every process
-            start = rng.normal(0, np.prod(start.shape[:-1]) ** -0.5, start.shape)
-        value = start + rng.normal(0, 0.1, start.shape)
-        variable.assign(np.abs(value) if "variance" in variable.name else value)
+        if np.issubdtype(
+            np.dtype(variable.dtype if variable.dtype != "bfloat16" else "float32"), np.floating
+        ):
+            value = np.asarray(variable)
+            variable.assign(
+                np.abs(value + rng.normal(0, 0.1, value.shape))
+                if "variance" in variable.name
+                else value + rng.normal(0, 0.1, value.shape)
+            )
     return model
 
 
