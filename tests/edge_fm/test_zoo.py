@@ -284,11 +284,8 @@ class TestTable:
     @pytest.mark.parametrize("name", ["edge-plus", "digits", "cnn"])
     def test_the_settings_are_those_of_its_training(self, cli: RunCli, name: str) -> None:
         """The settings shown are those that the model is trained with where none are given: the edge family's are its recipe's."""
-        of_zoo, of_recipe = (
-            zoo.find(name).settings,
-            recipe_settings.USUAL.get(name, recipe_settings.Settings()),
-        )
-        settings = of_zoo if name == "cnn" else of_recipe
+        of_recipe = recipe_settings.USUAL.get(name, recipe_settings.Settings())
+        settings = zoo.find(name).settings if name == "cnn" else of_recipe
         shown = " ".join(cli("zoo", name).out.split())
         assert f"epochs {settings.epochs}, batch size {settings.batch_size}" in shown
         assert ("patience" in shown) == (name == "cnn")
