@@ -134,7 +134,7 @@ def _material(
     return Material(training, photographs[0] if photographs else None, watched, classes, scenery)
 
 
-def _record(  # what a training was, and what came of it
+def _record(
     name: str,
     sources: Sources,
     data: str,
