@@ -1,10 +1,10 @@
-"""Take the bytes out of a quantised file that say nothing: long names, and constants that it holds several times.
+"""Take the bytes out of a quantised file that say nothing: long names, constants that it holds several times, and what is so anyway.
 
-The quantiser writes a zero for each channel of each weight and bias, and calls tensors `conv_4_weights_DequantizeLinear_Output`. In a
-network of 63 kB they are a twentieth of it.
+The quantiser writes a zero for each channel of each weight and bias, and calls tensors `conv_4_weights_DequantizeLinear_Output`; the converter
+says of each convolution that it has one group and is not dilated. In a network of 65 kB they are more than a twentieth of it.
 """
 
-from edge_fm_exporters.graph import ModelProto
+from edge_fm_exporters.graph import AttributeProto, ModelProto
 
 _SHORT = {
     "_QuantizeLinear_Output": "_levels",
@@ -16,9 +16,12 @@ _SHORT = {
 }
 """What the quantiser adds to names, and what says the same; longer ones first."""
 
+_PLAIN = {"dilations": 1, "group": 1, "pads": 0, "strides": 1}
+"""What a convolution does that says nothing of these, in each direction: https://onnx.ai/onnx/operators/onnx__Conv.html."""
+
 
 def compacted(model: ModelProto) -> ModelProto:
-    """Return a QDQ model that computes the same, with constants held once and short names for what the quantiser added.
+    """Return a QDQ model that computes the same, with constants held once, short names for what the quantiser added, and no notes of its own.
 
     Args:
         model: as `quantize.quantize` makes it, with or without a uint8 input.
@@ -39,12 +42,21 @@ def compacted(model: ModelProto) -> ModelProto:
         else:
             graph.initializer.remove(constant)
     for node in graph.node:
+        if node.op_type == "Conv":
+            told = [attribute for attribute in node.attribute if not _is_plain(attribute)]
+            del node.attribute[:]
+            node.attribute.extend(told)
         node.name = _short(node.name)
         node.input[:] = [names.get(name, _short(name)) for name in node.input]
         node.output[:] = [_short(name) for name in node.output]
     del graph.value_info[:]  # it has the names of before
+    del compact.metadata_props[:]  # of the quantiser, which is done
     onnx.checker.check_model(compact, full_check=True)
     return compact
+
+
+def _is_plain(attribute: AttributeProto) -> bool:
+    return {*attribute.ints, *([] if attribute.ints else [attribute.i])} == {_PLAIN.get(attribute.name)}
 
 
 def _short(name: str) -> str:

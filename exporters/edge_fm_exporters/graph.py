@@ -16,6 +16,9 @@ from edge_fm_runtime.session import INPUT, OUTPUT
 ModelProto = Any
 """An `onnx.ModelProto`; onnx ships no types."""
 
+AttributeProto = Any
+"""An `onnx.AttributeProto`."""
+
 _TO_NHWC = [0, 2, 3, 1]
 _SHAPING = {"Reshape", "Transpose"}
 """The same for integers as for floats."""

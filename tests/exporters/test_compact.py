@@ -47,7 +47,7 @@ def test_it_computes_the_same_with_the_same_kernels(
 
 
 def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
-    """No constant is there a second time, no name is the quantiser's, and the input model is left as it was."""
+    """No constant is there a second time, no name and no note is the quantiser's, no convolution says what goes without saying, and the input model is left as it was."""
     import onnx
 
     before = quantised.SerializeToString()
@@ -61,3 +61,52 @@ def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
     assert len(constants) == len(set(constants))
     names = [name for node in made.graph.node for name in (node.name, *node.input, *node.output)]
     assert not [name for name in names if "Linear" in name or "quantized" in name]
+    assert quantised.metadata_props
+    assert not made.metadata_props
+    said = {
+        (attribute.name, *attribute.ints)
+        for node in made.graph.node
+        if node.op_type == "Conv"
+        for attribute in node.attribute
+    }
+    assert said
+    assert not {name for name, *_ in said} & {"dilations", "group", "strides"}
+    assert ("pads", 0, 0, 0, 0) not in said
+
+
+def test_what_a_convolution_does_otherwise_is_kept() -> None:
+    """Strides, padding, groups and dilation that are not the plain ones stay, and those that are go; the answers keep their bits."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    rng = np.random.default_rng(0)
+    nodes, constants, name, channels = [], [], "input", 4
+    for number, how in enumerate(
+        (
+            {"strides": [2, 1], "pads": [0, 0, 1, 1], "dilations": [1, 1], "group": 1},
+            {"strides": [1, 1], "pads": [2, 2, 2, 2], "dilations": [2, 2], "group": 4},
+            {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1], "group": 2},
+        )
+    ):
+        kernel = rng.normal(size=(channels, channels // int(str(how["group"])), 3, 3)).astype(np.float32)
+        constants.append(onnx.numpy_helper.from_array(kernel, f"weights_{number}"))
+        nodes.append(helper.make_node("Conv", [name, f"weights_{number}"], [f"conv_{number}"], **how))
+        name = f"conv_{number}"
+    ends = (
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 4, 16, 16])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 6, 13])],
+    )
+    model = helper.make_model(
+        helper.make_graph(nodes, "three", *ends, constants),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    made = compact.compacted(model)
+    told = [{attribute.name for attribute in node.attribute} for node in made.graph.node]
+    assert told == [{"strides", "pads"}, {"pads", "dilations", "group"}, {"group"}]
+    images = rng.normal(size=(1, 4, 16, 16)).astype(np.float32)
+    answers = [
+        onnxruntime.InferenceSession(kept.SerializeToString()).run(None, {"input": images})[0]
+        for kept in (model, made)
+    ]
+    np.testing.assert_array_equal(*answers)
