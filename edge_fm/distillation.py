@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import predictors, runs
+from edge_fm import folds, predictors, runs
 from edge_fm.datasets import Dataset, is_multiple, resized
 from edge_fm.epoch import Pictures
+from edge_fm.folds import Plan
 from edge_fm.mixture import Answers
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError, ModelError
@@ -30,6 +31,7 @@ _AT_ONCE = 5000
 
 Loss = Callable[[Any, Any], Any]
 Floats = NDArray[np.float32]
+Probabilities = Callable[[NDArray[np.uint8]], Floats]
 
 
 @dataclass(frozen=True)
@@ -40,29 +42,45 @@ class Teacher:
         name: as the user gave it.
         sha256: of its file.
         probabilities: from (N, height, width, channels) uint8 to (N, classes) float32.
+        by_fold: the same, of each fold's network, which has not seen that fold; empty where one answers for all.
+        plan: how the pictures were divided into the folds.
     """
 
     name: str
     sha256: str
-    probabilities: Callable[[NDArray[np.uint8]], Floats]
+    probabilities: Probabilities
+    by_fold: tuple[Probabilities, ...] = ()
+    plan: Plan | None = None
+
+    def answers(self, drawn: Pictures) -> Floats:
+        """Return (N, classes) float32, its probabilities for the pictures of an epoch, each by the network that has not seen it."""
+        if drawn.folds is None or not self.by_fold:
+            return _in_parts(self.probabilities, drawn.images)
+        answers = np.empty(drawn.allowed.shape, np.float32)
+        for fold, network in enumerate(self.by_fold):
+            mine = np.flatnonzero(drawn.folds == fold)
+            if len(mine):
+                answers[mine] = _in_parts(network, drawn.images[mine])
+        return answers
 
     def targets(self, drawn: Pictures) -> Floats:
         """Return what `taught_loss` compares with: (N, 2 * classes) float32, allowed classes and softened answers.
 
-        Where another model has said what the folder of a photograph may be, that is what counts, and the teacher only
-        shares each folder's part out among the classes that it may be.
+        Where another model has said what the folder of a photograph may be, half is that one's, each folder's part shared out
+        among the classes that it may be as the teacher does, and half the teacher's own answer: the one saw the photograph, the
+        other sees what is left of it in this view.
         """
-        answers = np.concatenate(
-            [
-                self.probabilities(drawn.images[start : start + _AT_ONCE])
-                for start in range(0, len(drawn.images), _AT_ONCE)
-            ]
-        )
+        answers = self.answers(drawn)
         if drawn.answers is not None:
-            answers = _shared_out(answers, drawn.answers)
+            answers = (answers + _shared_out(answers, drawn.answers)) / np.float32(2)
         softened = np.clip(answers, _LEAST, 1) ** np.float32(1 / TEMPERATURE)
         softened /= softened.sum(axis=1, keepdims=True)
         return np.concatenate([drawn.allowed, softened.astype(np.float32)], axis=1)
+
+
+def _in_parts(probabilities: Probabilities, images: NDArray[np.uint8]) -> Floats:
+    starts = range(0, len(images), _AT_ONCE)
+    return np.concatenate([probabilities(images[start : start + _AT_ONCE]) for start in starts])
 
 
 def _shared_out(answers: Floats, asked: Answers) -> Floats:
@@ -78,7 +96,7 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
     """Open a model to learn from; one for pictures a whole number of times as small or as large is shown them at its size.
 
     Args:
-        model: as `predictors.open_predictor` takes it.
+        model: as `predictors.open_predictor` takes it, or a folder of `cross_fitting.train_folds`.
         data: how the user named the data set.
         dataset: what is trained on.
 
@@ -86,6 +104,8 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
         ModelError: the model cannot be used.
         DataError: it tells other classes apart, or takes other pictures.
     """
+    if (Path(model) / folds.RECORD).is_file():
+        return _open_folds(model, data, dataset)
     predictor, _ = predictors.open_predictor(model, data)
     own, theirs = dataset.spec, predictor.spec
     fits = own == theirs or is_multiple(own, theirs) or is_multiple(theirs, own)
@@ -108,6 +128,16 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
     )
 
 
+def _open_folds(model: str, data: str, dataset: Dataset) -> Teacher:
+    """Open networks that have each not seen one fold: each answers for its fold, from picture and mirror image where both show the same."""
+    divided = Plan.load(Path(model))
+    opened = [open_teacher(str(run), data, dataset) for run in folds.runs_of(Path(model), divided.count)]
+    by_fold = tuple(teacher.probabilities for teacher in opened)
+    if divided.mirror:
+        by_fold = tuple(_with_mirror_image(probabilities) for probabilities in by_fold)
+    return Teacher(model, _hash_of(opened), _mean(by_fold), by_fold, divided)
+
+
 def open_teachers(models: Sequence[str], data: str, dataset: Dataset) -> Teacher:
     """Open one or more models to learn from as one teacher, whose answers are the mean of theirs.
 
@@ -118,18 +148,44 @@ def open_teachers(models: Sequence[str], data: str, dataset: Dataset) -> Teacher
 
     Raises:
         ModelError: one of them cannot be used.
-        DataError: one of them tells other classes apart, or takes other pictures.
+        DataError: one of them tells other classes apart, or takes other pictures, or two were divided into folds.
     """
     teachers = [open_teacher(model, data, dataset) for model in models]
     if len(teachers) == 1:
         return teachers[0]
+    divided = [teacher for teacher in teachers if teacher.plan is not None]
+    if len(divided) > 1:
+        raise DataError(
+            f"{' and '.join(teacher.name for teacher in divided)} are folds both, each divided its own way: give one of them"
+        )
+    by_fold = tuple(
+        _mean([teacher.by_fold[fold] if teacher.by_fold else teacher.probabilities for teacher in teachers])
+        for fold in range(len(divided[0].by_fold) if divided else 0)
+    )
+    together = _mean([teacher.probabilities for teacher in teachers])
+    return Teacher(
+        ", ".join(models), _hash_of(teachers), together, by_fold, divided[0].plan if divided else None
+    )
 
+
+def _mean(answering: Sequence[Probabilities]) -> Probabilities:
     def mean(images: NDArray[np.uint8]) -> Floats:
-        total = sum(teacher.probabilities(images) for teacher in teachers)
-        return np.asarray(total / np.float32(len(teachers)), dtype=np.float32)
+        total = sum(probabilities(images) for probabilities in answering)
+        return np.asarray(total / np.float32(len(answering)), dtype=np.float32)
 
-    whole = hashlib.sha256("".join(teacher.sha256 for teacher in teachers).encode())
-    return Teacher(", ".join(models), whole.hexdigest(), mean)
+    return mean
+
+
+def _with_mirror_image(probabilities: Probabilities) -> Probabilities:
+    def mean(images: NDArray[np.uint8]) -> Floats:
+        mirrored = np.ascontiguousarray(images[:, :, ::-1])
+        return (probabilities(images) + probabilities(mirrored)) / np.float32(2)
+
+    return mean
+
+
+def _hash_of(teachers: Sequence[Teacher]) -> str:
+    return hashlib.sha256("".join(teacher.sha256 for teacher in teachers).encode()).hexdigest()
 
 
 def taught_loss(plain: Loss, share: float) -> Loss:

@@ -47,7 +47,7 @@ class Width:
 
 
 WIDTHS = {
-    "edge-nano": Width(16, 24, 32),
+    "edge-nano": Width(12, 20, 32, full_blocks=2),
     "edge": Width(16, 32, 56, full_blocks=3, middle_blocks=2),
     "edge-plus": Width(32, 64, 76, full_blocks=3, middle_blocks=2),
     "edge-large": Width(64, 128, 192, full_blocks=1, middle_blocks=3, top_blocks=2),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_fm import camera, paper
 from edge_fm.camera import Grey, Variation
 from edge_fm.datasets import Split
+from edge_fm.folds import Folds
 from edge_fm.mixture import Answers, Photographs
 
 Floats = NDArray[np.float32]
@@ -31,9 +32,9 @@ class Mix:
         variation: how far pictures are varied.
     """
 
-    views: int = 6
-    blended: float = 0.25
-    scenes: float = 0.08
+    views: int = 4
+    blended: float = 0.5
+    scenes: float = 0.16
     drawn: float = 0.0
     empties: float = 0.04
     variation: Variation = field(default_factory=Variation)
@@ -75,6 +76,7 @@ class Material:
         watched: validation pictures by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
         classes: how many the model tells apart.
         scenery: what a camera sees them in.
+        folds: which fold each is of, where a teacher asks that.
     """
 
     catalogue: Split
@@ -82,6 +84,7 @@ class Material:
     watched: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]
     classes: int
     scenery: Scenery = ROOM
+    folds: Folds | None = None
 
     def count(self, mix: Mix) -> int:
         """Return how many pictures an epoch has."""
@@ -116,11 +119,13 @@ class Pictures:
         images: (N, H, W, 1) uint8.
         allowed: (N, classes) float32 of zeros and ones.
         answers: what another model holds each to be, a row of zeros where it was not asked; None if there is no such model.
+        folds: (N,) int8, the fold of what each shows, any where it shows nothing that was trained on; None if nobody asks.
     """
 
     images: NDArray[np.uint8]
     allowed: Floats
     answers: Answers | None = None
+    folds: NDArray[np.int8] | None = None
 
 
 def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
@@ -131,6 +136,8 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
     eye = np.eye(material.classes, dtype=np.float32)
     images = [camera.catalogue(image, vary, rng) for image in source.images[..., 0]]
     allowed = [eye[source.labels]]
+    folds = material.folds
+    of = [folds.catalogue] if folds else []
     chosen = rng.choice(len(source), round(len(source) * mix.scenes), replace=False)
     images += [material.scenery.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
     allowed.append(eye[source.labels[chosen]])
@@ -141,6 +148,8 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
         values = rng.integers(material.classes, size=round(len(source) * mix.drawn))
         images += [material.scenery.drawn(int(value), size, vary, rng) for value in values]
         allowed.append(eye[values])
+    if folds:
+        of += [folds.catalogue[chosen], _any_fold(folds, len(images) - len(source) - len(chosen))]
     asked = material.photographs.answers if material.photographs else None
     shares = [np.zeros((len(images), len(asked.groups)), np.float32)] if asked else []
     if material.photographs is not None:
@@ -153,10 +162,19 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
             allowed.append(may_be.astype(np.float32))
             if held is not None:
                 shares.append(held)
+            if folds and folds.photographs is not None:
+                of.append(folds.photographs)
     order = rng.permutation(len(images))
     stacked = np.stack([images[index] for index in order])[..., np.newaxis]
     answers = Answers(np.concatenate(shares)[order], asked.groups) if asked else None
-    return Pictures(stacked, np.concatenate(allowed)[order], answers)
+    return Pictures(
+        stacked, np.concatenate(allowed)[order], answers, np.concatenate(of)[order] if folds else None
+    )
+
+
+def _any_fold(folds: Folds, count: int) -> NDArray[np.int8]:
+    """Return a fold for each of so many pictures that no network has seen."""
+    return (np.arange(count) % folds.count).astype(np.int8)
 
 
 def _blended(

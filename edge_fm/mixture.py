@@ -15,7 +15,7 @@ import csv
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,7 @@ class Photographs:
         tensors: (N, size, size, 1) uint8, the same as the runtime makes them.
         allowed: (N, classes) bool; a row without any is of no class that the model knows.
         folders: each one's class folder.
+        names: each one's path relative to the photographs' folder, with `/`.
         unreadable: files that were left out, with the reason.
         answers: what another model holds each to be, if one was asked.
     """
@@ -65,8 +66,21 @@ class Photographs:
     tensors: NDArray[np.uint8]
     allowed: NDArray[np.bool_]
     folders: tuple[str, ...]
+    names: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...] = ()
     answers: Answers | None = None
+
+    def chosen(self, indices: NDArray[np.intp]) -> "Photographs":
+        """Return those at the given places, without what could not be read."""
+        answers = self.answers
+        return Photographs(
+            tuple(self.contents[index] for index in indices),
+            self.tensors[indices],
+            self.allowed[indices],
+            tuple(self.folders[index] for index in indices),
+            tuple(self.names[index] for index in indices),
+            answers=replace(answers, shares=answers.shares[indices]) if answers is not None else None,
+        )
 
 
 def read_map(path: Path, name: str, class_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -203,7 +217,7 @@ def _read(
     answers: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Photographs:
     spec, recipe = InputSpec(size, size, 1), Preprocess()
-    contents, tensors, allowed, folders, unreadable, shares = [], [], [], [], [], []
+    contents, tensors, allowed, folders, names, unreadable, shares = [], [], [], [], [], [], []
     own = dict(zip(mapping, np.eye(len(mapping), dtype=np.float32), strict=True))
     for name, path in named.items():
         try:
@@ -217,6 +231,7 @@ def _read(
         contents.append(as_uint8(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)))
         allowed.append([label in mapping[path.parent.name] for label in class_names])
         folders.append(path.parent.name)
+        names.append(name)
         shares.append((answers or {}).get(name, own[path.parent.name]))
     if not contents:
         raise DataError("no photograph could be read" + (f": {unreadable[0][1]}" if unreadable else ""))
@@ -226,6 +241,7 @@ def _read(
         np.stack(tensors),
         np.array(allowed, bool),
         tuple(folders),
+        tuple(names),
         tuple(unreadable),
         Answers(np.stack(shares), groups) if answers is not None else None,
     )

@@ -15,7 +15,7 @@ to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
 import datetime as dt
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from edge_fm.beginning import begin_with
 from edge_fm.datasets import DIGITS, Dataset, Split
 from edge_fm.distillation import Teacher
 from edge_fm.epoch import PAPER, ROOM, Material
+from edge_fm.folds import Folds, catalogue_without, photographs_without
 from edge_fm.mixture import Photographs
 from edge_fm.recipe_loop import Listener, accuracy, probabilities
 from edge_fm.recipe_settings import USUAL, VALIDATION_SHARE, Settings
@@ -50,6 +51,7 @@ class Sources:
         teacher: a model to learn from as well, if there is one.
         start: the run folder, exported file or bundled model whose weights are begun with; None begins with drawn ones.
         answers: the file that the photographs' answers are from, if they have any.
+        left_out: (fold, folds) that are not trained on; None trains on all.
     """
 
     data: Dataset
@@ -57,6 +59,7 @@ class Sources:
     teacher: Teacher | None = None
     start: Path | None = None
     answers: Path | None = None
+    left_out: tuple[int, Folds] | None = None
 
 
 def train_run(
@@ -87,9 +90,16 @@ def train_run(
     started_s = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
     training, validation = sources.data.split_validation(VALIDATION_SHARE, settings.seed)
+    folds = None
+    if sources.teacher is not None and sources.teacher.plan is not None:
+        photographs = sources.photographs[0] if sources.photographs else None
+        folds = sources.teacher.plan.folds(training, photographs, settings.seed)
+    if sources.left_out is not None:
+        training = catalogue_without(*sources.left_out, training)
+        sources = _without(*sources.left_out, sources)
     model, average = _networks(name, sources, training, folder, settings)
     runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
-    material = _material(name, sources, training, validation, settings)
+    material = replace(_material(name, sources, training, validation, settings), folds=folds)
     history = recipe_loop.train(model, average, material, folder, settings, listener, sources.teacher)
     kept_pictures.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
     kept_pictures.keep_validation(folder / runs.VALIDATION, material, settings.seed)
@@ -101,6 +111,13 @@ def train_run(
     run.save(folder)
     (folder / checkpoint.FILE).unlink(missing_ok=True)
     return run
+
+
+def _without(fold: int, folds: Folds, sources: Sources) -> Sources:
+    if sources.photographs is None:
+        return sources
+    training, validation = sources.photographs
+    return replace(sources, photographs=(photographs_without(fold, folds, training), validation))
 
 
 def _networks(
@@ -134,6 +151,21 @@ def _material(
     return Material(training, photographs[0] if photographs else None, watched, classes, scenery)
 
 
+def facts(settings: Settings, sources: Sources) -> dict[str, Any]:
+    """Return what a run's record says of how it was trained."""
+    return asdict(settings) | {
+        "validation_share": VALIDATION_SHARE,
+        "teacher": sources.teacher.name if sources.teacher else None,
+        "start": str(sources.start) if sources.start else None,
+        "answers": str(sources.answers) if sources.answers else None,
+        "left_out": _which(*sources.left_out) if sources.left_out else None,
+    }
+
+
+def _which(fold: int, folds: Folds) -> str:
+    return f"fold {fold} of {folds.count}, {folds.sha256[:16]}"
+
+
 def _record(
     name: str,
     sources: Sources,
@@ -154,13 +186,7 @@ def _record(
         scale="unit",
         model=runs.MODEL,
         options={},
-        settings=asdict(settings)
-        | {
-            "validation_share": VALIDATION_SHARE,
-            "teacher": sources.teacher.name if sources.teacher else None,
-            "start": str(sources.start) if sources.start else None,
-            "answers": str(sources.answers) if sources.answers else None,
-        },
+        settings=facts(settings, sources),
         epochs=len(history),
         best_epoch=len(history),
         scores={

@@ -43,7 +43,11 @@ class Settings:
         """Return what the epoch of an index from 0 is made of."""
         if index < round(self.epochs * (1 - self.calm)):
             return self.mix
-        return replace(self.mix, blended=0.0, variation=replace(self.mix.variation, erase=0.0, elastic=0.0))
+        return replace(
+            self.mix,
+            blended=self.mix.blended / 2,
+            variation=replace(self.mix.variation, erase=0.0, elastic=0.0),
+        )
 
 
 _ON_PAPER = Settings(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm.fitting import Listener
     from edge_fm.mixture import Photographs
+    from edge_fm.recipe import Sources
+    from edge_fm.recipe_settings import Settings
     from edge_fm.runs import Run
 
 
@@ -26,6 +28,8 @@ class Lessons:
         taught: share of the loss that is theirs.
         answers: the CSV file of what another model holds the photographs to be.
         start: the run folder, exported file or bundled model whose weights are begun with.
+        folds: parts of the training to train a network without each of; None or 0 trains one on all.
+        people: the CSV file of whose photograph each is.
         size: height and width that pictures are brought to; None leaves a data set's own, and 28 for a folder.
     """
 
@@ -35,6 +39,8 @@ class Lessons:
     taught: float | None = None
     answers: Path | None = None
     start: Path | None = None
+    folds: int | None = None
+    people: Path | None = None
     size: int | None = None
 
 
@@ -45,8 +51,10 @@ def train(
     out: Path,
     changes: dict[str, Any],
     listening: "Callable[[terminal.Bar, int], Listener]",
-) -> "Run":
+) -> "Run | None":
     """Train a member of the edge family, on photographs too if a data set is given as NAME=DIR.
+
+    With folds it is trained once without each, and there is no run of the whole: the folder is a teacher.
 
     Args:
         name: of the member.
@@ -55,6 +63,9 @@ def train(
         out: the run folder.
         changes: of the recipe's settings; None keeps the recipe's own.
         listening: returns who is told of progress, from the bar to draw it on and the number of epochs.
+
+    Returns:
+        the run; None if there are only those of the folds.
 
     Raises:
         DataError: the options do not go together, or what they name cannot be used.
@@ -72,6 +83,12 @@ def train(
         )
     if lessons.taught is not None and not lessons.teachers:
         raise DataError("--teacher-share is of a teacher's answers: give --teacher too")
+    if lessons.people is not None and not (lessons.folds and mapped):
+        raise DataError(
+            "--people says whose photographs go into one fold: give --folds and --data photos=DIR too"
+        )
+    if lessons.folds == 1:
+        raise DataError("--folds 1 leaves nothing to train on: give 2 or more")
     if lessons.answers is not None and not (lessons.teachers and mapped):
         raise DataError(
             "--answers is what a teacher is told of the photographs: give --teacher and --data photos=DIR too"
@@ -93,8 +110,40 @@ def train(
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
     sources = recipe.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)
+    if lessons.folds:
+        _train_folds(name, sources, plain[0], lessons, out, settings, listening)
+        return None
     with terminal.progress("training") as bar:
         return recipe.train_run(name, sources, plain[0], out, settings, listening(bar, settings.epochs))
+
+
+def _train_folds(
+    name: str,
+    sources: "Sources",
+    data: str,
+    lessons: Lessons,
+    out: Path,
+    settings: "Settings",
+    listening: "Callable[[terminal.Bar, int], Listener]",
+) -> None:
+    from edge_fm import cross_fitting, folds
+
+    count = lessons.folds or 0
+    whose = folds.read_people(lessons.people) if lessons.people is not None else {}
+
+    with terminal.progress("training") as bar:
+
+        def listening_to(fold: int) -> "Listener":
+            terminal.say(f"without fold {fold + 1} of {count}")
+            return listening(bar, settings.epochs)
+
+        found = cross_fitting.train_folds(name, sources, data, out, settings, count, whose, listening_to)
+    for fold, unseen in enumerate(found, 1):
+        photographs = (
+            f", {unseen.photographs:.4f} of its photographs" if unseen.photographs is not None else ""
+        )
+        terminal.say(f"fold {fold}, unseen: {unseen.catalogue:.4f} of its pictures right{photographs}")
+    terminal.say(f"folds: {out}   next: edge-fm train edge --teacher {out} --data {data} -o RUN")
 
 
 def _photographs(

@@ -74,7 +74,8 @@ def train(
         int | None,
         typer.Option(
             min=0,
-            help="Cross-validate on this many folds of the training part first.",
+            help="Cross-validate on this many folds of the training part first. The edge family: train a network without each fold "
+            "and none on all; the folder is a --teacher that answers for no picture that it has seen.",
             show_default="none; sgd-cv: 5",
         ),
     ] = None,
@@ -116,7 +117,7 @@ def train(
         list[str] | None,
         typer.Option(
             "--teacher",
-            help="A larger model whose answers the edge family learns as well: a run folder, a .keras or .onnx file, a bundled model. "
+            help="A larger model whose answers the edge family learns as well: a run folder, a folder of --folds, a .keras or .onnx file, a bundled model. "
             "Of several, the mean of their answers.",
             show_default=False,
         ),
@@ -131,12 +132,20 @@ def train(
             show_default="0.9",
         ),
     ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            "--people",
+            help="CSV: whose photograph each is, a column path and one more; --folds parts no person's.",
+            show_default=False,
+        ),
+    ] = None,
     answers: Annotated[
         Path | None,
         typer.Option(
             "--answers",
             help="CSV: what a model of any other kind holds the photographs to be, a column path and one for each folder of the map; "
-            "it counts as the teacher's answer to every view of them.",
+            "it counts half of the teacher's answer to every view of them.",
             show_default=False,
         ),
     ] = None,
@@ -175,6 +184,8 @@ def train(
 
     Example: edge-fm train edge --teacher runs/edge --answers answers.csv --data fashion-mnist --data photos=DIR --map map.toml -o runs/better
 
+    Example: edge-fm train edge-plus --folds 4 --data fashion-mnist -o runs/folds && edge-fm train edge --teacher runs/folds --data fashion-mnist -o runs/edge
+
     Example: edge-fm train edge --start fashion --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
 
     Example: edge-fm train edge --size 56 --data fashion-mnist --data photos=MINE --map map.toml -o runs/finer
@@ -199,16 +210,16 @@ def train(
         )
         if value is not None
     }
-    taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, answers, start)
+    taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, answers, start, people=people)
     architecture = zoo.find(name)
     if name in edge.WIDTHS:
-        taken = replace(taken, size=size)
+        taken = replace(taken, size=size, folds=folds)
         others = {
             "patience": patience,
             "channels": channels,
             "no-balance": None if balance else True,
         }
-        unused = [key for key in given if key not in {"epochs", "batch_size"}] + (options or [])
+        unused = [key for key in given if key not in {"epochs", "batch_size", "folds"}] + (options or [])
         unused += [key for key, value in others.items() if value is not None]
         if unused:
             raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
@@ -219,12 +230,16 @@ def train(
             "seed": seed,
             "bf16": bf16,
         }
+        if folds and (min_accuracy, max_loss) != (None, None):
+            raise DataError(
+                "--min-accuracy and --max-loss are of one network, and --folds makes several: give one or the other"
+            )
         run = lessons.train(name, data or [], taken, out, changes, _listener)
     else:
         data = data or [architecture.data]
         if len(data) != 1 or taken != Lessons() or (bf16, learning_rate) != (None, None):
             raise DataError(
-                f"{name} trains on one --data, without --map, --hold-out, --teacher, --answers, --start, --learning-rate and --bf16: "
+                f"{name} trains on one --data, without --map, --hold-out, --people, --teacher, --answers, --start, --learning-rate and --bf16: "
                 "the edge family takes them"
             )
         settings = replace(architecture.settings, seed=seed, balance=balance, **given)
@@ -234,6 +249,8 @@ def train(
         dataset = _load(data[0], size, channels)
         with terminal.progress("training") as bar:
             run = fit(architecture, dataset, data[0], out, settings, _listener(bar, settings.epochs), chosen)
+    if run is None:
+        return
     _say_run(run, out)
     _examine(run, min_accuracy, max_loss)
 

@@ -77,8 +77,8 @@ def test_answers_that_are_none(tmp_path: Path, text: str, said: str) -> None:
         mixture.read_answers(tmp_path / "nowhere.csv", tuple(MAPPING))
 
 
-def test_a_folders_share_is_the_other_models_and_its_parting_the_teachers() -> None:
-    """A folder's probability goes to its classes as the teacher parts them, that of no class to all alike; who was not asked of keeps the teacher's answer."""
+def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
+    """Half is the teacher's answer; of the other half a folder's probability goes to its classes as the teacher parts them, that of no class to all alike; who was not asked of keeps the teacher's answer."""
     said = np.array([[0.1, 0.6, 0.3]], np.float32)
     teacher = distillation.Teacher("x", "", lambda images: np.repeat(said, len(images), axis=0))
     groups = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
@@ -89,14 +89,16 @@ def test_a_folders_share_is_the_other_models_and_its_parting_the_teachers() -> N
     answers = teacher.targets(drawn)[:, 3:] ** distillation.TEMPERATURE
     answers /= answers.sum(axis=1, keepdims=True)
     third = 1 / 3
-    expected = [
-        [1, 0, 0],
-        [0, 2 / 3, 1 / 3],
-        [third, third, third],
-        [0.5 + 0.1, 0.4 * third + 0.1, 0.2 * third + 0.1],
-        said[0],
-    ]
-    assert np.allclose(answers, expected, atol=1e-3)
+    told = np.array(
+        [
+            [1, 0, 0],
+            [0, 2 / 3, 1 / 3],
+            [third, third, third],
+            [0.5 + 0.1, 0.4 * third + 0.1, 0.2 * third + 0.1],
+            said[0],
+        ]
+    )
+    assert np.allclose(answers, (told + said) / 2, atol=1e-3)
     assert np.allclose(teacher.targets(drawn)[:, 3:].sum(axis=1), 1, atol=1e-6)
 
 

@@ -73,7 +73,9 @@ def test_a_blended_view_may_be_any_class_of_the_two() -> None:
     """A blended view lies between two views and may be what either is; one of no class is blended only with such; none is unless asked for."""
     contents = tuple(picture(seed) for seed in range(12))
     allowed = np.repeat(np.concatenate([np.eye(3, dtype=bool)[:2], np.zeros((1, 3), bool)]), 4, axis=0)
-    taken = mixture.Photographs(contents, np.zeros((12, 28, 28, 1), np.uint8), allowed, ("",) * 12)
+    taken = mixture.Photographs(
+        contents, np.zeros((12, 28, 28, 1), np.uint8), allowed, ("",) * 12, ("",) * 12
+    )
     nothing = datasets.Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int64))
     material = Material(nothing, taken, {}, 3)
     drawn = {
