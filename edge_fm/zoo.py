@@ -240,7 +240,7 @@ _EDGE = tuple(
         variants=(),
     )
     for (name, width), parameters in zip(
-        edge.WIDTHS.items(), (28_826, 98_178, 295_166, 2_154_890, 49_866, 135_154), strict=True
+        edge.WIDTHS.items(), (29_798, 98_178, 295_166, 2_154_890, 49_866, 135_154), strict=True
     )
 )
 """Trained by `recipe.py`, measured by `benchmarks/models.py`."""
