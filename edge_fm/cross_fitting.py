@@ -67,13 +67,17 @@ def train_folds(
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: as `recipe.train_run`, or there are fewer pictures than folds.
+        DataError: as `recipe.train_run`, or there are fewer pictures than folds, or nobody is named for any of the photographs.
     """
     settings = replace(settings, smoothing=0.0)
     training, _ = sources.data.split_validation(VALIDATION_SHARE, settings.seed)
     photographs = sources.photographs[0] if sources.photographs else None
     if len(training) < count:
         raise DataError(f"--folds {count}: there are {len(training)} pictures to train on; give fewer")
+    if whose and photographs is not None and not whose.keys() & set(photographs.names):
+        raise DataError(
+            f"nobody is named for any of the photographs to train on: paths are relative to their folder, such as {photographs.names[0]}"
+        )
     divided = divide(count, settings, training, photographs, whose)
     folds = divided.folds(training, photographs, settings.seed)
     found = []

@@ -119,13 +119,13 @@ class Pictures:
         images: (N, H, W, 1) uint8.
         allowed: (N, classes) float32 of zeros and ones.
         answers: what another model holds each to be, a row of zeros where it was not asked; None if there is no such model.
-        folds: (N,) int8, the fold of what each shows, any where it shows nothing that was trained on; None if nobody asks.
+        folds: (N,) int32, the fold of what each shows, any where it shows nothing that was trained on; None if nobody asks.
     """
 
     images: NDArray[np.uint8]
     allowed: Floats
     answers: Answers | None = None
-    folds: NDArray[np.int8] | None = None
+    folds: NDArray[np.int32] | None = None
 
 
 def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
@@ -172,9 +172,9 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
     )
 
 
-def _any_fold(folds: Folds, count: int) -> NDArray[np.int8]:
+def _any_fold(folds: Folds, count: int) -> NDArray[np.int32]:
     """Return a fold for each of so many pictures that no network has seen."""
-    return (np.arange(count) % folds.count).astype(np.int8)
+    return (np.arange(count) % folds.count).astype(np.int32)
 
 
 def _blended(

@@ -23,14 +23,14 @@ class Folds:
 
     Attributes:
         count: of folds; each is numbered from 0.
-        catalogue: (N,) int8, of the data set's training part, without its validation part.
-        photographs: (M,) int8, of the photographs to train on, if there are any.
+        catalogue: (N,) int32, of the data set's training part, without its validation part.
+        photographs: (M,) int32, of the photographs to train on, if there are any.
         sha256: of the plan that they are of.
     """
 
     count: int
-    catalogue: NDArray[np.int8]
-    photographs: NDArray[np.int8] | None
+    catalogue: NDArray[np.int32]
+    photographs: NDArray[np.int32] | None
     sha256: str
 
 
@@ -69,9 +69,9 @@ class Plan:
         of = None
         if photographs is not None:
             known = [self.photographs.get(name, i % self.count) for i, name in enumerate(photographs.names)]
-            of = np.array(known, np.int8)
+            of = np.array(known, np.int32)
         sha256 = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-        return Folds(self.count, catalogue.astype(np.int8), of, sha256)
+        return Folds(self.count, catalogue.astype(np.int32), of, sha256)
 
     def save(self, folder: Path) -> None:
         """Write `folds.json`."""

@@ -20,7 +20,7 @@ class Settings:
         weight_decay: of the optimiser.
         smoothing: of labels, in [0, 1).
         averaging: how much of the average a step keeps, in [0, 1).
-        calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, in [0, 1).
+        calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, and half as many are blended, in [0, 1).
         taught: share of the loss that is a teacher's, if there is one, in [0, 1].
         mix: what an epoch is made of.
         bf16: whether steps are computed in bfloat16; see `edge.mixed_precision`.

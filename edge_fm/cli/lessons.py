@@ -87,6 +87,10 @@ def train(
         raise DataError(
             "--people says whose photographs go into one fold: give --folds and --data photos=DIR too"
         )
+    if lessons.folds and (lessons.teachers or lessons.start is not None):
+        raise DataError(
+            "--folds is for networks that have not seen their fold: without --teacher and --start, which have"
+        )
     if lessons.folds == 1:
         raise DataError("--folds 1 leaves nothing to train on: give 2 or more")
     if lessons.answers is not None and not (lessons.teachers and mapped):
@@ -111,7 +115,7 @@ def train(
     taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
     sources = recipe.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)
     if lessons.folds:
-        _train_folds(name, sources, plain[0], lessons, out, settings, listening)
+        _train_folds(name, sources, plain[0], lessons.folds, lessons.people, out, settings, listening)
         return None
     with terminal.progress("training") as bar:
         return recipe.train_run(name, sources, plain[0], out, settings, listening(bar, settings.epochs))
@@ -121,16 +125,15 @@ def _train_folds(
     name: str,
     sources: "Sources",
     data: str,
-    lessons: Lessons,
+    count: int,
+    people: Path | None,
     out: Path,
     settings: "Settings",
     listening: "Callable[[terminal.Bar, int], Listener]",
 ) -> None:
     from edge_fm import cross_fitting, folds
 
-    count = lessons.folds or 0
-    whose = folds.read_people(lessons.people) if lessons.people is not None else {}
-
+    whose = folds.read_people(people) if people is not None else {}
     with terminal.progress("training") as bar:
 
         def listening_to(fold: int) -> "Listener":

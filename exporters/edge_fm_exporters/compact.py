@@ -56,7 +56,7 @@ def compacted(model: ModelProto) -> ModelProto:
 
 
 def _is_plain(attribute: AttributeProto) -> bool:
-    return {*attribute.ints, *([] if attribute.ints else [attribute.i])} == {_PLAIN.get(attribute.name)}
+    return set(attribute.ints or [attribute.i]) == {_PLAIN.get(attribute.name)}
 
 
 def _short(name: str) -> str:

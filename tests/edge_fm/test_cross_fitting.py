@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import cross_fitting, datasets, distillation, edge, epoch, folds, mixture, runs
+from edge_fm import cross_fitting, datasets, distillation, edge, epoch, folds, mixture, recipe, runs
 from edge_fm.camera import Variation
 from edge_fm.epoch import Material, Mix, Pictures
 from edge_fm.folds import Plan
@@ -46,6 +46,24 @@ def test_a_persons_photographs_are_of_one_fold() -> None:
     for person in "abc":
         of_person = {int(of.photographs[i]) for i in range(14) if whose.get(taken.names[i]) == person}
         assert len(of_person) == 1
+
+
+def test_many_folds_are_told_apart() -> None:
+    """Every picture is of one of the folds, also where there are hundreds."""
+    part = datasets.Split(np.zeros((600, 28, 28, 1), np.uint8), np.zeros(600, np.int64))
+    of = cross_fitting.divide(300, Settings(), part, None, {}).folds(part, None, 0)
+    assert np.array_equal(np.bincount(of.catalogue, minlength=300), np.full(300, 2))
+
+
+def test_a_file_of_people_of_other_photographs_is_refused(tmp_path: Path) -> None:
+    """Names that fit none of the photographs are said, before anything is trained, and not passed over."""
+    taken, _ = photographs("ab")
+    sources = recipe.Sources(small(), (taken, taken))
+    with pytest.raises(DataError, match=r"such as dress/0\.png"):
+        cross_fitting.train_folds(
+            "edge-nano", sources, "wardrobe", tmp_path, Settings(), 2, {"1.png": "Ada"}, pytest.fail
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_left_out_is_that_fold() -> None:
@@ -94,7 +112,7 @@ def test_every_picture_of_an_epoch_knows_its_fold() -> None:
 
 
 def test_who_has_not_seen_a_picture_answers() -> None:
-    """Each picture is answered by the network of its fold, beside other teachers by the mean of both."""
+    """Each picture is answered by the network of its fold, and one of no fold by all together."""
 
     def saying(label: int) -> distillation.Probabilities:
         def rows(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -105,7 +123,7 @@ def test_who_has_not_seen_a_picture_answers() -> None:
     teacher = distillation.Teacher(
         "folds", "", saying(3), (saying(0), saying(1)), Plan(2, 0, 5, mirror=False)
     )
-    images, of = np.zeros((5, 28, 28, 1), np.uint8), np.array([0, 1, 1, 0, 1], np.int8)
+    images, of = np.zeros((5, 28, 28, 1), np.uint8), np.array([0, 1, 1, 0, 1], np.int32)
     drawn = Pictures(images, np.zeros((5, 4), np.float32), None, of)
     assert np.array_equal(teacher.answers(drawn).argmax(axis=1), of)
     unfolded = Pictures(images, np.zeros((5, 4), np.float32))
@@ -142,11 +160,16 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
     for fold, run in enumerate(folds.runs_of(tmp_path / "folds", 2)):
         alone = distillation.open_teacher(str(run), "wardrobe", garments).probabilities
         drawn = Pictures(
-            images, np.zeros((len(images), 10), np.float32), None, np.full(len(images), fold, np.int8)
+            images, np.zeros((len(images), 10), np.float32), None, np.full(len(images), fold, np.int32)
         )
         assert np.allclose(teacher.answers(drawn), (alone(images) + alone(flipped)) / 2, atol=1e-5)
 
     taught = ["--teacher", tmp_path / "folds", "--teacher", "fashion"]
+    together = distillation.open_teachers([str(tmp_path / "folds"), "fashion"], "wardrobe", garments)
+    either = Pictures(images, drawn.allowed, None, np.arange(len(images), dtype=np.int32) % 2)
+    bundled = distillation.open_teacher("fashion", "wardrobe", garments)
+    mean = (teacher.answers(either) + bundled.answers(either)) / 2
+    assert np.allclose(together.answers(either), mean, atol=1e-6)
     student = cli("train", "edge-nano", *common, *taught, "-o", tmp_path / "student")
     assert student.code == 0, student.err
     with pytest.raises(DataError, match="give one of them"):
@@ -166,6 +189,8 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
         (["--folds", "1"], "--folds 1 leaves nothing to train on"),
         (["--people", "people.csv"], "give --folds and --data photos=DIR too"),
         (["--folds", "2", "--min-accuracy", "0.5"], "--folds makes several"),
+        (["--folds", "2", "--teacher", "fashion"], "without --teacher and --start"),
+        (["--folds", "2", "--start", "fashion-nano"], "without --teacher and --start"),
     ],
 )
 def test_options_of_folds_that_do_not_go_together(
