@@ -42,11 +42,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Return a folder with more pictures than two batches."""
+    """Return a folder with more pictures than eight batches."""
     made = tmp_path / "many"
     made.mkdir()
     rng = np.random.default_rng(1)
-    for index in range(2 * BATCH + 7):
+    for index in range(8 * BATCH + 7):
         (made / f"{index}.png").write_bytes(
             encoded(rng.integers(0, 256, (28, 28), np.uint8) // (index % 5 + 1))
         )

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_fm_runtime import preprocess
-from edge_fm_runtime.batch.options import RowOptions
+from edge_fm_runtime.batch.options import BATCH, RowOptions
 from edge_fm_runtime.batch.rows import decode
 from edge_fm_runtime.batch.work import label_rows
 from edge_fm_runtime.classifier import Classifier
@@ -224,6 +224,24 @@ def test_the_second_look_decides(tiny: Classifier, tmp_path: Path) -> None:
         (Status.OK, Status.OK, Status.EMPTY)[index % 3] for index in range(40)
     ]
     assert {row.ranking[0][1] for row in rows if row.ranking} == {"0.9000"}
+
+
+def test_every_inference_is_watched_by_itself(tiny: Classifier, tmp_path: Path) -> None:
+    """Of however many pictures a folder has, inferences are of one size, and each is begun, so that a slow model has its time for each."""
+    told: list[int] = []
+
+    class Watched:
+        """Notes how many pictures it is asked about."""
+
+        def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            told.append(-len(images))
+            return np.full((len(images), 2), [0.1, 0.9], np.float32)
+
+    (tmp_path / "a.png").write_bytes(encoded(grey(200)))
+    names = [str(tmp_path / "a.png")] * (2 * BATCH + 1)
+    rows = list(label_rows(Classifier(Watched(), tiny.passport), names, RowOptions(), told.append))
+    assert len(rows) == len(names)
+    assert told == [*range(len(names)), *[len(names), -BATCH] * 3]
 
 
 def test_the_second_look_has_the_limits_of_the_first(tiny: Classifier) -> None:

@@ -40,7 +40,7 @@ def test_a_resumed_run_gives_the_same_bytes(model: Model, many: Path, tmp_path: 
     """Stopped and resumed equals undisturbed, and only the rest was done."""
     run(model, tmp_path / "whole.csv", many)
     done = stopped_run(model, tmp_path / "out.csv", many, BATCH)
-    assert BATCH <= done < 2 * BATCH + 7
+    assert BATCH <= done < len(list(many.iterdir()))
     assert not (tmp_path / "out.csv").exists()
     assert run(model, tmp_path / "out.csv", many).resumed == done
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -111,7 +111,7 @@ def test_a_second_run_is_told_who_holds_the_output(model: Model, many: Path, tmp
     finally:
         go_on.set()
         first.join()
-    assert run(model, tmp_path / "out.csv", many).resumed == 2 * BATCH + 7
+    assert run(model, tmp_path / "out.csv", many).resumed == len(list(many.iterdir()))
     assert not ledger.lock_path(tmp_path / "out.csv").exists()
 
 

@@ -6,8 +6,8 @@ from edge_fm_runtime import guard
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.guard import Limits
 
-BATCH = 32
-"""Pictures in each inference; the last batch is padded, so that a row never depends on its neighbours."""
+BATCH = 8
+"""Pictures in each inference; the last one is padded, so that a row never depends on its neighbours."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from edge_fm_runtime.guard import Limits, OpenFile
 _MAX_HELD = 16 * 2**20
 """Encoded bytes that are kept for second looks; with more, the batch is answered before it is full."""
 
-_AGAIN = 8
-"""Pictures that were looked at again in each inference; the last one is padded, as the first looks' is."""
+_TOGETHER = 128
+"""Inputs that are answered together, so that those of them that are looked at again nearly fill their inferences, too."""
 
 _AHEAD = 16
 """Files that are opened, and fetched by the system, ahead of the one that is decoded."""
@@ -41,7 +41,7 @@ def label_rows(
         inputs: locators.
         options: what else a row depends on.
         begin: told the position of each input before it is touched, again while it is fetched from afar and before it is
-            decoded whole, and `len(inputs)` before the inference of a batch.
+            decoded whole, and `len(inputs)` before each inference.
     """
     batch = _Batch(classifier, inputs, options, begin)
     for position, (opened, stamp) in enumerate(_opened_ahead(inputs, options.limits)):
@@ -71,16 +71,16 @@ class _Batch:
         self._stamps: list[tuple[int, Stamp]] = []
         self._failures: dict[int, InputError] = {}
         self._pictures: list[tuple[int, bytes]] = []
-        self._tensors = np.zeros((BATCH, *classifier.passport.input.shape), np.uint8)
+        self._tensors: list[NDArray[np.uint8]] = []
         self._held = 0
 
     @property
     def is_full(self) -> bool:
-        return len(self._stamps) == BATCH or self._held > _MAX_HELD
+        return len(self._stamps) == _TOGETHER or self._held > _MAX_HELD
 
     def add(self, position: int, stamp: Stamp, data: bytes, tensor: NDArray[np.uint8]) -> None:
         self._stamps.append((position, stamp))
-        self._tensors[len(self._pictures)] = tensor
+        self._tensors.append(tensor)
         self._pictures.append((position, data))
         self._held += len(data)
 
@@ -105,8 +105,7 @@ class _Batch:
                 yield encode(Row(locators.text(locator), prediction.status, ranking), stamp)
 
     def _predictions(self) -> dict[int, Prediction]:
-        self._begin(len(self._inputs))
-        probabilities = self._classifier.probabilities(self._tensors)[: len(self._pictures)]
+        probabilities = self._probabilities(self._tensors)
         self._look_again(probabilities)
         decided = self._classifier.decide(probabilities)
         return {position: made for (position, _), made in zip(self._pictures, decided, strict=True)}
@@ -125,12 +124,19 @@ class _Batch:
                 if whole is not None:
                     looked.append(index)
                     wholes.append(whole)
-        self._begin(len(self._inputs))
-        for start in range(0, len(looked), _AGAIN):
-            some = looked[start : start + _AGAIN]
-            tensors = np.zeros((_AGAIN, *self._tensors.shape[1:]), np.uint8)
-            tensors[: len(some)] = wholes[start : start + _AGAIN]
-            probabilities[some] = self._classifier.probabilities(tensors)[: len(some)]
+        if looked:
+            probabilities[looked] = self._probabilities(wholes)
+
+    def _probabilities(self, tensors: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return (N, classes) calibrated probabilities, from inferences of `BATCH` pictures each."""
+        rows = []
+        for start in range(0, len(tensors), BATCH):
+            some = tensors[start : start + BATCH]
+            padded = np.zeros((BATCH, *some[0].shape), np.uint8)
+            padded[: len(some)] = some
+            self._begin(len(self._inputs))
+            rows.append(self._classifier.probabilities(padded)[: len(some)])
+        return np.concatenate(rows)
 
 
 def _opened_ahead(inputs: Sequence[str], limits: Limits) -> "Iterator[tuple[Opened | InputError, Stamp]]":
