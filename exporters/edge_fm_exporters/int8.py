@@ -29,7 +29,6 @@ _NOISE = 0.05
 _RESAMPLES = 1000
 _PROBED = 256
 _MAX_FLOAT_LAYERS = 6
-_WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,7 @@ def _by_harm(recipe: Recipe, material: Material, listener: Listener) -> list[str
     layers = [
         node.name
         for node in material.model.graph.node
-        if node.op_type in _WEIGHTED
+        if node.op_type in quantize.WEIGHTED
         and node.name not in stem_nodes
         and (not material.nodes or node.name in material.nodes)
     ]

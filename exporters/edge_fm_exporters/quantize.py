@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters import bias, least_squares, stem
-from edge_fm_exporters.graph import ModelProto
+from edge_fm_exporters.graph import ModelProto, add_constant, drop_unused
 from edge_fm_runtime.session import INPUT
 
 _QUANTISED = (
@@ -36,6 +36,8 @@ _QUANTISED = (
     "Clip",
     "Concat",
 )
+
+WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 CALIBRATION_IMAGES = 1000
 """How many training images set the ranges of the activations."""
@@ -144,7 +146,8 @@ def quantize(
             logging.disable(logging.NOTSET)
         original = onnx.load(prepared)
         made = _with_float_logits(onnx.load(quantized), original)
-        return bias.correct(made, original, Reader(images).batches)
+        corrected = bias.correct(made, original, Reader(images).batches)
+        return _kept_in_float(corrected, recipe.float_nodes)
 
 
 def _with_float_logits(model: ModelProto, original: ModelProto) -> ModelProto:
@@ -155,7 +158,7 @@ def _with_float_logits(model: ModelProto, original: ModelProto) -> ModelProto:
     graph = model.graph
     cut = _cut(original) - _cut(model)
     quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
-    last = [node for node in quantizers if not _leads_to_another(graph, node) and node.input[0] not in cut]
+    last = [node for node in quantizers if not _leads_to_quantizer(graph, node) and node.input[0] not in cut]
     after = [node for node in graph.node if len(last) == 1 and last[0].output[0] in node.input]
     if len(after) == 1 and after[0].op_type == "DequantizeLinear":
         for node in graph.node:
@@ -165,22 +168,51 @@ def _with_float_logits(model: ModelProto, original: ModelProto) -> ModelProto:
     return model
 
 
+def _kept_in_float(model: ModelProto, names: tuple[str, ...]) -> ModelProto:
+    """Have onnxruntime leave weighted layers in float.
+
+    What it finds between a DequantizeLinear and a QuantizeLinear it quantises after all, when it opens the file and with all eight bits
+    (its weight_bias_quantization.cc): without VNNI sums of those saturate. A product by two in front of half the weights is exact, and
+    it does not look through that.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in list(graph.node):
+        if (
+            node.name not in names
+            or node.op_type not in WEIGHTED
+            or node.input[1] not in constants
+            or not _leads_to_quantizer(graph, node)
+        ):
+            continue
+        doubled, halves = f"{node.name}_doubled", f"{node.name}_halves"
+        add_constant(model, halves, numpy_helper.to_array(constants[node.input[1]]) / np.float32(2))
+        add_constant(model, f"{node.name}_two", np.float32(2))
+        product = helper.make_node("Mul", [node.input[0], f"{node.name}_two"], [doubled], name=doubled)
+        graph.node.insert(list(graph.node).index(node), product)
+        node.input[0], node.input[1] = doubled, halves
+    drop_unused(model)
+    return model
+
+
 def _cut(model: ModelProto) -> set[str]:
     """Return the tensors that a Relu or Clip makes."""
     return {node.output[0] for node in model.graph.node if node.op_type in {"Relu", "Clip"}}
 
 
-def _leads_to_another(graph: Any, quantizer: Any) -> bool:  # noqa: ANN401  # onnx ships no types
-    """Return whether a QuantizeLinear comes anywhere behind another."""
-    reached, waiting = set(), list(quantizer.output)
+def _leads_to_quantizer(graph: Any, node: Any) -> bool:  # noqa: ANN401  # onnx ships no types
+    """Return whether a QuantizeLinear comes anywhere behind a node."""
+    reached, waiting = set(), list(node.output)
     while waiting:
         name = waiting.pop()
-        for node in graph.node:
-            if name in node.input and node.output[0] not in reached:
-                if node.op_type == "QuantizeLinear":
+        for reader in graph.node:
+            if name in reader.input and reader.output[0] not in reached:
+                if reader.op_type == "QuantizeLinear":
                     return True
-                reached.add(node.output[0])
-                waiting += node.output
+                reached.add(reader.output[0])
+                waiting += reader.output
     return False
 
 

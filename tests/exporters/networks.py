@@ -188,3 +188,15 @@ def exported(source: SourceModel, scale: Scale, path: Path) -> tuple[float, Coun
     answers = Classifier.load(path).probabilities(images)
     difference = np.abs(answers - source.predict(scale.applied(images))).max()
     return float(difference), Counter(summarise(path.read_bytes()).kinds)
+
+
+def run_by_onnxruntime(file: bytes, folder: Path) -> list[str]:
+    """Return the kinds of nodes that onnxruntime makes of a file, in order."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "run.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(folder / "run.onnx").graph.node]

@@ -65,12 +65,19 @@ def prepared(build: Any, path: Path) -> int8.Material:
 
 
 @pytest.mark.parametrize(
-    ("build", "float_stem"), [(residual, False), (residual, True), (flat, False), (colour, False)]
+    ("build", "recipe"),
+    [
+        (residual, Recipe()),
+        (residual, Recipe(float_stem=True)),
+        (residual, Recipe(float_nodes=("conv_2",))),
+        (flat, Recipe()),
+        (colour, Recipe()),
+    ],
 )
-def test_the_network_that_is_trained_is_the_file(build: Any, float_stem: bool, tmp_path: Path) -> None:
+def test_the_network_that_is_trained_is_the_file(build: Any, recipe: Recipe, tmp_path: Path) -> None:
     """Before the first step the Keras network answers as onnxruntime does with the quantised file, on every kind of graph."""
     material = prepared(build, tmp_path / "m.keras")
-    model = int8._built(Recipe(float_stem=float_stem), material)
+    model = int8._built(recipe, material)
     network = trainable.network(trainable.Graph(model, material.model), material.spec.shape)
     images = material.pictures.images[:50]
     answers = np.asarray(network(images.astype(np.float32)))

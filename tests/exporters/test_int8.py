@@ -19,7 +19,6 @@ from edge_fm_exporters import (
     int8,
     keras,
     quantize,
-    stem,
     verify,
 )
 from edge_fm_exporters.decision import Judged
@@ -31,6 +30,7 @@ from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.passport import PrecisionKind
 from edge_fm_runtime.session import OnnxSession
 from tests.conftest import RunCli
+from tests.exporters.networks import run_by_onnxruntime
 
 SEED_CNN = samples.CHECKOUT / "cnn.keras"
 
@@ -180,88 +180,27 @@ class TestSeedCnn:
         assert counts == list(range(1, len(counts) + 1))
         assert given_back[-1].drop < min(tried.drop for tried in plain) / 4
 
-    def test_the_stem_is_what_it_says(self, wardrobe: Dataset) -> None:
-        """Convolution, Relu and pooling of one channel; the file with it in float answers as the one without."""
-        source = keras.load(SEED_CNN)
-        model = graph.clean(source.convert(17))
-        assert stem.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
-        pictures = data(wardrobe).choice
-        material = int8.Material(
-            model,
-            source.spec,
-            UNIT,
-            UNIT.applied(wardrobe.train.images[:200]),
-            pictures,
-            source.predict(UNIT.applied(pictures.images)),
-        )
-        plain, stemmed = (
-            OnnxSession(material.file(int8._built(Recipe(float_stem=flag), material))).run(
-                wardrobe.test.images
-            )
-            for flag in (False, True)
-        )
-        assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
-        assert np.abs(plain - stemmed).mean() < 0.01
+    def test_any_layer_may_stay_in_float(self, wardrobe: Dataset, tmp_path: Path) -> None:
+        """A file with one layer given back answers as the float network does, the last layers too, behind whose Relu no other rounding comes.
 
-    def test_any_layer_may_stay_in_float(self, wardrobe: Dataset) -> None:
-        """A file with one layer given back answers as the float network does, the last layers too, behind whose Relu no other rounding comes."""
+        It is in float when it runs, too: onnxruntime quantises what lies between integers after all, by its own lights (a bug that
+        moved probabilities by 0.8 on a processor without VNNI).
+        """
         source = keras.load(SEED_CNN)
         model = graph.clean(source.convert(17))
         pictures = data(wardrobe).choice
         expected = source.predict(UNIT.applied(pictures.images))
         calibration = UNIT.applied(wardrobe.train.images[:200])
         material = int8.Material(model, source.spec, UNIT, calibration, pictures, expected)
-        layers = [node.name for node in model.graph.node if node.op_type in int8._WEIGHTED]
+        layers = [node.name for node in model.graph.node if node.op_type in quantize.WEIGHTED]
         assert len(layers) == 4
         for name in layers:
             built = int8._built(Recipe(float_nodes=(name,)), material)
             own = OnnxSession(material.file(built)).run(pictures.images)
             assert (own.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98, name
             assert np.abs(own - expected).mean() < 0.01, name
-
-    @pytest.mark.parametrize("relu", [True, False])
-    def test_nothing_is_quantised_before_the_pooling(
-        self, relu: bool, wardrobe: Dataset, tmp_path: Path
-    ) -> None:
-        """The stem is pooled in float and becomes whole numbers afterwards; of a Relu that sees to it nothing is left."""
-        import onnx
-        import onnxruntime
-
-        from edge_fm_exporters.framework import import_keras
-        from edge_fm_exporters.keras import _convert
-        from edge_fm_runtime.inputs import InputSpec
-
-        layers, spec = import_keras().layers, InputSpec(28, 28, 1)
-        network = import_keras().Sequential(
-            [
-                import_keras().Input(spec.shape),
-                layers.Conv2D(8, 3, padding="same", activation="relu" if relu else None),
-                layers.MaxPooling2D(),
-                layers.Conv2D(16, 3, padding="same", activation="relu"),
-                layers.Flatten(),
-                layers.Dense(10, activation="softmax"),
-            ]
-        )
-        inputs = UNIT.applied(wardrobe.train.images[:50])
-        material = int8.Material(
-            graph.clean(_convert(network, spec, 17)),
-            spec,
-            UNIT,
-            inputs,
-            data(wardrobe).choice,
-            network(inputs),
-        )
-        options = onnxruntime.SessionOptions()
-        options.optimized_model_filepath = str(tmp_path / "run.onnx")
-        options.log_severity_level = 4
-        built = material.file(int8._built(Recipe(float_stem=True), material))
-        onnxruntime.InferenceSession(built, options, providers=["CPUExecutionProvider"])
-        kinds = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
-        before = kinds[: kinds.index("QuantizeLinear")]
-        assert [kind for kind in before if kind in {"Conv", "MaxPool", "Relu", "Mul"}] == (
-            ["Conv", "MaxPool"] if relu else ["Conv", "MaxPool", "Mul"]
-        )
-        assert "QLinearConv" in kinds
+            kinds = run_by_onnxruntime(material.file(built), tmp_path)
+            assert len([kind for kind in kinds if kind in {"QLinearConv", "QGemm"}]) == len(layers) - 1, name
 
     @pytest.mark.parametrize("calibration", Calibration)
     @pytest.mark.parametrize("count", [30, 230])
@@ -273,20 +212,6 @@ class TestSeedCnn:
         model = graph.clean(source.convert(17))
         made = quantize.quantize(model, UNIT.applied(wardrobe.train.images[:count]), Recipe(calibration))
         assert any(node.op_type == "QuantizeLinear" for node in made.graph.node)
-
-    def test_networks_without_such_a_stem(self) -> None:
-        """Three channels, or a dense first layer, have none."""
-        from edge_fm_exporters.framework import import_keras
-
-        layers = import_keras().layers
-        from edge_fm_exporters.keras import _convert
-        from edge_fm_runtime.inputs import InputSpec
-
-        for shape, first in (((28, 28, 3), layers.Conv2D(4, 3)), ((28, 28, 1), layers.Dense(4))):
-            network = import_keras().Sequential(
-                [import_keras().Input(shape), first, layers.Flatten(), layers.Dense(10, activation="softmax")]
-            )
-            assert stem.nodes(graph.clean(_convert(network, InputSpec(*shape), 17))) == ()
 
     def test_files_beside_the_model(
         self, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,90 @@
+"""The first convolution left in float: what it is, that it answers as before, and what onnxruntime makes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets, samples
+from edge_fm.datasets import Dataset
+from edge_fm_exporters import graph, int8, keras, stem
+from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.keras import _convert
+from edge_fm_exporters.quantize import Recipe
+from edge_fm_exporters.scale import UNIT
+from edge_fm_exporters.verify import Pictures
+from edge_fm_runtime.inputs import InputSpec
+from edge_fm_runtime.session import OnnxSession
+from tests.exporters.networks import run_by_onnxruntime
+
+SEED_CNN = samples.CHECKOUT / "cnn.keras"
+GREY = InputSpec(28, 28, 1)
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Dataset:
+    """Return a part of the drawn garments."""
+    return datasets.limited(datasets.load("wardrobe"), 1000, 300)
+
+
+def material(model: Any, predict: Any, wardrobe: Dataset) -> int8.Material:
+    """Return what a search works on: a fifth of the pictures to calibrate on, the rest to choose on."""
+    calibration, choice = wardrobe.train.take(np.arange(200)), wardrobe.train.take(np.arange(200, 1000))
+    pictures = Pictures("the choice", "training", choice.images, choice.labels)
+    expected = np.asarray(predict(UNIT.applied(pictures.images)))
+    return int8.Material(model, GREY, UNIT, UNIT.applied(calibration.images), pictures, expected)
+
+
+def pooled(activation: str | None = "relu") -> Any:
+    """Return a network whose first convolution is pooled at once."""
+    k = import_keras()
+    return k.Sequential(
+        [
+            k.Input(GREY.shape),
+            k.layers.Conv2D(8, 3, padding="same", activation=activation),
+            k.layers.MaxPooling2D(),
+            k.layers.Conv2D(16, 3, padding="same", activation="relu"),
+            k.layers.Flatten(),
+            k.layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
+    """Convolution, Relu and pooling of one channel; the file with it in float answers as the one without."""
+    source = keras.load(SEED_CNN)
+    model = graph.clean(source.convert(17))
+    assert stem.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
+    given = material(model, source.predict, wardrobe)
+    plain, stemmed = (
+        OnnxSession(given.file(int8._built(Recipe(float_stem=flag), given))).run(wardrobe.test.images)
+        for flag in (False, True)
+    )
+    assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
+    assert np.abs(plain - stemmed).mean() < 0.01
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, tmp_path: Path) -> None:
+    """The stem is pooled in float and becomes whole numbers afterwards; of a Relu that sees to it nothing is left."""
+    network = pooled("relu" if relu else None)
+    given = material(graph.clean(_convert(network, GREY, 17)), network, wardrobe)
+    kinds = run_by_onnxruntime(given.file(int8._built(Recipe(float_stem=True), given)), tmp_path)
+    before = kinds[: kinds.index("QuantizeLinear")]
+    assert [kind for kind in before if kind in {"Conv", "MaxPool", "Relu", "Mul"}] == (
+        ["Conv", "MaxPool"] if relu else ["Conv", "MaxPool", "Mul"]
+    )
+    assert "QLinearConv" in kinds
+
+
+def test_networks_without_such_a_stem() -> None:
+    """Three channels, or a dense first layer, have none."""
+    layers = import_keras().layers
+    for shape, first in (((28, 28, 3), layers.Conv2D(4, 3)), ((28, 28, 1), layers.Dense(4))):
+        network = import_keras().Sequential(
+            [import_keras().Input(shape), first, layers.Flatten(), layers.Dense(10, activation="softmax")]
+        )
+        assert stem.nodes(graph.clean(_convert(network, InputSpec(*shape), 17))) == ()
