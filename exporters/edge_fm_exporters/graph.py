@@ -40,13 +40,9 @@ def clean(model: ModelProto) -> ModelProto:
 
 def fold_flatten_transpose(model: ModelProto) -> ModelProto:
     """Drop the Transpose to NHWC before a Flatten and turn the following weights instead."""
-    from onnx import numpy_helper, shape_inference
+    from onnx import numpy_helper
 
-    inferred = shape_inference.infer_shapes(model).graph
-    shapes = {
-        value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.input)
-    }
+    shapes = inferred_shapes(model)
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for transpose in [node for node in graph.node if node.op_type == "Transpose"]:
@@ -248,6 +244,17 @@ def _rename(model: ModelProto) -> None:
     del graph.value_info[:]
     graph.name = "classifier"
     graph.doc_string = ""
+
+
+def inferred_shapes(model: ModelProto) -> dict[str, list[int]]:
+    """Return the shape of every tensor that onnx can tell it of, 0 where an axis has no fixed length."""
+    from onnx import shape_inference
+
+    inferred = shape_inference.infer_shapes(model).graph
+    return {
+        value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        for value in (*inferred.value_info, *inferred.input)
+    }
 
 
 def only_consumer(graph: Any, tensor: str) -> Any:  # noqa: ANN401

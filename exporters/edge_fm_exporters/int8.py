@@ -113,7 +113,7 @@ class Material:
 
     def file(self, network: ModelProto) -> bytes:
         """Return a quantised network with its uint8 input as the file that it becomes."""
-        network = compact.compacted(network)
+        network = compact.compacted(stem.with_channels_last(network))
         return bytes((mirror.graph(network) if self.mirrored else network).SerializeToString())
 
 

@@ -2,19 +2,27 @@
 
 With one input channel a convolution is dearer in int8 than in float. Left in float naively the whole gets slower still:
 onnxruntime moves the QuantizeLinear that follows up through the pooling, which then runs in int8 in the wrong layout, and
-quantises the convolution after all if a DequantizeLinear feeds it.
+quantises the convolution after all if a DequantizeLinear feeds it. And what a residual sum takes from behind it stays in the wrong layout.
 """
 
 from typing import Any
 
 import numpy as np
 
-from edge_fm_exporters.graph import ModelProto, add_constant, drop_unused, only_consumer, replace_input
+from edge_fm_exporters.graph import (
+    ModelProto,
+    add_constant,
+    drop_unused,
+    inferred_shapes,
+    only_consumer,
+    replace_input,
+)
 from edge_fm_exporters.scale import Scale
 from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.session import INPUT
 
 _SHAPING = {"Reshape", "Transpose"}
+_CHANNELS_LAST, _CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 _HALF = 2.0
 """Without a Relu the stem computes halves and a product doubles them: exact, and no QuantizeLinear gets past it."""
 
@@ -88,6 +96,59 @@ def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, 
     drop_unused(exact)
     onnx.checker.check_model(exact, full_check=True)
     return exact
+
+
+def with_channels_last(model: ModelProto, pixels: str = INPUT) -> ModelProto:
+    """Return a model whose levels behind a float stem lie channels last where a residual sum reads them, too.
+
+    onnxruntime's int8 convolutions take channels last, and it turns what only they read. What a sum reads beside them it leaves as it
+    is, and turns what the convolutions make back for it, up to the next pooling, which then takes four times as long.
+
+    Args:
+        model: quantised, with or without a float stem; with one and no such sum, or without one, it is returned as it is.
+        pixels: what the stem begins with.
+    """
+    import onnx
+    from onnx import helper
+
+    node = only_consumer(model.graph, pixels)
+    while node is not None and node.op_type not in {"QuantizeLinear", "DequantizeLinear"}:
+        node = only_consumer(model.graph, node.output[0])
+    if node is None or node.op_type != "QuantizeLinear":
+        return model
+    turned = onnx.ModelProto()
+    turned.CopyFrom(model)
+    graph = turned.graph
+    quantizer = next(other for other in graph.node if other.name == node.name)
+    stem_end, levels = quantizer.input[0], quantizer.output[0]
+    values = [other for other in graph.node if levels in other.input]
+    readers = {other.op_type for value in values for other in graph.node if value.output[0] in other.input}
+    shape = inferred_shapes(model).get(stem_end, [])
+    if "Add" not in readers or len(shape) != len(_CHANNELS_LAST):
+        return model
+    channels, height, width = shape[1:]
+    # To the shape that it has: else onnxruntime takes both Transposes out again.
+    add_constant(turned, f"{stem_end}_shape", np.array([-1, height, width, channels], np.int64))
+    last, kept = f"{stem_end}_last", f"{stem_end}_kept"
+    before = [
+        helper.make_node("Transpose", [stem_end], [last], name=last, perm=_CHANNELS_LAST),
+        helper.make_node("Reshape", [last, f"{stem_end}_shape"], [kept], name=kept),
+    ]
+    quantizer.input[0] = kept
+    made = list(graph.node)
+    at = made.index(quantizer)
+    made[at:at] = before
+    for value in values:
+        name, value.output[0] = value.output[0], f"{value.output[0]}_last"
+        back = helper.make_node(
+            "Transpose", [value.output[0]], [name], name=f"{name}_first", perm=_CHANNELS_FIRST
+        )
+        made.insert(made.index(value) + 1, back)
+    del graph.node[:]
+    graph.node.extend(made)
+    del graph.value_info[:]
+    onnx.checker.check_model(turned, full_check=True)
+    return turned
 
 
 def _follow(graph: Any, node: Any, after: Any) -> None:  # noqa: ANN401  # onnx ships no types for its messages

@@ -53,6 +53,16 @@ def pooled(activation: str | None = "relu") -> Any:
     )
 
 
+def residual() -> Any:
+    """Return a network with a residual sum at full size, and a pooling behind it."""
+    k = import_keras()
+    image = k.Input(GREY.shape)
+    x = k.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    x = k.layers.ReLU()(k.layers.Add()([x, k.layers.Conv2D(8, 3, padding="same")(x)]))
+    x = k.layers.Flatten()(k.layers.MaxPooling2D()(x))
+    return k.Model(image, k.layers.Dense(10, activation="softmax")(x))
+
+
 def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
     """Convolution, Relu and pooling of one channel; the file with it in float answers as the one without."""
     source = keras.load(SEED_CNN)
@@ -78,6 +88,32 @@ def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, 
         ["Conv", "MaxPool"] if relu else ["Conv", "MaxPool", "Mul"]
     )
     assert "QLinearConv" in kinds
+
+
+def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, tmp_path: Path) -> None:
+    """What a residual sum reads from behind a float stem is turned once, so that sum and pooling run channels last; the answers are the same bits."""
+    import_keras().utils.set_random_seed(0)
+    network = residual()
+    given = material(graph.clean(_convert(network, GREY, 17)), network, wardrobe)
+    built = int8._built(Recipe(float_stem=True), given)
+    file = given.file(built)
+    kinds = run_by_onnxruntime(file, tmp_path)
+    assert "NhwcMaxPool" in kinds
+    assert "MaxPool" not in kinds
+    assert kinds[: kinds.index("QLinearAdd")].count("Transpose") == 1
+    images = given.pictures.images
+    before, after = (OnnxSession(data).run(images) for data in (built.SerializeToString(), file))
+    assert np.array_equal(before, after)
+    assert len(np.unique(after.argmax(axis=1))) > 1
+
+
+@pytest.mark.parametrize(("build", "float_stem"), [(residual, False), (pooled, True), (pooled, False)])
+def test_what_lies_well_is_left_alone(build: Any, float_stem: bool, wardrobe: Dataset) -> None:
+    """A stem in int8, and one behind which only convolutions read, have nothing to be turned."""
+    network = build()
+    given = material(graph.clean(_convert(network, GREY, 17)), network, wardrobe)
+    built = int8._built(Recipe(float_stem=float_stem), given)
+    assert stem.with_channels_last(built) is built
 
 
 def test_networks_without_such_a_stem() -> None:
