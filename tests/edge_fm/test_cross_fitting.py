@@ -183,6 +183,41 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
     assert "train the folds again" in broken.err
 
 
+@pytest.mark.train
+@pytest.mark.slow
+def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --people the networks of the folds part the photographs by person, say what they get right of those they have not seen, and teach a student of both."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    people = {
+        f"{kind}/{number}.jpg": ("Ada", "Ben", "Cem")[number % 3]
+        for kind in ("dress", "shoes", "hat")
+        for number in range(5)
+    }
+    rows = [f"{path},{person}" for path, person in people.items()]
+    (tmp_path / "people.csv").write_text("\n".join(["path,person", *rows]))
+    (tmp_path / "split.json").write_text('{"held_out": ["dress/0.jpg"]}')
+    given = ["--data", "wardrobe", "--data", f"photos={photos}", "--map", photos.parent / "map.toml"]
+    given += ["--hold-out", tmp_path / "split.json", "--epochs", 1, "--batch-size", 16]
+    divided = ["--folds", 2, "--people", tmp_path / "people.csv"]
+    made = cli("train", "edge-nano", *given, *divided, "-o", tmp_path / "folds")
+    assert made.code == 0, made.err
+    assert made.out.count("of its photographs") == 2
+    plan = Plan.load(tmp_path / "folds")
+    assert set(plan.photographs) == set(people) - {"dress/0.jpg"}
+    of_person = {
+        person: {plan.photographs[path] for path in plan.photographs if people[path] == person}
+        for person in people.values()
+    }
+    assert all(len(fold) == 1 for fold in of_person.values())
+    assert set.union(*of_person.values()) == {0, 1}
+    student = cli("train", "edge-nano", *given, "--teacher", tmp_path / "folds", "-o", tmp_path / "student")
+    assert student.code == 0, student.err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
