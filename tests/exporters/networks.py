@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_fm import samples
 from edge_fm_exporters import ExportRequest, export
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.scale import Scale
@@ -15,6 +16,9 @@ from edge_fm_exporters.summary import summarise
 from edge_fm_runtime.classifier import Classifier
 
 Build = Callable[[], Any]
+
+SEED_CNN = samples.CHECKOUT / "cnn.keras"
+"""The CNN that ships with the samples, trained on Fashion-MNIST alone."""
 
 
 def branches() -> Any:

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import samples, wardrobe
+from edge_fm import wardrobe
 from edge_fm_exporters import bias, graph, keras, quantize
 from edge_fm_exporters.activations import activations
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.scale import UNIT
-
-SEED_CNN = samples.CHECKOUT / "cnn.keras"
+from tests.exporters.networks import SEED_CNN
 
 
 def uncorrected(quantised: ModelProto, *_: object) -> ModelProto:

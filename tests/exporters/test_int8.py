@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, samples
+from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import (
     ExportData,
@@ -30,15 +30,7 @@ from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.passport import PrecisionKind
 from edge_fm_runtime.session import OnnxSession
 from tests.conftest import RunCli
-from tests.exporters.networks import run_by_onnxruntime
-
-SEED_CNN = samples.CHECKOUT / "cnn.keras"
-
-
-@pytest.fixture(scope="module")
-def wardrobe() -> Dataset:
-    """Return a part of the drawn garments."""
-    return datasets.limited(datasets.load("wardrobe"), 1000, 300)
+from tests.exporters.networks import SEED_CNN, run_by_onnxruntime
 
 
 def data(dataset: Dataset) -> ExportData:

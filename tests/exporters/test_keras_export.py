@@ -20,9 +20,9 @@ from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
 from edge_fm_runtime.passport import PrecisionKind
 from edge_fm_runtime.replay import replay
+from tests.exporters.networks import SEED_CNN
 
 pytestmark = pytest.mark.train
-SEED_CNN = Path(__file__).resolve().parents[2] / "samples" / "cnn.keras"
 
 
 def pictures(dataset: Dataset) -> ExportData:

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import samples, wardrobe
+from edge_fm import wardrobe
 from edge_fm_exporters import graph, keras, least_squares, quantize
 from edge_fm_exporters.quantize import Calibration, Recipe
 from edge_fm_exporters.scale import UNIT
-
-SEED_CNN = samples.CHECKOUT / "cnn.keras"
+from tests.exporters.networks import SEED_CNN
 
 
 def histogram(values: NDArray[np.float64], whole: tuple[float, float]) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import datasets, samples
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
 from edge_fm_exporters.framework import import_keras
@@ -18,15 +17,9 @@ from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.passport import PrecisionKind
 from tests.conftest import RunCli
+from tests.exporters.networks import SEED_CNN
 
 pytestmark = pytest.mark.train
-SEED_CNN = samples.CHECKOUT / "cnn.keras"
-
-
-@pytest.fixture(scope="module")
-def wardrobe() -> Dataset:
-    """Return a part of the drawn garments."""
-    return datasets.limited(datasets.load("wardrobe"), 1000, 300)
 
 
 def exported(

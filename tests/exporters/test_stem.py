@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm import datasets, samples
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import graph, int8, keras, stem
 from edge_fm_exporters.framework import import_keras
@@ -16,18 +15,11 @@ from edge_fm_exporters.scale import UNIT
 from edge_fm_exporters.verify import Pictures
 from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.session import OnnxSession
-from tests.exporters.networks import run_by_onnxruntime
+from tests.exporters.networks import SEED_CNN, run_by_onnxruntime
 
-SEED_CNN = samples.CHECKOUT / "cnn.keras"
 GREY = InputSpec(28, 28, 1)
 
 pytestmark = pytest.mark.train
-
-
-@pytest.fixture(scope="module")
-def wardrobe() -> Dataset:
-    """Return a part of the drawn garments."""
-    return datasets.limited(datasets.load("wardrobe"), 1000, 300)
 
 
 def material(model: Any, predict: Any, wardrobe: Dataset) -> int8.Material:
