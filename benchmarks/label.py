@@ -154,7 +154,7 @@ def agreement(photos: Path, model: str | None, kind: str, images: int) -> None:
 
 def memory() -> None:
     """Print the peak memory of a worker at 1,000 and at 1,000,000 inputs (hard links of one picture)."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         picture = folder / "picture.png"
         picture.write_bytes(cv2.imencode(".png", wardrobe.draw(0, np.random.default_rng(0)))[1].tobytes())
