@@ -13,7 +13,7 @@ POSITION = struct.Struct("<QQ")
 
 ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",  # else each thread's heap counts against the memory limit
-    # Pictures larger than these would be given back to the system each time, and fetched page by page for the next one.
+    # Else what a large picture took goes back to the system, and comes again page by page for the next one (mallopt(3)).
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     "OPENBLAS_NUM_THREADS": "1",  # NumPy would start a thread for each core, and two matrices of 28 rows need none
