@@ -102,7 +102,7 @@ def with_channels_last(model: ModelProto, pixels: str = INPUT) -> ModelProto:
     """Return a model whose levels behind a float stem lie channels last where a residual sum reads them, too.
 
     onnxruntime's int8 convolutions take channels last, and it turns what only they read. What a sum reads beside them it leaves as it
-    is, and turns what the convolutions make back for it, up to the next pooling, which then takes four times as long.
+    is, and turns what the convolutions make back for it, up to the next pooling, which then takes six times as long.
 
     Args:
         model: quantised, with or without a float stem; with one and no such sum, or without one, it is returned as it is.
