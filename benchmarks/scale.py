@@ -11,76 +11,26 @@ has a cluster of three nodes (raylets as processes) and ends worker processes, R
 """
 
 import argparse
-import contextlib
 import os
-import random
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from label import peak_kb
-from label_folders import make_images
+from scale_cluster import COMMAND, cluster, linked, run, running
+from scale_havoc import kills
 
 from edge_fm_runtime.scale import manifest
-
-COMMAND = [sys.executable, "-m", "edge_fm"]
-POOL = 600
-"""Different pictures; the rest are hard links of them."""
-
-
-def linked(folder: Path, images: int, kind: str = "jpeg") -> Path:
-    """Make a folder of many names for a few pictures."""
-    made = folder / f"{kind}-pool"
-    if not made.exists():
-        made.mkdir()
-        make_images(made, kind, POOL)
-    pictures = [path.read_bytes() for path in sorted(made.iterdir())]
-    suffix = next(made.iterdir()).suffix
-    target = folder / f"{kind}-{images}"
-    for index in range(images):
-        below = target / f"{index // 10_000:04}"
-        path = below / f"{index:08}{suffix}"
-        number = index % 10_000
-        if number == 0:
-            below.mkdir(parents=True)
-        if number < POOL:  # a file has a limited number of links
-            path.write_bytes(pictures[number])
-        else:
-            os.link(below / f"{index - number + number % POOL:08}{suffix}", path)
-    return target
-
-
-@contextlib.contextmanager
-def cluster(*nodes: int) -> Iterator[tuple[str, object]]:
-    """Start nodes with so many processors each; give the address and the cluster."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": nodes[0], "include_dashboard": False})
-    try:
-        for processors in nodes[1:]:
-            made.add_node(num_cpus=processors)
-        yield made.address, made
-    finally:
-        made.shutdown()
-
-
-def run(*arguments: object) -> float:
-    """Run a command of edge-fm; return seconds."""
-    started = time.perf_counter()
-    subprocess.run([*COMMAND, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
 
 
 def speed(images: int, rounds: int) -> None:
     """Print throughput of a local run, and of Ray with two workers and with one, and whether the bytes are the same."""
     sizes = (images // 3, images)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, cluster(2) as (address, _):
+    with tempfile.TemporaryDirectory() as name, cluster(2) as (address, _):
         work = Path(name)
         folders = [linked(work, size) for size in sizes]
 
@@ -131,7 +81,7 @@ def speed(images: int, rounds: int) -> None:
 
 def memory(sizes: list[int]) -> None:
     """Print the driver's peak memory while it labels lists of names; beyond a million, names of files that are not there."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, cluster(2) as (address, _):
+    with tempfile.TemporaryDirectory() as name, cluster(2) as (address, _):
         work = Path(name)
         for size in sizes:
             names = work / f"{size}.txt"
@@ -172,7 +122,7 @@ def watch(process: "subprocess.Popen[bytes]") -> int:
 
 def costs() -> None:
     """Print what one input costs: to list, to label, and to keep; and a worker's memory."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, cluster(2) as (address, _):
+    with tempfile.TemporaryDirectory() as name, cluster(2) as (address, _):
         work = Path(name)
         names = work / "names.txt"
         count = 1_000_000
@@ -215,98 +165,6 @@ def costs() -> None:
                 f"{kind}: {seconds * 1e6 / 3600:.3f} core-hours a million, {parts / images:.1f} bytes a row of a part, "
                 + ", ".join(f"{who} {kb / 1000:.0f} MB" for who, kb in peaks.items())
             )
-
-
-class Havoc:
-    """A cluster of three nodes, and what is done to it.
-
-    Attributes:
-        ended: how many processes of each kind were ended.
-    """
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.ended: Counter[str] = Counter()
-        self._chance = random.Random(0)  # noqa: S311  # no secret
-        self._cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-        )
-        self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(3)]
-
-    def close(self) -> None:
-        """End the cluster."""
-        self._cluster.shutdown()
-
-    def label(self, folder: Path, out: Path) -> int:
-        """Label while things are ended, with as many drivers as it takes; return how many."""
-        command = [*COMMAND, "label", str(folder), "-o", str(out), "--engine", "ray", "--shard-size", "500"]
-        command += ["--address", self._cluster.address]
-        drivers = 0
-        while True:
-            driver = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-            )
-            drivers += 1
-            while driver.poll() is None:
-                time.sleep(self._chance.uniform(0.5, 3))
-                if driver.poll() is None and any(out.glob("part-*")):
-                    self._end_something(driver)
-                    print(f"{dict(self.ended)}; {len(list(out.glob('part-*')))} parts", flush=True)
-            if driver.returncode == 0:
-                return drivers
-            if driver.returncode != -signal.SIGKILL:
-                said = driver.stderr.read().decode() if driver.stderr else ""
-                raise SystemExit(f"exit code {driver.returncode}: {said}")
-
-    def _end_something(self, driver: "subprocess.Popen[bytes]") -> None:
-        what = self._chance.choices(("worker", "Ray worker", "node", "driver"), (4, 4, 2, 1))[0]
-        if what == "driver":
-            os.killpg(driver.pid, signal.SIGKILL)
-            driver.wait()
-        elif what == "node":
-            chosen = self._nodes.pop(self._chance.randrange(len(self._nodes)))
-            self._cluster.remove_node(chosen, allow_graceful=False)
-            self._nodes.append(self._cluster.add_node(num_cpus=1))
-        else:
-            pids = running("edge_fm_runtime.batch.fork_server" if what == "worker" else "ray::MapWorker")
-            if not pids:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._chance.choice(pids), signal.SIGKILL)
-        self.ended[what] += 1
-
-
-def kills(images: int, wanted: int, drivers: int) -> None:
-    """End processes at random moments until enough were ended, and hold the rows to an undisturbed local run."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, contextlib.closing(Havoc()) as havoc:
-        work = Path(name)
-        folder = linked(work, images, "png")
-        run("label", folder, "-o", work / "local.csv")
-        rounds, ended = 0, havoc.ended
-        while ended.total() - ended["driver"] < wanted or ended["driver"] < drivers:
-            rounds += 1
-            started = havoc.label(folder, work / f"out-{rounds}")
-            run("merge", work / f"out-{rounds}", "-o", work / "merged.csv")
-            same = (work / "merged.csv").read_bytes() == (work / "local.csv").read_bytes()
-            print(
-                f"run {rounds}: {started} drivers, rows {'the same' if same else 'NOT THE SAME'}", flush=True
-            )
-            if not same:
-                raise SystemExit(1)
-        print(
-            f"{rounds} runs of {images:,} inputs, {dict(ended)} ended: one row for each input, none differs"
-        )
-
-
-def running(what: str) -> list[int]:
-    """Return the processes whose command line names something, and that this script has started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if what in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
-                found.append(int(path.parent.name))
-    return [pid for pid in found if pid != os.getpid()]
 
 
 def main() -> None:

@@ -16,9 +16,29 @@ from edge_fm_exporters.summary import summarise
 from edge_fm_runtime.classifier import Classifier
 
 Build = Callable[[], Any]
+Layers = Callable[[Any], list[Any]]
 
 SEED_CNN = samples.CHECKOUT / "cnn.keras"
 """The CNN that ships with the samples, trained on Fashion-MNIST alone."""
+
+
+def save(path: Path, layers: Layers, *, shape: tuple[int, int, int] = (28, 28, 1)) -> Path:
+    """Build and save a small Keras model."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    keras.Sequential([keras.Input(shape), *layers(keras.layers)]).save(path)
+    return path
+
+
+def small(layers: Any) -> list[Any]:
+    """Return a tiny classifier's layers."""
+    return [
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(3, activation="softmax"),
+    ]
 
 
 def branches() -> Any:

@@ -1,6 +1,8 @@
 """Files that hang, exhaust memory or kill a worker cost themselves their row, and nothing else."""
 
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pytest
 
 from edge_fm_runtime.batch import pool, run, watched
@@ -19,6 +22,7 @@ from edge_fm_runtime.batch.sinks import read
 from edge_fm_runtime.batch.watched import Chunk
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
+from tests.pictures import encoded
 from tests.runtime.labelling import PNG, large_png
 
 pytestmark = pytest.mark.slow
@@ -61,6 +65,29 @@ def test_a_file_that_needs_too_much_memory(model: Model, tmp_path: Path) -> None
     assert set(found.values()) == {Status.OK}
     again = label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
     assert (again.resumed, again.by_status) == (70, {Status.OK: 71})
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told what to keep")
+def test_the_memory_of_a_large_picture_serves_the_next(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twelve megapixels after twelve megapixels, not every page is fetched from the system again."""
+    monkeypatch.setattr(
+        ForkServer, "is_possible", lambda: False
+    )  # a forked worker's faults are not told to us
+    picture = encoded(np.zeros((4000, 3000), np.uint8))
+
+    def faults(pictures: int) -> int:
+        made = tmp_path / f"in-{pictures}"
+        made.mkdir()
+        for index in range(pictures):
+            (made / f"{index:02}.png").write_bytes(picture)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+        label(model, [str(made)], tmp_path / f"{pictures}.csv", Options(workers=1), lambda *_: None)
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt - before
+
+    pages = 4000 * 3000 / resource.getpagesize()
+    assert (faults(12) - faults(2)) / 10 < pages / 2
 
 
 def descendants(pid: int) -> list[int]:
