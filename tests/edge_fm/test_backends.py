@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_fm import runs
@@ -13,6 +14,7 @@ from edge_fm_exporters import keras
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import ExportError
 from tests.conftest import ROOT
+from tests.pictures import encoded
 
 PROMISES = (
     "test_optimizer.py",
@@ -22,12 +24,12 @@ PROMISES = (
 )
 
 
-def on_jax(*arguments: object) -> str:
-    """Run a Python module with Keras on JAX, and return what it prints."""
+def on_jax(compiled: Path, *arguments: object) -> str:
+    """Run a Python module with Keras on JAX, which keeps what it has compiled in a folder, and return what it prints."""
     run = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_COMPILATION_CACHE_DIR": str(compiled)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -39,10 +41,10 @@ def on_jax(*arguments: object) -> str:
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_the_recipe_keeps_its_promises_on_jax() -> None:
+def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
     """What the recipe promises of its steps, of kills, of weights to begin with and of teachers holds on JAX as well."""
     promises = [f"tests/edge_fm/{promise}" for promise in PROMISES]
-    printed = on_jax("pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
+    printed = on_jax(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
     assert "passed" in printed
     assert "skipped" not in printed
 
@@ -51,10 +53,28 @@ def test_the_recipe_keeps_its_promises_on_jax() -> None:
 @pytest.mark.slow
 def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     """With the same variable set, train trains on JAX, in bfloat16 too, and export makes a file of it, which answers as the run does."""
-    run, model = tmp_path / "run", tmp_path / "model.onnx"
-    on_jax("edge_fm", "train", "edge-nano", "--data", "wardrobe", "--epochs", "1", "--bf16", "-o", run)
+    run, model, compiled = tmp_path / "run", tmp_path / "model.onnx", tmp_path / "compiled"
+    for name, heights in (("high", range(20, 26)), ("low", range(4, 10))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(180):
+            drawn = np.zeros((28, 28), np.uint8)
+            drawn[-heights[number % 6] :, number // 30 : 20 + number // 30] = 100 + number // 2
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(encoded(drawn))
+    on_jax(
+        compiled,
+        "edge_fm",
+        "train",
+        "edge-nano",
+        "--data",
+        tmp_path / "photos",
+        "--epochs",
+        "1",
+        "--bf16",
+        "-o",
+        run,
+    )
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
-    assert "labels agree on 100.00%" in on_jax("edge_fm", "export", run, "-o", model)
+    assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
 
 
 @pytest.mark.train
