@@ -1,6 +1,6 @@
 """What a network that is its own mirror image brings: python benchmarks/symmetric.py OUT [--epochs 10] [--images 60000].
 
-Trains `edge-nano` as it is, and one that is symmetric by construction, with as many parameters and as many multiplications as `edge-nano` has for a
+Trains `edge-nano` as it is, and one that is symmetric by construction, with as many parameters (a hundred more) and at most as many multiplications as `edge-nano` has for a
 picture together with its mirror image (`edge-fm export --mirror`): on Fashion-MNIST alone, by the recipe, without a teacher, from the same seed.
 The validation part says what each gets right of the picture alone and of both, and 20,000 of the training pictures how much it has learnt.
 
@@ -28,7 +28,7 @@ Sides = list[Any]
 
 NAME = "edge-nano"
 NARROWER = edge.Width(8, 14, 23, full_blocks=2)
-"""Each convolution has twice the input channels: with widths divided by the root of two, parameters and work are those of `edge-nano`."""
+"""Each convolution has twice the input channels: widths divided by the root of two leave the parameters those of `edge-nano`."""
 
 
 def symmetric(width: edge.Width, spec: InputSpec, classes: int, name: str) -> Any:  # noqa: ANN401  # Keras ships no types

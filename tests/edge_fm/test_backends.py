@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge_fm import runs
@@ -14,7 +13,6 @@ from edge_fm_exporters import keras
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import ExportError
 from tests.conftest import ROOT
-from tests.pictures import encoded
 
 PROMISES = (
     "test_optimizer.py",
@@ -54,25 +52,8 @@ def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
 def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     """With the same variable set, train trains on JAX, in bfloat16 too, and export makes a file of it, which answers as the run does."""
     run, model, compiled = tmp_path / "run", tmp_path / "model.onnx", tmp_path / "compiled"
-    for name, heights in (("high", range(20, 26)), ("low", range(4, 10))):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(180):
-            drawn = np.zeros((28, 28), np.uint8)
-            drawn[-heights[number % 6] :, number // 30 : 20 + number // 30] = 100 + number // 2
-            (tmp_path / "photos" / name / f"{number}.png").write_bytes(encoded(drawn))
-    on_jax(
-        compiled,
-        "edge_fm",
-        "train",
-        "edge-nano",
-        "--data",
-        tmp_path / "photos",
-        "--epochs",
-        "1",
-        "--bf16",
-        "-o",
-        run,
-    )
+    training = ("train", "edge-nano", "--data", "wardrobe", "--epochs", "1", "--bf16", "-o", run)
+    on_jax(compiled, "edge_fm", *training)
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
     assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
 
