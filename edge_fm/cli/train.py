@@ -27,7 +27,7 @@ def train(
         list[str] | None,
         typer.Option(
             "--data",
-            help="As for 'data'; a second one, photos=DIR, adds photographs to edge-nano, edge, edge-plus and edge-large.",
+            help="As for 'data'; a second one, photos=DIR, adds photographs to the edge family.",
             show_default="what the model was made for",
         ),
     ] = None,
@@ -181,6 +181,8 @@ def train(
     Example: edge-fm train edge --data fashion-mnist --data photos=DIR --map map.toml --hold-out split.json -o runs/edge
 
     Example: edge-fm train edge-nano --data fashion-mnist --teacher runs/edge -o runs/nano
+
+    Example: edge-fm train edge-nano-symmetric --data fashion-mnist --teacher fashion -o runs/nano
 
     Example: edge-fm train edge --teacher runs/edge --answers answers.csv --data fashion-mnist --data photos=DIR --map map.toml -o runs/better
 

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import compact, graph, mirror, quantize, stem
+from edge_fm_exporters import compact, graph, mirror, palindrome, quantize, stem
 from edge_fm_exporters.finetune import Tuning, finetune
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
@@ -113,8 +113,11 @@ class Material:
 
     def file(self, network: ModelProto) -> bytes:
         """Return a quantised network with its uint8 input as the file that it becomes."""
+        if palindrome.symmetric(self.model):
+            network = palindrome.tied(network)
         network = compact.compacted(stem.with_channels_last(network))
-        return bytes((mirror.graph(network) if self.mirrored else network).SerializeToString())
+        network = mirror.graph(network) if self.mirrored else network
+        return bytes(palindrome.held_once(network).SerializeToString())
 
 
 Listener = Callable[[str], None]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, int8, keras, mirror, quantize, sklearn, stamp, verify
+from edge_fm_exporters import graph, int8, keras, mirror, palindrome, quantize, sklearn, stamp, verify
 from edge_fm_exporters.finetune import Tuning
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
@@ -49,12 +49,16 @@ def export(
     scale, scale_scores = find(source, training) if request.scale is None else (request.scale, ())
     order = Order(request, source, labels, scale)
     float_graph, inner = graph.without_scaling(graph.clean(source.convert(request.opset)), scale)
+    float_graph = palindrome.evened(float_graph)
+    if request.mirrored and palindrome.symmetric(float_graph):
+        raise ExportError(
+            f"{request.source} is its own mirror image and answers both alike already: export it without --mirror"
+        )
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
     network = graph.with_uint8_input(float_graph, source.spec, inner)
-    fp32 = verify.verified(
-        mirror.graph(network) if request.mirrored else network, Precision(), expected, pictures
-    )
+    network = palindrome.held_once(mirror.graph(network) if request.mirrored else network)
+    fp32 = verify.verified(network, Precision(), expected, pictures)
     lacking = verify.shortfall(
         PrecisionKind.FP32, fp32.comparison, request.limits.max_drop, source.max_difference
     )
@@ -144,11 +148,14 @@ def _search(
 ) -> tuple[Candidate, ...]:
     pictures = _choice(data)
     watched = data.validation.images if data.validation is not None else None
+    calibration = data.calibration[: quantize.CALIBRATION_IMAGES]
+    if palindrome.symmetric(bare[0]):  # ranges of both sides alike
+        calibration = np.concatenate([calibration, calibration[:, :, ::-1]])
     material = int8.Material(
         bare[0],
         order.source.spec,
         bare[1],
-        bare[1].applied(data.calibration[: quantize.CALIBRATION_IMAGES]),
+        bare[1].applied(calibration),
         pictures,
         order.source.predict(order.scale.applied(pictures.images)),
         order.source.quantizable,

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm_exporters import decision, doubt, graph, verify
 from edge_fm_exporters.decision import Answers, Judged
@@ -90,5 +91,10 @@ def _golden(
         if stored != image.tobytes():
             raise ExportError("golden inputs do not survive the preprocessing")
         rows = comparison.source[index], comparison.own[index]
-        golden.append(Golden(encoded, stored, *(tuple(float(value) for value in row) for row in rows)))
+        golden.append(Golden(encoded, stored, *(_shortest(row) for row in rows)))
     return tuple(golden)
+
+
+def _shortest(row: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return float32 numbers with the fewest digits that say which they are; all digits of their doubles would be twice as long."""
+    return tuple(float(str(value)) for value in row)

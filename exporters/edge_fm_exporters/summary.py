@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from edge_fm_exporters import mirror
+from edge_fm_exporters import mirror, palindrome
 
 _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
 
@@ -59,8 +59,12 @@ def summarise(data: bytes) -> Summary:
     import onnx
     from onnx import shape_inference
 
-    model = shape_inference.infer_shapes(onnx.load_from_string(data))
+    stored = onnx.load_from_string(data)
+    model = shape_inference.infer_shapes(palindrome.written_out(stored))
     graph = model.graph
+    once = {tensor.name for tensor in graph.initializer} - {
+        tensor.name for tensor in stored.graph.initializer
+    }
     constants = {tensor.name: tensor for tensor in graph.initializer}
     makers = {node.output[0]: node for node in graph.node}
     shapes = {
@@ -70,10 +74,12 @@ def summarise(data: bytes) -> Summary:
     mirrored = mirror.joined(data)
     views = 2 if mirrored else 1
     layers = [
-        _layer(node, constants, makers, shapes, views) for node in graph.node if node.op_type not in _PAIRS
+        _layer(node, constants, makers, shapes, views, once)
+        for node in graph.node
+        if node.op_type not in _PAIRS
     ]
-    kinds = Counter(node.op_type for node in graph.node)
-    return Summary(tuple(layers), len(graph.node), dict(kinds), mirrored)
+    kinds = Counter(node.op_type for node in stored.graph.node)
+    return Summary(tuple(layers), len(stored.graph.node), dict(kinds), mirrored)
 
 
 def _layer(
@@ -82,6 +88,7 @@ def _layer(
     makers: dict[str, Any],
     shapes: dict[str, tuple[int, ...]],
     views: int,
+    once: set[str],
 ) -> Layer:
     held = [tensor for name in node.input if (tensor := _constant(name, constants, makers)) is not None]
     weights = held[0] if held and node.op_type in {"Conv", "Gemm", "MatMul"} else None
@@ -97,10 +104,16 @@ def _layer(
         node.op_type,
         "" if weights is None else "int8" if integers else "float32",
         output,
-        sum(math.prod(tensor.dims) for tensor in counted),
+        sum(_held(tensor, once) for tensor in counted),
         multiply_adds,
-        sum(math.prod(tensor.dims) * (1 if tensor.data_type in {2, 3} else 4) for tensor in counted),
+        sum(_held(tensor, once) * (1 if tensor.data_type in {2, 3} else 4) for tensor in counted),
     )
+
+
+def _held(tensor: Any, once: set[str]) -> int:  # noqa: ANN401
+    """Return how many numbers of a constant the file has: half of those that are themselves read backwards."""
+    numbers: int = math.prod(tensor.dims)
+    return numbers // 2 if tensor.name in once else numbers
 
 
 def _constant(name: str, constants: dict[str, Any], makers: dict[str, Any]) -> Any:  # noqa: ANN401

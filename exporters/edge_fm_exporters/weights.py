@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import mirror
+from edge_fm_exporters import mirror, palindrome
 from edge_fm_runtime.session import INPUT
 
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -26,7 +26,7 @@ def of_file(data: bytes) -> list[Weights]:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load_from_string(data).graph
+    graph = palindrome.written_out(onnx.load_from_string(data)).graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in values:
@@ -51,7 +51,8 @@ def of_file(data: bytes) -> list[Weights]:
 
 
 def _dequantised(node: Any, values: dict[str, NDArray[Any]]) -> NDArray[np.float32]:  # noqa: ANN401  # onnx ships no types
-    whole, scale, zero = (values[name] for name in node.input)
+    whole, scale, *given = (values[name] for name in node.input)
+    zero = given[0] if given else np.zeros(scale.shape, whole.dtype)
     shape = [1] * whole.ndim
     if scale.ndim:
         shape[_attribute(node, "axis", 1) if whole.ndim > 1 else 0] = -1

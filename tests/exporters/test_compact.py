@@ -47,7 +47,7 @@ def test_it_computes_the_same_with_the_same_kernels(
 
 
 def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
-    """No constant is there a second time, no name and no note is the quantiser's, no convolution says what goes without saying, and the input model is left as it was."""
+    """No constant is there a second time, no name and no note is the quantiser's, no convolution says what goes without saying, or from where its levels are counted, and the input model is left as it was."""
     import onnx
 
     before = quantised.SerializeToString()
@@ -72,6 +72,10 @@ def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
     assert said
     assert not {name for name, *_ in said} & {"dilations", "group", "strides"}
     assert ("pads", 0, 0, 0, 0) not in said
+    held = {name for node in made.graph.node if node.op_type == "Conv" for name in node.input[1:]}
+    pairs = [node for node in made.graph.node if node.op_type == "DequantizeLinear"]
+    assert all(len(node.input) == (2 if node.output[0] in held else 3) for node in pairs)
+    assert held <= {node.output[0] for node in pairs}
 
 
 def test_what_a_convolution_does_otherwise_is_kept() -> None:

@@ -99,7 +99,7 @@ def test_the_graph_is_what_one_would_write_by_hand(exported: tuple[Path, ExportR
 
 
 def test_the_passport_tells_the_truth(exported: tuple[Path, ExportResult], wardrobe: Dataset) -> None:
-    """Labels, evidence and golden inputs in the file are those that were measured."""
+    """Labels, evidence and golden inputs in the file are those that were measured: the golden probabilities are float32's to the bit, with no more than its digits."""
     path, result = exported
     classifier = Classifier.load(path)
     assert classifier.passport == result.passport
@@ -109,6 +109,11 @@ def test_the_passport_tells_the_truth(exported: tuple[Path, ExportResult], wardr
     assert evidence.accuracy == pytest.approx(float(accuracy))
     assert (evidence.data, evidence.split, evidence.images) == ("wardrobe", "test", 1000)
     assert [r.stage for r in replay(classifier)] == [""] * 8
+    tensors = np.frombuffer(b"".join(golden.tensor for golden in classifier.passport.golden), np.uint8)
+    rows = [golden.own for golden in classifier.passport.golden]
+    measured = onnx_probabilities(path, tensors.reshape(-1, 28, 28, 1))
+    np.testing.assert_array_equal(np.array(rows, np.float32), measured)
+    assert max(len(repr(value)) for row in rows for value in row) <= len("1.23456789e-10")
 
 
 def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_path: Path) -> None:
