@@ -5,7 +5,7 @@ does; residual blocks behind it where work for each weight counts for more than 
 Of a picture of 56x56 the first convolution takes 6x6 pixels at every second place, so that all behind it is as large as before: finer edges for
 the price of that one layer. Every convolution is followed by batch normalisation, which the export folds away.
 
-Those called symmetric are their own mirror image (`symmetry.py`): of twice the channels, and as many parameters.
+Those called symmetric are their own mirror image (`symmetry.py`): two narrower sides that see each other, and as many parameters.
 
 They end in a convolution as large as the picture has become, one for each channel, in the place of an average: where a
 sleeve or a stroke is says what it is of.
@@ -172,5 +172,6 @@ def _network(width: Width, spec: InputSpec, classes: int, name: str, parts: _Par
         x = block(x, width.middle, 1)
     for index in range(width.top_blocks):
         x = block(x, width.top, 2 if index == 0 else 1)
-    answer = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")
-    return import_keras().Model(image, answer(parts.places(x)), name=name)
+    x = parts.places(x)
+    probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return import_keras().Model(image, probabilities, name=name)
