@@ -24,6 +24,9 @@ _LAST_BITS = 1e-5
 _TO_THE_FIRST = np.iinfo(np.int64).min
 """Where a Slice that goes backwards ends, to take the first too."""
 
+_SLICED = 5
+"""Inputs of a Slice that says all: data, starts, ends, axes, steps."""
+
 
 def evened(model: ModelProto) -> ModelProto:
     """Return a float32 network whose kernels are exactly what they are read backwards, if they all nearly are; else as it is.
@@ -89,7 +92,7 @@ def written_out(model: ModelProto) -> ModelProto:
     for turning in [node for node in graph.node if node.op_type == "Slice"]:
         joining = only_consumer(graph, turning.output[0])
         if (
-            any(name not in values for name in turning.input)
+            not _reads_backwards(turning, values)
             or joining is None
             or joining.op_type != "Concat"
             or list(joining.input) != [turning.input[0], turning.output[0]]
@@ -102,6 +105,14 @@ def written_out(model: ModelProto) -> ModelProto:
         add_constant(whole, joining.output[0], kernel)
     drop_unused(whole)
     return whole
+
+
+def _reads_backwards(turning: Any, values: dict[str, NDArray[Any]]) -> bool:  # noqa: ANN401  # onnx ships no types
+    """Return whether a Slice reads all of a constant backwards, as those that `held_once` writes."""
+    if len(turning.input) != _SLICED or any(name not in values for name in turning.input):
+        return False
+    starts, ends, _, steps = (values[name] for name in turning.input[1:])
+    return bool((starts == -1).all() and (ends == _TO_THE_FIRST).all() and (steps == -1).all())
 
 
 def _kernels(model: ModelProto) -> dict[str, NDArray[Any]]:

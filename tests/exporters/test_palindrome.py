@@ -101,7 +101,7 @@ def test_onnxruntime_computes_the_same(graph: ModelProto, tmp_path: Path) -> Non
 def test_int8_is_its_own_mirror_image_too(files: list[bytes], wardrobe: Dataset, tmp_path: Path) -> None:
     """Whichever way int8 is made, its convolutions are int8 and a picture and its mirror image get the same; exactly, unless the first convolution is float."""
     images = wardrobe.test.images
-    exact = 0
+    float_stems = 0
     for number, data in enumerate(files[1:]):
         operators, _ = kernels(data, tmp_path)
         assert operators["QLinearConv"] >= 7
@@ -112,9 +112,11 @@ def test_int8_is_its_own_mirror_image_too(files: list[bytes], wardrobe: Dataset,
             classifier.probabilities(np.ascontiguousarray(view)) for view in (images, images[:, :, ::-1])
         )
         assert straight.std(axis=0).max() > 0.005
-        exact += np.array_equal(straight, mirrored)
+        float_stem = any("Conv" in operator and operator != "QLinearConv" for operator in operators)
+        assert float_stem or np.array_equal(straight, mirrored)
         assert np.mean(np.abs(straight - mirrored)) < 1e-3
-    assert exact == len(files[1:]) / 2
+        float_stems += float_stem
+    assert float_stems == len(files[1:]) / 2
 
 
 def test_whole_kernels_come_back(graph: ModelProto, tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_biases_are_tied_where_kernels_are(graph: ModelProto) -> None:
 
 
 def test_other_networks_are_left_alone() -> None:
-    """One that sees left and right is not symmetric, keeps its bytes, and so does a file whose own nodes join a constant to a part of another."""
+    """One that sees left and right is not symmetric and keeps its bytes; so does a file whose own nodes join a constant to a part of another, or to a part of itself."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -178,15 +180,21 @@ def test_other_networks_are_left_alone() -> None:
         "to": np.array([1]),
         "other": np.ones((1, 3), np.float32),
     }
-    nodes = [
-        helper.make_node("Slice", ["table", "from", "to"], ["part"]),
-        helper.make_node("Concat", ["other", "part"], ["joined"], axis=0),
-        helper.make_node("Add", ["x", "joined"], ["y"]),
-    ]
-    shaped = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in ("x", "y")]
-    foreign = helper.make_model(
-        helper.make_graph(
-            nodes, "g", shaped[:1], shaped[1:], [numpy_helper.from_array(v, k) for k, v in constants.items()]
-        )
-    )
-    assert palindrome.written_out(foreign).SerializeToString() == foreign.SerializeToString()
+    for joined, how in (
+        ("other", ["from", "to"]),
+        ("table", ["from", "to"]),
+        ("table", ["from", "to", "from", "to"]),
+    ):
+        nodes = [
+            helper.make_node("Slice", ["table", *how], ["part"]),
+            helper.make_node("Concat", [joined, "part"], ["joined"], axis=0),
+            helper.make_node("Add", ["x", "joined"], ["y"]),
+        ]
+        shaped = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in ("x", "y")]
+        kept = [
+            numpy_helper.from_array(value, name)
+            for name, value in constants.items()
+            if name in {"table", joined, *how}
+        ]
+        foreign = helper.make_model(helper.make_graph(nodes, "g", shaped[:1], shaped[1:], kept))
+        assert palindrome.written_out(foreign).SerializeToString() == foreign.SerializeToString()
