@@ -86,15 +86,10 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _processor() -> Finding:
-    flags: set[str] = set()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith(("flags", "Features")):
-                flags = set(line.partition(":")[2].split())
-                break
+    features = hardware.processor_features()
     speed = next(
-        (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in flags), "features not known"
+        (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in features),
+        "features not known",
     )
     return Finding("processor", f"{usable_cores()} cores usable; {speed}")
 
