@@ -1,16 +1,14 @@
-"""Import Keras and TensorFlow: without the lines that they print about graphics cards that nobody asked for, and with the convolutions that are fastest here."""
+"""Import Keras and TensorFlow without the lines that they print about graphics cards that nobody asked for."""
 
 import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge_fm_runtime.errors import ExportError
-from edge_fm_runtime.hardware import processor_features
 
 
 def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
@@ -21,7 +19,6 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
     """
     named = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    prefer_onednn(processor_features(), os.environ)
     try:
         with _without_native_stderr():
             import keras
@@ -36,19 +33,6 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
             "this needs Keras and TensorFlow, which are not installed: run pip install 'edge-fm[train]'"
         ) from None
     return keras
-
-
-def prefer_onednn(features: AbstractSet[str], environment: MutableMapping[str, str]) -> None:
-    """Have TensorFlow compute convolutions by oneDNN on a processor of AVX2, where it does so by itself with VNNI only (`DefaultOneDnnPolicy` of its source).
-
-    Without effect once TensorFlow is imported, and where the user has chosen. What it buys: docs/decisions/0016.
-
-    Args:
-        features: of the processor, as `processor_features` returns them.
-        environment: of the process.
-    """
-    if "avx2" in features and "avx512f" not in features:
-        environment.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def prefer_tensorflow() -> None:

@@ -86,10 +86,15 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _processor() -> Finding:
-    features = hardware.processor_features()
+    flags: set[str] = set()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith(("flags", "Features")):
+                flags = set(line.partition(":")[2].split())
+                break
     speed = next(
-        (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in features),
-        "features not known",
+        (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in flags), "features not known"
     )
     return Finding("processor", f"{usable_cores()} cores usable; {speed}")
 

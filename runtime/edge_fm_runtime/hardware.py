@@ -1,4 +1,4 @@
-"""What the machine tells of itself on Linux: its processor, memory, temperature, throttling, cameras and their modes.
+"""What the machine tells of itself on Linux: memory, temperature, throttling, cameras and their modes.
 
 Ioctls and structures: linux/videodev2.h. Throttling bits: Raspberry Pi documentation, `vcgencmd get_throttled`.
 """
@@ -44,16 +44,6 @@ class CameraModes:
     device: str
     name: str
     modes: tuple[str, ...]
-
-
-def processor_features(root: Path = Path("/")) -> frozenset[str]:
-    """Return what the first processor can do, in the kernel's words, such as `avx2` or `asimddp`; nothing where the system does not tell."""
-    info = root / "proc/cpuinfo"
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith(("flags", "Features")):
-                return frozenset(line.partition(":")[2].split())
-    return frozenset()
 
 
 def usable_memory_bytes(root: Path = Path("/")) -> int | None:

@@ -29,15 +29,6 @@ def test_memory_is_the_least_of_machine_and_group(tmp_path: Path) -> None:
     assert hardware.usable_memory_bytes() is not None
 
 
-def test_the_processor_says_what_it_can_do(tmp_path: Path) -> None:
-    """Its features are read under either name that Linux has for them; none are made up where nothing tells."""
-    assert hardware.processor_features(tmp_path) == frozenset()
-    written(tmp_path, "proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimd asimddp\n\nprocessor\t: 1\n")
-    assert hardware.processor_features(tmp_path) == {"fp", "asimd", "asimddp"}
-    written(tmp_path, "proc/cpuinfo", "processor\t: 0\nflags\t\t: sse2 avx2\nbugs\t\t: none\n")
-    assert hardware.processor_features(tmp_path) == {"sse2", "avx2"}
-
-
 def test_the_hottest_zone_counts(tmp_path: Path) -> None:
     """Zones are in thousandths of a degree; one that cannot be read is passed over."""
     assert hardware.temperature_celsius(tmp_path) is None
