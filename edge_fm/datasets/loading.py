@@ -1,6 +1,7 @@
 """The one door to data sets: by name, folder or `.npz`."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from edge_fm import wardrobe
@@ -41,8 +42,13 @@ def load(data: str, spec: InputSpec | None = None) -> Dataset:
     )
 
 
+@lru_cache(
+    maxsize=1
+)  # it takes over a second to draw, and a training with teachers asks for it once for each
 def _load_wardrobe() -> Dataset:
     train, test = wardrobe.draw_set(per_class=200, seed=1), wardrobe.draw_set(per_class=100, seed=2)
+    for array in (*train, *test):
+        array.flags.writeable = False  # all who ask share it
     return Dataset("wardrobe", GARMENTS, Split(*train), Split(*test), "MIT, drawn by edge-fm")
 
 

@@ -15,6 +15,7 @@ from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.inputs import InputSpec
 from edge_fm_runtime.opencv import cv2
 from tests.conftest import RunCli
+from tests.edge_fm.pictures import small
 
 NAMES = ("Dress", "Sandal", "Sneaker")
 MAPPING = {"dress": ("Dress",), "shoes": ("Sandal", "Sneaker"), "hat": ()}
@@ -166,6 +167,8 @@ def test_a_training_takes_answers(
 ) -> None:
     """The command reads the file, says how much it holds, trains on it and records it; weights are others than without it."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     (tmp_path / "answers.csv").write_text(HEAD + "dress/0.png,0.2,0.3,0.5\ndress/1.png,0.2,0.3,0.5\n")
     lines = [f"{folder} = {list(classes)!r}" for folder, classes in MAPPING.items()]
     (tmp_path / "map.toml").write_text("\n".join(["[photos]", *lines]))

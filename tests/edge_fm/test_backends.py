@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_fm import runs
@@ -13,6 +14,7 @@ from edge_fm_exporters import keras
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import ExportError
 from tests.conftest import ROOT
+from tests.edge_fm.pictures import small
 
 PROMISES = (
     "test_optimizer.py",
@@ -52,7 +54,10 @@ def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
 def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     """With the same variable set, train trains on JAX, in bfloat16 too, and export makes a file of it, which answers as the run does."""
     run, model, compiled = tmp_path / "run", tmp_path / "model.onnx", tmp_path / "compiled"
-    training = ("train", "edge-nano", "--data", "wardrobe", "--epochs", "1", "--bf16", "-o", run)
+    part = small()
+    parts = {"x_train": part.train.images, "x_test": part.test.images}
+    np.savez(tmp_path / "small.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
+    training = ("train", "edge-nano", "--data", tmp_path / "small.npz", "--epochs", "1", "--bf16", "-o", run)
     on_jax(compiled, "edge_fm", *training)
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
     assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)

@@ -34,6 +34,16 @@ def test_the_wardrobe_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None
     assert train.isdisjoint(image.tobytes() for image in dataset.test.images)
 
 
+def test_the_wardrobe_is_drawn_once_for_all() -> None:
+    """Whoever asks for it again gets the same pictures at once, so nobody can change them for the others."""
+    first, again = datasets.load("wardrobe"), datasets.load("wardrobe")
+    assert again.train.images is first.train.images
+    for part in (first.train, first.test):
+        for array in (part.images, part.labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
 def test_validation_is_stratified_and_apart() -> None:
     """Each class gives its share, no picture is in both parts, and the test part is untouched."""
     dataset = datasets.load("wardrobe")

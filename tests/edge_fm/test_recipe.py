@@ -88,18 +88,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_a_training_begins_with_the_weights_of_a_run(
-    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a run has learnt is there from the first epoch on, a killed training goes on only with the same run, and a run of another network is refused."""
+def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run has learnt is there from the first epoch on."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     begun = recipe_settings.Settings(epochs=12, batch_size=16, averaging=0.9)
     plain = recipe.Sources(part, None)
-    for folder, seed in (("first", 0), ("second", 1)):
-        settings = replace(begun, seed=seed)
-        recipe.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
+    recipe.train_run("edge-nano", plain, "wardrobe", tmp_path / "first", begun, lambda *_: None)
     gentle = replace(begun, epochs=2, learning_rate=1e-6)
     losses_of = {}
     for name, start in (("drawn", None), ("kept", tmp_path / "first")):
@@ -107,6 +102,22 @@ def test_a_training_begins_with_the_weights_of_a_run(
         recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / name, gentle, lambda *_: None)
         losses_of[name] = (tmp_path / name / runs.HISTORY).read_text().splitlines()[1].split(",")[1]
     assert float(losses_of["kept"]) < 0.7 * float(losses_of["drawn"])
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_training_goes_on_from_the_run_that_it_began_with(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed training goes on only with the same run, a run of another network is refused, and no run is written into."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    begun = recipe_settings.Settings(epochs=2, batch_size=32)
+    plain = recipe.Sources(part, None)
+    for folder, seed in (("first", 0), ("second", 1)):
+        settings = replace(begun, epochs=1, seed=seed)
+        recipe.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
 
     def stop(_epoch: int, _share: float, figures: object) -> None:
         if figures is not None:
@@ -118,6 +129,8 @@ def test_a_training_begins_with_the_weights_of_a_run(
     other = recipe.Sources(part, None, start=tmp_path / "second")
     with pytest.raises(DataError, match="weights to begin with"):
         recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
+    gone_on = recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
+    assert gone_on.epochs == 2
     kept = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
     refused = cli("train", "edge", "--data", "wardrobe", "--start", tmp_path / "no", "-o", tmp_path / "first")
     assert refused.code == 2
@@ -128,7 +141,7 @@ def test_a_training_begins_with_the_weights_of_a_run(
     with pytest.raises(DataError, match="is a run of edge-nano"):
         recipe.train_run("edge", into_itself, "wardrobe", tmp_path / "wide", begun, lambda *_: None)
     assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 24))
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 12))
     with pytest.raises(DataError, match="an earlier network"):
         recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "second", begun, lambda *_: None)
     assert (tmp_path / "second" / runs.RECORD).exists()
