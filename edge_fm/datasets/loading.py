@@ -42,10 +42,9 @@ def load(data: str, spec: InputSpec | None = None) -> Dataset:
     )
 
 
-@lru_cache(
-    maxsize=1
-)  # it takes over a second to draw, and a training with teachers asks for it once for each
+@lru_cache(maxsize=1)
 def _load_wardrobe() -> Dataset:
+    """Return the drawn garments: over a second's work, which a training asks for once for each of its teachers."""
     train, test = wardrobe.draw_set(per_class=200, seed=1), wardrobe.draw_set(per_class=100, seed=2)
     for array in (*train, *test):
         array.flags.writeable = False  # all who ask share it

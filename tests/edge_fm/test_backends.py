@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import runs
+from edge_fm import datasets, runs
 from edge_fm_exporters import keras
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import ExportError
 from tests.conftest import ROOT
-from tests.edge_fm.pictures import small
 
 PROMISES = (
     "test_optimizer.py",
@@ -58,21 +57,11 @@ def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
 def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     """With the same variable set, train trains on JAX, a network of two sides in bfloat16 too, and export makes a file of it, which answers as the run does."""
     run, model, compiled = tmp_path / "run", tmp_path / "model.onnx", tmp_path / "compiled"
-    part = small()
+    part = datasets.limited(datasets.load("wardrobe"), 120, 1000)
     parts = {"x_train": part.train.images, "x_test": part.test.images}
-    np.savez(tmp_path / "small.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
-    training = (
-        "train",
-        "edge-nano-symmetric",
-        "--data",
-        tmp_path / "small.npz",
-        "--epochs",
-        "1",
-        "--bf16",
-        "-o",
-        run,
-    )
-    on_jax(compiled, "edge_fm", *training)
+    np.savez(tmp_path / "part.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
+    given = ("--data", tmp_path / "part.npz", "--epochs", "1", "--bf16", "-o", run)
+    on_jax(compiled, "edge_fm", "train", "edge-nano-symmetric", *given)
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
     assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
 

@@ -20,7 +20,7 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
 ) -> None:
     """Its run folder holds a network of float32 throughout, whose export answers as it does, and whatever is built next is of float32."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(16, 16, 16))
-    part = small()
+    part, images = small(), datasets.load("wardrobe").test.images[:100]
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     seen: list[str] = []
     fit = recipe_loop.train
@@ -40,7 +40,6 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     network = keras.saving.load_model(run / runs.MODEL, compile=False)
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
     assert cli("export", run, "-o", model).code == 0
-    images = part.test.images
     theirs = Classifier.load(model).raw_probabilities(images)
     assert np.abs(theirs - recipe_loop.probabilities(network, images)).max() < 1e-5
 
