@@ -1,9 +1,10 @@
-"""A folder of photographs, for more than one file."""
+"""What more than one file trains, and a folder of photographs."""
 
 from pathlib import Path
 
 import pytest
 
+from edge_fm import edge
 from edge_fm_runtime.opencv import cv2
 from tests.edge_fm.pictures import MAP, picture
 
@@ -18,3 +19,9 @@ def photos(tmp_path: Path) -> Path:
     (tmp_path / "photos" / "hat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (tmp_path / "map.toml").write_text(MAP)
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `edge-nano` be a convolution and one residual block: what is about trainings is no more about large ones, which compile for longer."""
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16, middle_blocks=0))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import ahead, datasets, edge, epoch, recipe, recipe_settings, runs
+from edge_fm import ahead, datasets, epoch, recipe, recipe_settings, runs
 from edge_fm.epoch import Material, Mix
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -84,11 +84,11 @@ def test_a_training_on_few_cores_draws_by_itself() -> None:
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_a_training_ends_the_same_whoever_draws_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With processes that draw its epochs a training ends with the very weights that it has without."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     sources = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 120, 40), None)
     settings, weights = recipe_settings.Settings(epochs=3, batch_size=32), []
     for processes in (0, 2):

@@ -162,11 +162,11 @@ def test_other_answers_are_another_training(photos: Path) -> None:
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_a_training_takes_answers(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command reads the file, says how much it holds, trains on it and records it; weights are others than without it."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     (tmp_path / "answers.csv").write_text(HEAD + "dress/0.png,0.2,0.3,0.5\ndress/1.png,0.2,0.3,0.5\n")

@@ -17,9 +17,8 @@ pytestmark = pytest.mark.train
 
 
 @pytest.fixture
-def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+def pair(tmp_path: Path, small_network: None) -> tuple[Path, Path]:
     """Return two run folders of one small network, as trainings that went on from one another leave them; their weights are drawn."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     dataset = datasets.load("wardrobe")
     _, validation = dataset.split_validation(recipe_settings.VALIDATION_SHARE, 0)
     allowed = np.eye(10, dtype=bool)[validation.labels]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import cross_fitting, datasets, distillation, edge, epoch, folds, mixture, recipe, runs
+from edge_fm import cross_fitting, datasets, distillation, epoch, folds, mixture, recipe, runs
 from edge_fm.camera import Variation
 from edge_fm.epoch import Material, Mix, Pictures
 from edge_fm.folds import Plan
@@ -132,9 +132,9 @@ def test_who_has_not_seen_a_picture_answers() -> None:
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each network answers as its own run does, a student learns from them beside another teacher, the same command trains none again, and another seed is refused."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
     whole = datasets.load
     monkeypatch.setattr(
         datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 120, 40)
@@ -185,11 +185,11 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With --people the networks of the folds part the photographs by person, say what they get right of those they have not seen, and teach a student of both."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     people = {

@@ -112,9 +112,9 @@ def test_digits_reads_digits_only(cli: RunCli, tmp_path: Path) -> None:
 
 
 @pytest.mark.train
-def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small_network")
+def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path) -> None:
     """Without averaging the second network ends as the first; with it, between where that began and where it ended."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     keras = import_keras()
     part = datasets.limited(datasets.load("wardrobe"), 120, 40)
     material = Material(part.train, None, {}, 10)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import datasets, distillation, edge, losses, recipe, recipe_loop, recipe_settings, runs
+from edge_fm import datasets, distillation, losses, recipe, recipe_loop, recipe_settings, runs
 from edge_fm.epoch import Pictures
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -74,9 +74,9 @@ def test_several_teachers_answer_with_the_mean() -> None:
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_a_student_learns_what_its_teacher_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small_network")
+def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
     """A student comes nearer to its teacher than to the truth where the two differ, and another teacher cannot go on with its training."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
     part = small()
     wrong = replace(part, train=datasets.Split(part.train.images, (part.train.labels + 1) % 10))
 

@@ -32,11 +32,9 @@ def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe_settings.Settings) -
 
 
 @pytest.mark.train
-def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("small_network")
+def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) -> None:
     """An epoch of many steps is whole batches alone, and one of few steps loses no picture."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     for batch_size, steps in ((4, 30), (16, 8)):  # 109 pictures, 9 as a camera sees them and 4 of nothing
         heard: list[float] = []
 
@@ -53,11 +51,9 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("small_network")
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     settings = recipe_settings.Settings(epochs=3, batch_size=32)
     sources = recipe.Sources(small(), None)
 
@@ -88,9 +84,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small_network")
+def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
     """What a run has learnt is there from the first epoch on."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16))
     part = small()
     begun = recipe_settings.Settings(epochs=12, batch_size=16, averaging=0.9)
     plain = recipe.Sources(part, None)
@@ -106,11 +102,11 @@ def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path, monkeypatch
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_a_training_goes_on_from_the_run_that_it_began_with(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A killed training goes on only with the same run, a run of another network is refused, and no run is written into."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     begun = recipe_settings.Settings(epochs=2, batch_size=32)
@@ -151,7 +147,7 @@ def test_a_training_goes_on_from_the_run_that_it_began_with(
 
 
 @pytest.mark.train
-def test_no_test_picture_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_test_picture_is_used() -> None:
     """Every picture of an epoch comes from the training part: with an erased training part no trace of test or validation is left."""
     dataset = small()
     blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
@@ -164,11 +160,11 @@ def test_no_test_picture_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_from_photographs_to_int8(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Train on two data sets with a map, then export: int8 is calibrated on what the run kept of both."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     text = MAP.replace('["Sandal", "Sneaker"]', '["Sandal", "Sneaker", "Ankle boot"]')
@@ -204,11 +200,11 @@ def test_from_photographs_to_int8(
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_photographs_of_nothing_only_teach(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Photographs that are all of no class teach a model to be unsure: no figure is made of them, and threshold and temperature stay fitted to the data set's."""
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     for kind in ("dress", "shoes"):
@@ -243,13 +239,13 @@ def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: 
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
 def test_nothing_is_learnt_or_chosen_from_the_test_part(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With another test part, weights, calibration, familiarity, temperature, threshold and the figures of every int8 are the very same."""
     # Else the fastest of this moment is chosen, and temperature and threshold are of that file.
     monkeypatch.setattr(int8, "_timed", lambda candidates, _shape: candidates)
-    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 8))
     part = small()
     rng = np.random.default_rng(0)
     others = rng.integers(0, 256, part.test.images.shape, dtype=np.uint8)
