@@ -1,6 +1,7 @@
 """Tensors inside a graph, for those who set ranges and biases by them."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +21,31 @@ def activations(
         optimised: whether onnxruntime may fuse what does not lie before and behind them: as fast as on a device, and in the
             same integers.
     """
-    import onnxruntime
     from onnx import TensorProto, helper
 
-    opened = type(model)()
-    opened.CopyFrom(model)
-    del opened.graph.output[:]
-    opened.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    copy = type(model)()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    session = opened(copy, optimised=optimised)
+    source = session.get_inputs()[0].name
+    for batch in batches:
+        yield session.run(names, {source: batch})
+
+
+def opened(model: ModelProto, *, optimised: bool) -> Any:  # noqa: ANN401  # onnxruntime ships no types
+    """Return an `onnxruntime.InferenceSession` on the processor, silent.
+
+    Args:
+        model: whose tensors are wanted.
+        optimised: as for `activations`.
+    """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    source = session.get_inputs()[0].name
-    for batch in batches:
-        yield session.run(names, {source: batch})

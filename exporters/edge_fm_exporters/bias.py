@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.activations import activations
 from edge_fm_exporters.graph import ModelProto
+from edge_fm_exporters.stages import Stages
 
 _WEIGHTED = {"Conv", "Gemm"}
 
@@ -35,9 +36,11 @@ def correct(quantised: ModelProto, model: ModelProto, batches: Sequence[NDArray[
         for node in quantised.graph.node
         if node.name in wanted and len(node.input) > 2 and node.input[2] in makers  # noqa: PLR2004  # data, weights, bias
     ]
-    right = _means(model, [wanted[node.name] for node, _ in layers], batches) if layers else []
+    right = _float_means(model, [wanted[node.name] for node, _ in layers], batches) if layers else []
+    stages, later = Stages(quantised, batches), [node for node, _ in layers]
     for (node, bias), mean in zip(layers, right, strict=True):
-        (own,) = _means(quantised, [node.output[0]], batches)
+        later.pop(0)
+        own = np.mean([_mean(value) for value in stages.outputs(node, later)], axis=0)
         kept, scale = (stored[name] for name in bias.input[:2])
         steps = np.rint((mean - own) / numpy_helper.to_array(scale))
         levels = np.clip(numpy_helper.to_array(kept) + steps, -(2**31), 2**31 - 1).astype(np.int32)
@@ -45,12 +48,16 @@ def correct(quantised: ModelProto, model: ModelProto, batches: Sequence[NDArray[
     return quantised
 
 
-def _means(
+def _float_means(
     model: ModelProto, names: list[str], batches: Sequence[NDArray[np.float32]]
 ) -> list[NDArray[np.float64]]:
-    """Return the mean of each channel of each tensor, (channels,) float64; channels are the second axis."""
-    sums = [
-        [value.mean(axis=(0, *range(2, value.ndim)), dtype=np.float64) for value in values]
-        for values in activations(model, names, batches, optimised=True)
+    """Return the mean of each channel of each tensor, (channels,) float64."""
+    found = [
+        [_mean(value) for value in values] for values in activations(model, names, batches, optimised=True)
     ]
-    return [np.mean(each, axis=0) for each in zip(*sums, strict=True)]
+    return [np.mean(each, axis=0) for each in zip(*found, strict=True)]
+
+
+def _mean(value: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the mean of each channel, which is the second axis."""
+    return np.asarray(value.mean(axis=(0, *range(2, value.ndim)), dtype=np.float64))

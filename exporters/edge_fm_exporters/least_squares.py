@@ -44,16 +44,42 @@ def ranges(
     for found in activations(model, names, batches):
         for name, values in zip(names, found, strict=True):
             low, high = whole[name]
-            finite = values[np.isfinite(values)]
+            finite = _finite(values)
             whole[name] = float(finite.min(initial=low)), float(finite.max(initial=high))
-    counts = {name: np.zeros(_BINS) for name in names}
+    counts = {name: np.zeros(_BINS, np.int64) for name in names}
     for found in activations(model, names, batches):
         for name, values in zip(names, found, strict=True):
-            counts[name] += np.histogram(values[np.isfinite(values) & (values != 0)], _BINS, whole[name])[0]
+            counts[name] += histogram(_finite(values), whole[name])
     return {name: best_range(counts[name], whole[name]) for name in names}
 
 
-def best_range(counts: NDArray[np.float64], whole: Range) -> Range:
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (N,) what of some values is finite; a sum of finite ones is, or overflows, and then each is looked at."""
+    flat = values.ravel()
+    with np.errstate(all="ignore"):
+        return flat if np.isfinite(flat.sum()) else flat[np.isfinite(flat)]
+
+
+def histogram(values: NDArray[np.float32], whole: Range) -> NDArray[np.int64]:
+    """Return how many values other than zero lie in each bin of one width; twice as fast as NumPy's, which leaves none on the wrong side of an edge.
+
+    Args:
+        values: (N,), all of them within the range.
+        whole: the lowest and the highest value; zero lies between.
+    """
+    low, high = whole
+    if high <= low:
+        return np.zeros(_BINS, np.int64)
+    scale = _BINS / (high - low)
+    places = values * np.float32(scale)
+    places -= np.float32(low * scale)
+    np.minimum(places, _BINS - 1, out=places)
+    counts = np.bincount(places.astype(np.intp), minlength=_BINS)
+    counts[min(int(np.float32(-low * scale)), _BINS - 1)] -= len(values) - np.count_nonzero(values)
+    return counts
+
+
+def best_range(counts: NDArray[np.int64], whole: Range) -> Range:
     """Return the part of a range, shrunk towards zero, that errs least.
 
     Args:
@@ -69,7 +95,7 @@ def best_range(counts: NDArray[np.float64], whole: Range) -> Range:
     return share * low, share * high
 
 
-def _error(counts: NDArray[np.float64], centres: NDArray[np.float64], low: float, high: float) -> float:
+def _error(counts: NDArray[np.int64], centres: NDArray[np.float64], low: float, high: float) -> float:
     """Return the summed squared error of values that are clipped to a range and rounded to its steps.
 
     Rounding errs by a twelfth of a step squared on average, as it may fall anywhere within half a step.

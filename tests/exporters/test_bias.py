@@ -1,5 +1,8 @@
 """Biases that make up for what rounding the weights shifts."""
 
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import wardrobe
-from edge_fm_exporters import bias, graph, keras, quantize
-from edge_fm_exporters.activations import activations
+from edge_fm import edge, wardrobe
+from edge_fm_exporters import bias, graph, keras, quantize, stages
+from edge_fm_exporters.activations import activations, opened
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.scale import UNIT
+from edge_fm_runtime.inputs import InputSpec
 from tests.exporters.networks import SEED_CNN
 
 
@@ -43,6 +47,78 @@ def test_no_channel_is_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, mean in right.items():
         shifted = np.abs(before[name] - mean).mean()
         assert np.abs(found[name] - mean).mean() < shifted / 4, name
+
+
+def biases(model: ModelProto) -> dict[str, NDArray[np.int32]]:
+    """Return the quantised biases, by name."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    return {name: value for name, value in stored.items() if value.dtype == np.int32}
+
+
+@pytest.fixture(scope="module")
+def residual() -> ModelProto:
+    """Return a float network whose layers have biases and are read by more than one other."""
+    keras_ = import_keras()
+    keras_.utils.set_random_seed(0)
+    network = edge.build(edge.Width(4, 6, 8, full_blocks=1), InputSpec(28, 28, 1), 10, "edge")
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras_.layers.BatchNormalization):
+            scale, shift, mean, variance = layer.get_weights()
+            layer.set_weights([scale, rng.normal(0, 0.1, len(shift)), mean, variance])
+    with tempfile.TemporaryDirectory() as folder:
+        network.save(Path(folder, "x.keras"))
+        return graph.clean(keras.load(Path(folder, "x.keras")).convert(17))
+
+
+@pytest.mark.parametrize("most_held", [0, 2**28])
+def test_what_is_kept_between_layers_changes_nothing(
+    residual: ModelProto, monkeypatch: pytest.MonkeyPatch, most_held: int
+) -> None:
+    """The biases are those that running all in front of each layer finds, with room for what enters it or without."""
+    images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
+    batches = [images[:100], images[100:]]
+    with monkeypatch.context() as patched:
+        patched.setattr(bias, "correct", uncorrected)
+        plain = quantize.quantize(residual, images)
+    right, found = type(plain)(), type(plain)()
+    right.CopyFrom(plain)
+    found.CopyFrom(plain)
+
+    def from_the_front(self: stages.Stages, layer: Any, _later: object) -> Iterator[NDArray[np.float32]]:
+        yield from (
+            values[0] for values in activations(self._model, [layer.output[0]], batches, optimised=True)
+        )
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages.Stages, "outputs", from_the_front)
+        bias.correct(right, residual, batches)
+    monkeypatch.setattr(stages, "_MOST_HELD", most_held)
+    bias.correct(found, residual, batches)
+    before, expected, corrected = (biases(model) for model in (plain, right, found))
+    assert len(expected) > 5
+    assert sum(int((expected[name] != before[name]).sum()) for name in expected) > len(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(corrected[name], value)
+
+
+def test_no_layer_is_run_for_each_of_those_behind_it(
+    residual: ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each weighted layer is run once to be seen, and once for all that are behind it."""
+    ran: list[str] = []
+
+    def counting(model: ModelProto, *, optimised: bool) -> object:
+        ran.extend(node.name for node in model.graph.node if node.op_type in {"Conv", "Gemm"})
+        return opened(model, optimised=optimised)
+
+    monkeypatch.setattr(stages, "opened", counting)
+    quantize.quantize(residual, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
+    times = Counter(ran)
+    assert len(times) == sum(node.op_type in {"Conv", "Gemm"} for node in residual.graph.node)
+    assert max(times.values()) == 2
 
 
 def test_a_layer_without_a_bias_is_left_alone(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from edge_fm_exporters.scale import UNIT
 from tests.exporters.networks import SEED_CNN
 
 
-def histogram(values: NDArray[np.float64], whole: tuple[float, float]) -> NDArray[np.float64]:
+def histogram(values: NDArray[np.floating], whole: tuple[float, float]) -> NDArray[np.int64]:
     """Return the counts that `best_range` takes."""
-    return np.histogram(values, 2048, whole)[0].astype(float)
+    return np.histogram(values, 2048, whole)[0].astype(np.int64)
 
 
 def squared_error(values: NDArray[np.float64], low: float, high: float) -> float:
@@ -45,7 +45,20 @@ def test_what_is_used_throughout_is_kept(whole: tuple[float, float]) -> None:
 @pytest.mark.parametrize("whole", [(0.0, 0.0), (0.0, 5.0)])
 def test_nothing_to_go_by(whole: tuple[float, float]) -> None:
     """An activation that is always zero keeps its range."""
-    assert least_squares.best_range(np.zeros(2048), whole) == whole
+    assert least_squares.best_range(np.zeros(2048, np.int64), whole) == whole
+
+
+@pytest.mark.parametrize("whole", [(0.0, 7.0), (-3.0, 4.0), (-5.0, 0.0), (0.0, 1e-30), (-1e30, 3e30)])
+def test_every_value_is_counted_where_it_lies(whole: tuple[float, float]) -> None:
+    """Of the values but zero, the ends of the range among them, none is lost, none is in a bin that it is not in or at the edge of, and those at an edge are few."""
+    within = np.random.default_rng(0).uniform(*whole, 100_000)
+    values = np.concatenate([within, whole, np.zeros(50_000)]).astype(np.float32)
+    ends = (float(values.min()), float(values.max()))
+    found, right = least_squares.histogram(values, ends), histogram(values[values != 0], ends)
+    assert found.sum() == right.sum() == np.count_nonzero(values)
+    moved = np.cumsum(found - right)  # across each edge
+    assert np.abs(moved).max() <= 2
+    assert np.abs(moved).sum() < 100
 
 
 def test_zeros_behind_a_relu_do_not_count() -> None:
