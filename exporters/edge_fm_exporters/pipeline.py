@@ -77,11 +77,10 @@ def export(
             "preprocessing and model do not fit together. Nothing was written"
         )
     write(request.output, stamped)
-    fp32_size = len(stamped) if chosen is fp32 else len(stamp.stamp(fp32, order, data, pictures)[0])
     return ExportResult(
         passport,
         len(stamped),
-        fp32_size,
+        len(stamp.sealed(fp32.data, passport, request.batch)),
         kept_fp32,
         scale_scores,
         tried,

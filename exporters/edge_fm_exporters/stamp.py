@@ -53,8 +53,18 @@ def stamp(
         ),
         translations=request.translations,
     )
-    data_bytes = graph.with_batch(candidate.data, request.batch)
-    return onnxfile.with_metadata(data_bytes, {KEY: passport.to_json()}), passport
+    return sealed(candidate.data, passport, request.batch), passport
+
+
+def sealed(data: bytes, passport: Passport, batch: int | None) -> bytes:
+    """Return a file with its passport.
+
+    Args:
+        data: without one.
+        passport: what it says of itself.
+        batch: how many pictures it takes at once; None for any number.
+    """
+    return onnxfile.with_metadata(graph.with_batch(data, batch), {KEY: passport.to_json()})
 
 
 def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
