@@ -26,7 +26,7 @@ class Stages:
     Args:
         model: QDQ, its nodes in the order in which they can be run; biases and weights may change between calls, but
             not before a layer that `outputs` was called for.
-        batches: of its input.
+        batches: of its input, all of one size.
     """
 
     def __init__(self, model: ModelProto, batches: Sequence[NDArray[np.float32]]) -> None:

@@ -48,7 +48,18 @@ def test_nothing_to_go_by(whole: tuple[float, float]) -> None:
     assert least_squares.best_range(np.zeros(2048, np.int64), whole) == whole
 
 
-@pytest.mark.parametrize("whole", [(0.0, 7.0), (-3.0, 4.0), (-5.0, 0.0), (0.0, 1e-30), (-1e30, 3e30)])
+def test_an_activation_as_good_as_dead_is_left_as_it_is() -> None:
+    """Values so small that float32 has no scale for them are not counted, and their range is kept."""
+    values = np.array([0, 1e-41, 9e-41], np.float32)
+    whole = (0.0, float(values.max()))
+    counts = least_squares.histogram(values, whole)
+    assert not counts.any()
+    assert least_squares.best_range(counts, whole) == whole
+
+
+@pytest.mark.parametrize(
+    "whole", [(0.0, 7.0), (-3.0, 4.0), (-5.0, 0.0), (0.0, 1e-30), (0.0, 7e-36), (-1e38, 1e38)]
+)
 def test_every_value_is_counted_where_it_lies(whole: tuple[float, float]) -> None:
     """Of the values but zero, the ends of the range among them, none is lost, none is in a bin that it is not in or at the edge of, and those at an edge are few."""
     within = np.random.default_rng(0).uniform(*whole, 100_000)
