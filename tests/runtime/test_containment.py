@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -90,14 +91,21 @@ def test_the_memory_of_a_large_picture_serves_the_next(
     assert (faults(12) - faults(2)) / 10 < pages / 2
 
 
-def descendants(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """Return the processes that a process, and those that it, has started: a fork server before its workers."""
     own = [
         int(child)
         for path in Path(f"/proc/{pid}/task").glob("*/children")
         for child in path.read_text().split()
     ]
-    return [*own, *(below for child in own for below in descendants(child))]
+    return [*own, *(further for child in own for further in below(child))]
+
+
+@pytest.fixture
+def descendants() -> Callable[[], list[int]]:
+    """Return what tells the processes that this test has started: others may have left theirs, such as the tracker of multiprocessing."""
+    before = set(below(os.getpid()))
+    return lambda: [pid for pid in below(os.getpid()) if pid not in before]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to find the workers")
@@ -117,6 +125,7 @@ def test_a_lost_worker_loses_nothing(
     kind: signal.Signals,
     first: int,
     count: int,
+    descendants: Callable[[], list[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Workers killed or stopped from outside in mid-run, alone or with what forks them, leave the bytes of an undisturbed run."""
@@ -127,7 +136,7 @@ def test_a_lost_worker_loses_nothing(
 
     def hurt_all(done: int, _total: int, _made: object) -> None:
         if done > 400 and not hurt:  # all at once: no input is hit again while it is tried again
-            hurt.extend(descendants(os.getpid())[first:])
+            hurt.extend(descendants()[first:])
             for pid in hurt:
                 os.kill(pid, kind)
 
@@ -138,7 +147,9 @@ def test_a_lost_worker_loses_nothing(
 
 
 @pytest.mark.skipif(not ForkServer.is_possible(), reason="there is only the other way here")
-def test_where_nothing_can_be_forked(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_forked(
+    model: Model, tmp_path: Path, descendants: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Workers that are programs of their own, as on macOS and Windows, give the rows of forked ones, and a lost one is replaced."""
     made = folder_with(tmp_path, "035-slow.png", large_png(11_500), others=200)
     options = Options(workers=2, timeout_s=0.5)
@@ -147,10 +158,12 @@ def test_where_nothing_can_be_forked(model: Model, tmp_path: Path, monkeypatch: 
     label(model, [str(made)], tmp_path / "apart.csv", options, lambda *_: None)
     assert (tmp_path / "apart.csv").read_bytes() == (tmp_path / "forked.csv").read_bytes()
     assert statuses(tmp_path / "apart.csv")["035-slow.png"] is Status.TIMEOUT
-    assert descendants(os.getpid()) == []
+    assert descendants() == []
 
 
-def test_no_worker_outlives_the_run(model: Model, tmp_path: Path) -> None:
+def test_no_worker_outlives_the_run(
+    model: Model, tmp_path: Path, descendants: Callable[[], list[int]]
+) -> None:
     """Workers are gone when a run ends, also when it ends badly."""
     made = folder_with(tmp_path, "x.png", PNG)
 
@@ -158,14 +171,14 @@ def test_no_worker_outlives_the_run(model: Model, tmp_path: Path) -> None:
 
     def stop(done: int, _total: int, _made: object) -> None:
         if done:
-            started.extend(descendants(os.getpid()))
+            started.extend(descendants())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         label(model, [str(made)], tmp_path / "out.csv", Options(), stop)
     label(model, [str(made)], tmp_path / "out.csv", Options(), lambda *_: None)
     assert started
-    assert descendants(os.getpid()) == []
+    assert descendants() == []
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
 
 
