@@ -1,6 +1,5 @@
 """Biases that make up for what rounding the weights shifts."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +57,7 @@ def biases(model: ModelProto) -> dict[str, NDArray[np.int32]]:
 
 
 @pytest.fixture(scope="module")
-def residual() -> ModelProto:
+def residual(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
     """Return a float network whose layers have biases and are read by more than one other."""
     keras_ = import_keras()
     keras_.utils.set_random_seed(0)
@@ -68,9 +67,9 @@ def residual() -> ModelProto:
         if isinstance(layer, keras_.layers.BatchNormalization):
             scale, shift, mean, variance = layer.get_weights()
             layer.set_weights([scale, rng.normal(0, 0.1, len(shift)), mean, variance])
-    with tempfile.TemporaryDirectory() as folder:
-        network.save(Path(folder, "x.keras"))
-        return graph.clean(keras.load(Path(folder, "x.keras")).convert(17))
+    path = tmp_path_factory.mktemp("residual") / "x.keras"
+    network.save(path)
+    return graph.clean(keras.load(path).convert(17))
 
 
 @pytest.mark.parametrize("most_held", [0, 2**28])

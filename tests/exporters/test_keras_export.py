@@ -182,7 +182,7 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
         found = onnx_probabilities(path, images)
         exported_accuracy = (found.argmax(axis=1) == labels).mean()
         sizes[int8] = path.stat().st_size
-        # The passports are not of one length: what is measured differs, and so how many digits it has.
+        # int8's passport also says how it was quantised, and its figures have other digits.
         assert abs(made.fp32_size_bytes - sizes[False]) <= (500 if int8 else 0)
         assert Classifier.load(path).passport.precision.kind is (
             PrecisionKind.INT8 if int8 else PrecisionKind.FP32
