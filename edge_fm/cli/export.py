@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import names, sources, terminal
+from edge_fm.cli.models import say_slowed
 from edge_fm_runtime.inputs import Fit, Polarity
 
 if TYPE_CHECKING:
@@ -171,9 +172,12 @@ def export(
 
 def _say_candidates(result: "ExportResult") -> None:
     from edge_fm import export_report
+    from edge_fm_exporters.summary import summarise
 
     rows = export_report.rows(result)
     terminal.table(export_report.COLUMNS, rows, f"chosen on {result.chosen_on}, never on the test part")
+    _, quantised, *_ = result.candidates
+    say_slowed(summarise(quantised.data))
 
 
 def _say_result(out: Path, result: "ExportResult") -> None:

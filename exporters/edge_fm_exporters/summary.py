@@ -9,6 +9,12 @@ from edge_fm_exporters import mirror, palindrome
 
 _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
 
+_LEAST_OUTPUTS, _OUTPUTS_AT_ONCE, _INPUTS_AT_ONCE, _DEPTHWISE_AT_ONCE = 16, 8, 4, 16
+"""Channels that the faster of onnxruntime's int8 convolutions take on x86 with AVX2: MlasConvSymPackWSize in its convsym.cpp."""
+
+_NOTEWORTHY = 0.05
+"""Share of a graph's multiply-adds."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -22,6 +28,7 @@ class Layer:
         parameters: weights and biases.
         multiply_adds: for one picture, and its mirror image where the file answers both; 0 for what has no weights.
         size_bytes: of its weights and biases in the file.
+        swift_channels: with how many channels, as many or more, an int8 convolution has faster kernels on x86; 0 where it has none.
     """
 
     name: str
@@ -31,6 +38,7 @@ class Layer:
     parameters: int
     multiply_adds: int
     size_bytes: int
+    swift_channels: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,18 @@ class Summary:
     nodes: int
     kinds: dict[str, int]
     mirrored: bool
+
+    @property
+    def slowed(self) -> tuple[Layer, ...]:
+        """The int8 convolutions with a part in the work that would take no longer with more channels (docs/export.md)."""
+        work = sum(layer.multiply_adds for layer in self.layers)
+        return tuple(
+            layer
+            for layer in self.layers
+            if layer.swift_channels
+            and layer.swift_channels > layer.output_shape[0]
+            and layer.multiply_adds >= _NOTEWORTHY * work
+        )
 
 
 def summarise(data: bytes) -> Summary:
@@ -107,7 +127,21 @@ def _layer(
         sum(_held(tensor, once) for tensor in counted),
         multiply_adds,
         sum(_held(tensor, once) * (1 if tensor.data_type in {2, 3} else 4) for tensor in counted),
+        _swift_channels(node, weights) if weights is not None and integers else 0,
     )
+
+
+def _swift_channels(node: Any, kernel: Any) -> int:  # noqa: ANN401
+    """Return `Layer.swift_channels` of a layer with an int8 kernel, which of a convolution is (outputs, inputs of each group, height, width)."""
+    if node.op_type != "Conv":
+        return 0
+    outputs, inputs = int(kernel.dims[0]), int(kernel.dims[1])
+    groups: int = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    if groups == outputs > 1:
+        return -(-outputs // _DEPTHWISE_AT_ONCE) * _DEPTHWISE_AT_ONCE
+    if groups > 1 or inputs % _INPUTS_AT_ONCE:
+        return 0
+    return max(_LEAST_OUTPUTS, -(-outputs // _OUTPUTS_AT_ONCE) * _OUTPUTS_AT_ONCE)
 
 
 def _held(tensor: Any, once: set[str]) -> int:  # noqa: ANN401
