@@ -43,6 +43,8 @@ def test_the_bundled_model_is_int8() -> None:
 @pytest.mark.parametrize(
     ("inputs", "outputs", "groups", "swift"),
     [
+        (4, 4, 1, 0),
+        (8, 8, 1, 16),
         (12, 12, 1, 16),
         (16, 16, 1, 16),
         (16, 28, 1, 32),
@@ -55,7 +57,7 @@ def test_the_bundled_model_is_int8() -> None:
     ],
 )
 def test_channels_that_x86_takes_well(inputs: int, outputs: int, groups: int, swift: int) -> None:
-    """The next eight from 16 on, or sixteen where each channel has a kernel of its own; none where no number of channels would help."""
+    """The next eight from 16 on, or sixteen where each channel has a kernel of its own; none where no number of channels would help, or twice as many would not do."""
     (layer,) = summarise(one_convolution(inputs, outputs, groups, np.int8)).layers
     assert layer.swift_channels == swift
     (exact,) = summarise(one_convolution(inputs, outputs, groups, np.float32)).layers
