@@ -28,7 +28,7 @@ class Layer:
         parameters: weights and biases.
         multiply_adds: for one picture, and its mirror image where the file answers both; 0 for what has no weights.
         size_bytes: of its weights and biases in the file.
-        swift_channels: with how many channels, as many or more, an int8 convolution has faster kernels on x86; 0 where it has none, or has less than half as many.
+        swift_channels: with how many channels, as many or more, an int8 convolution has faster kernels on x86; 0 where it has none, or fewer than eight channels.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Summary:
         return tuple(
             layer
             for layer in self.layers
-            if layer.swift_channels
+            if layer.output_shape
             and layer.swift_channels > layer.output_shape[0]
             and layer.multiply_adds >= _NOTEWORTHY * work
         )

@@ -64,13 +64,22 @@ def test_channels_that_x86_takes_well(inputs: int, outputs: int, groups: int, sw
     assert exact.swift_channels == 0
 
 
-def one_convolution(inputs: int, outputs: int, groups: int, dtype: type[np.generic]) -> bytes:
-    """Return a file of one convolution, of float32 or of dequantised weights."""
+def test_a_file_that_does_not_tell_its_shapes() -> None:
+    """Nothing is said of a convolution whose output is not known."""
+    found = summarise(one_convolution(12, 12, 1, np.int8, shaped=False))
+    assert found.layers[0].output_shape == ()
+    assert not found.slowed
+
+
+def one_convolution(
+    inputs: int, outputs: int, groups: int, dtype: type[np.generic], *, shaped: bool = True
+) -> bytes:
+    """Return a file of one convolution, of float32 or of dequantised weights, whose shapes are told or not."""
     from onnx import TensorProto, helper, numpy_helper
 
     kernel = np.ones((outputs, inputs // groups, 3, 3), dtype)
     ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, 9, 9])
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, 9, 9] if shaped else None)
         for name, channels in (("image", inputs), ("sum", outputs))
     ]
     nodes = [helper.make_node("Conv", ["image", "kernel"], ["sum"], "conv", group=groups, pads=[1] * 4)]
