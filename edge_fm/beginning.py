@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import datasets, edge, runs, symmetry
+from edge_fm import datasets, runs
 from edge_fm_exporters import mirror, weights
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
@@ -44,20 +44,10 @@ def begin_with(
             other classes apart or takes pictures of a size that does not go into the model's, or its weights cannot be read.
         ModelError: `start` is a file that is missing or refused.
     """
-    whole = edge.written_out(model, edge.WIDTHS[model.name])
-    two_sided = whole is not model
     if not start.is_dir() and (str(start) in BUNDLED or start.suffix == ".onnx"):
-        if two_sided:  # each normalisation is of both sides
-            pictures = np.concatenate([pictures, pictures[:, :, ::-1]])
-        _begin_with_file(whole, start, class_names, pictures)
+        _begin_with_file(model, start, class_names, pictures)
     else:
-        _begin_with_run(whole, start, folder, class_names)
-    if not two_sided:
-        return
-    try:
-        symmetry.fold(whole, model)
-    except ValueError as error:
-        raise DataError(f"{start} cannot be begun with ({error}): train it anew") from error
+        _begin_with_run(model, start, folder, class_names)
 
 
 def _begin_with_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...]) -> None:

@@ -5,8 +5,6 @@ does; residual blocks behind it where work for each weight counts for more than 
 Of a picture of 56x56 the first convolution takes 6x6 pixels at every second place, so that all behind it is as large as before: finer edges for
 the price of that one layer. Every convolution is followed by batch normalisation, which the export folds away.
 
-Those called symmetric are their own mirror image (`symmetry.py`): two narrower sides that see each other, and as many parameters.
-
 They end in a convolution as large as the picture has become, one for each channel, in the place of an average: where a
 sleeve or a stroke is says what it is of.
 
@@ -14,14 +12,12 @@ He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.0338
 arXiv:1804.07573, for the global depthwise convolution.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from edge_fm import symmetry
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.inputs import InputSpec
 
 KerasModel = Any
@@ -40,7 +36,6 @@ class Width:
         full_blocks: how many residual blocks of the first convolution's channels at full size.
         middle_blocks: how many at half size.
         top_blocks: how many at a quarter.
-        symmetric: whether the network is its own mirror image (`symmetry.py`): channels are of each of two sides then.
     """
 
     stem: int
@@ -49,19 +44,11 @@ class Width:
     full_blocks: int = 0
     middle_blocks: int = 1
     top_blocks: int = 1
-    symmetric: bool = False
-
-    @property
-    def written_out(self) -> "Width":
-        """Of the same network with both sides' channels as one."""
-        return replace(self, stem=2 * self.stem, middle=2 * self.middle, top=2 * self.top)
 
 
 WIDTHS = {
     "edge-nano": Width(12, 20, 32, full_blocks=2),
-    "edge-nano-symmetric": Width(8, 14, 24, full_blocks=2, symmetric=True),
     "edge": Width(16, 32, 56, full_blocks=3, middle_blocks=2),
-    "edge-symmetric": Width(12, 24, 36, full_blocks=3, middle_blocks=2, symmetric=True),
     "edge-plus": Width(32, 64, 76, full_blocks=3, middle_blocks=2),
     "edge-large": Width(64, 128, 192, full_blocks=1, middle_blocks=3, top_blocks=2),
     "digits": Width(16, 28, 48),
@@ -98,80 +85,39 @@ def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
         spec: of its input; one smaller than 56x56 is taken as it is.
         classes: how many it tells apart.
         name: of the Keras model.
-
-    Raises:
-        DataError: it is to be its own mirror image, and no step of the first convolution is in the middle of so many columns.
     """
-    if not width.symmetric:
-        return _network(width, spec, classes, name, _Parts(_convolution, _places, 1))
-    step = stride(spec)
-    if (step - spec.width) % 2 and step % 2 == 0:
-        raise DataError(
-            f"{name} sees both sides of a picture alike, which {spec.width} columns do not allow: give --size {spec.width + 1}"
-        )
-    return _network(width, spec, classes, name, _Parts(symmetry.convolution, symmetry.places, 2))
+    layers = import_keras().layers
+
+    def block(x: Any, channels: int, strides: int) -> Any:  # noqa: ANN401
+        y = layers.ReLU()(_convolution(x, channels, 3, strides))
+        y = _convolution(y, channels, 3, 1)
+        if strides > 1 or x.shape[-1] != channels:
+            x = _convolution(x, channels, 1, strides)
+        return layers.ReLU()(layers.Add()([x, y]))
+
+    image, step = import_keras().Input(spec.shape, name="image"), stride(spec)
+    x = layers.ReLU()(_convolution(image, width.stem, 3 * step, step))
+    for _ in range(width.full_blocks):
+        x = block(x, width.stem, 1)
+    x = layers.MaxPooling2D()(x)
+    for _ in range(width.middle_blocks):
+        x = block(x, width.middle, 1)
+    for index in range(width.top_blocks):
+        x = block(x, width.top, 2 if index == 0 else 1)
+    x = _global_depthwise(x)
+    probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return import_keras().Model(image, probabilities, name=name)
 
 
-def written_out(model: KerasModel, width: Width) -> KerasModel:
-    """Return the same network of Keras's own layers, which anybody can open: itself, unless it has two sides.
-
-    Args:
-        model: as `build` returns it, of this width.
-        width: of its parts.
-    """
-    if not width.symmetric:
-        return model
-    spec, classes = InputSpec(*model.input_shape[1:]), model.output_shape[1]
-    plain = _network(width.written_out, spec, classes, model.name, _Parts(_convolution, _places, 1))
-    symmetry.unfold(model, plain)
-    return plain
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What a network is made of: (input, channels, kernel, strides, of_sides) -> a normalised convolution, a weight for each place, and how many sides have the channels."""
-
-    convolution: Callable[..., Any]
-    places: Callable[[Any], Any]
-    sides: int
-
-
-def _convolution(x: Any, channels: int, kernel: int, strides: int, *, of_sides: bool) -> Any:  # noqa: ANN401, ARG001  # Keras ships no types
+def _convolution(x: Any, channels: int, kernel: int, strides: int) -> Any:  # noqa: ANN401  # Keras ships no types
     layers = import_keras().layers
     x = layers.Conv2D(channels, kernel, strides=strides, padding="same", use_bias=False)(x)
     return layers.BatchNormalization()(x)
 
 
-def _places(x: Any) -> Any:  # noqa: ANN401
+def _global_depthwise(x: Any) -> Any:  # noqa: ANN401
     layers, size = import_keras().layers, x.shape[1:3]
-    begun = symmetry.near_the_average(size[0] * size[1])
-    x = layers.DepthwiseConv2D(size, use_bias=False, depthwise_initializer=begun)(x)
+    places = size[0] * size[1]
+    near_average = import_keras().initializers.RandomNormal(1 / places, 0.5 / places)
+    x = layers.DepthwiseConv2D(size, use_bias=False, depthwise_initializer=near_average)(x)
     return layers.Flatten()(layers.BatchNormalization()(x))
-
-
-def _network(width: Width, spec: InputSpec, classes: int, name: str, parts: _Parts) -> KerasModel:
-    layers = import_keras().layers
-
-    def block(x: Any, channels: int, strides: int) -> Any:  # noqa: ANN401
-        if strides > 1 and width.symmetric:
-            # Every second column from the left is not every second one from the right.
-            x, strides = symmetry.pooled(x), 1
-        wider = x.shape[-1] != channels * parts.sides
-        y = layers.ReLU()(parts.convolution(x, channels, 3, strides, of_sides=True))
-        y = parts.convolution(y, channels, 3, 1, of_sides=True)
-        if strides > 1 or wider:
-            x = parts.convolution(x, channels, 1, strides, of_sides=True)
-        return layers.ReLU()(layers.Add()([x, y]))
-
-    image, step = import_keras().Input(spec.shape, name="image"), stride(spec)
-    x = layers.ReLU()(parts.convolution(image, width.stem, 3 * step, step, of_sides=False))
-    for _ in range(width.full_blocks):
-        x = block(x, width.stem, 1)
-    x = symmetry.pooled(x) if width.symmetric else layers.MaxPooling2D()(x)
-    for _ in range(width.middle_blocks):
-        x = block(x, width.middle, 1)
-    for index in range(width.top_blocks):
-        x = block(x, width.top, 2 if index == 0 else 1)
-    x = parts.places(x)
-    probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return import_keras().Model(image, probabilities, name=name)

@@ -106,7 +106,7 @@ def train_run(
     kept_pictures.keep_lesson(
         folder / runs.LESSON, material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
     )
-    edge.written_out(average, edge.WIDTHS[name]).save(folder / runs.MODEL)
+    average.save(folder / runs.MODEL)
     run = _record(name, sources, data, settings, history, average, time.monotonic() - started_s)
     run.save(folder)
     (folder / checkpoint.FILE).unlink(missing_ok=True)

@@ -226,8 +226,7 @@ def _blocks(count: int, channels: int) -> str:
 def _parts(width: edge.Width) -> list[str]:
     full = [_blocks(width.full_blocks, width.stem)] if width.full_blocks else []
     others = [_blocks(width.middle_blocks, width.middle), _blocks(width.top_blocks, width.top)]
-    sides = ["of each of two sides"] if width.symmetric else []
-    return [f"Conv {width.stem}", *full, "MaxPool", *others, *sides, "a weight for each place", "softmax"]
+    return [f"Conv {width.stem}", *full, "MaxPool", *others, "a weight for each place", "softmax"]
 
 
 _EDGE = tuple(
@@ -242,7 +241,7 @@ _EDGE = tuple(
     )
     for (name, width), parameters in zip(
         edge.WIDTHS.items(),
-        (29_798, 29_674, 98_178, 96_658, 295_166, 2_154_890, 49_866, 135_154),
+        (29_798, 98_178, 295_166, 2_154_890, 49_866, 135_154),
         strict=True,
     )
 )

@@ -7,7 +7,6 @@ import typer
 
 from edge_fm import __version__
 from edge_fm.cli import (
-    average,
     bundle,
     data,
     evaluate,
@@ -37,7 +36,6 @@ app = typer.Typer(
 machine.register(app)
 data.register(app)
 train.register(app)
-average.register(app)
 evaluate.register(app)
 export.register(app)
 models.register(app)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import names, sources, terminal
-from edge_fm.cli.models import say_slowed
 from edge_fm_runtime.inputs import Fit, Polarity
 
 if TYPE_CHECKING:
@@ -85,16 +84,6 @@ def export(
     max_class_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Recall that any class may lose by int8.")
     ] = 0.03,
-    qat: Annotated[
-        int,
-        typer.Option(
-            "--qat",
-            min=0,
-            max=100,
-            metavar="EPOCHS",
-            help="Fine-tune int8 for so many epochs too, where calibrating is not enough; minutes each.",
-        ),
-    ] = 0,
     min_speedup: Annotated[
         float, typer.Option(min=0, help="How many times as fast as float32 int8 must be on this machine.")
     ] = 1.0,
@@ -129,14 +118,11 @@ def export(
     from edge_fm_exporters.int8 import Limits
     from edge_fm_exporters.pipeline import load
     from edge_fm_exporters.scale import read
-    from edge_fm_runtime.errors import ExportError
     from edge_fm_runtime.inputs import Preprocess
 
     prefer_tensorflow()
     chosen = sources.Source.of(source, data, labels, scale)
     model = load(chosen.model)
-    if qat and not int8:
-        raise ExportError("--qat fine-tunes for int8: give --int8 too")
     if model.added:
         terminal.say(f"{chosen.model}: {model.added}")
     dataset = datasets.load(chosen.data, model.spec) if chosen.data is not None else None
@@ -154,7 +140,6 @@ def export(
         unknown_coverage,
         translations=names.translations(labelled, translation),
         batch=batch,
-        tuned_epochs=qat,
         mirrored=mirror,
     )
     pictures = sources.pictures(dataset, calibration, chosen.run) if dataset is not None else None
@@ -172,12 +157,9 @@ def export(
 
 def _say_candidates(result: "ExportResult") -> None:
     from edge_fm import export_report
-    from edge_fm_exporters.summary import summarise
 
     rows = export_report.rows(result)
     terminal.table(export_report.COLUMNS, rows, f"chosen on {result.chosen_on}, never on the test part")
-    _, quantised, *_ = result.candidates
-    say_slowed(summarise(quantised.data))
 
 
 def _say_result(out: Path, result: "ExportResult") -> None:

@@ -102,18 +102,6 @@ def inspect(
         rows,
         "graph, run for each picture and its mirror image" if summary.mirrored else "graph",
     )
-    say_slowed(summary)
-
-
-def say_slowed(summary: "Summary") -> None:
-    """Say which int8 convolutions would take no longer with more channels, a line for each number of channels."""
-    layers: dict[tuple[int, int], list[str]] = {}
-    for layer in summary.slowed:
-        layers.setdefault((layer.output_shape[0], layer.swift_channels), []).append(layer.name)
-    for (channels, swift), named in layers.items():
-        terminal.note(
-            f"{', '.join(named)}: {channels} channels; in int8, {swift} would take no longer on x86 (docs/export.md)"
-        )
 
 
 def _summary(data: bytes) -> "Summary | None":

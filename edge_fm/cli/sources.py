@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 from edge_fm.cli.names import read_labels
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData
     from edge_fm_exporters.verify import Pictures
@@ -79,7 +76,7 @@ def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "
         Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
         judged(runs.VALIDATION),
         _training(dataset),
-        *_choice(dataset, run),
+        _choice(dataset, run),
         judged(runs.LESSON),
     )
 
@@ -91,8 +88,8 @@ def _training(dataset: "Dataset") -> "Pictures":
     return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
 
 
-def _choice(dataset: "Dataset", run: Path | None) -> "tuple[Pictures, NDArray[np.uint8]]":
-    """Return what int8 is chosen on, and what it may be fine-tuned on; no picture is in both.
+def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
+    """Return what int8 is chosen on.
 
     It is chosen on what the training held out, or on training pictures that are not calibrated on.
     """
@@ -104,13 +101,12 @@ def _choice(dataset: "Dataset", run: Path | None) -> "tuple[Pictures, NDArray[np
 
     settings = runs.Run.load(run).settings if run is not None else {}
     if settings.get("validation_share"):
-        rest, part = dataset.split_validation(settings["validation_share"], settings["seed"])
+        _, part = dataset.split_validation(settings["validation_share"], settings["seed"])
         part, kind = part.sample(_CHOICE_IMAGES, seed=0), "validation"
     else:
         shuffled = dataset.train.sample(len(dataset.train), seed=0)
         calibrated = min(CALIBRATION_IMAGES, len(shuffled) // 2)
         end = calibrated + min(_CHOICE_IMAGES, (len(shuffled) - calibrated + 1) // 2)
         part, kind = shuffled.take(np.arange(calibrated, end)), "training"
-        rest = shuffled.take(np.r_[:calibrated, end : len(shuffled)])
     name = f"{len(part):,} {kind} pictures of {dataset.name}"
-    return Pictures(name, kind, part.images, part.labels), rest.images
+    return Pictures(name, kind, part.images, part.labels)

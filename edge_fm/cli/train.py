@@ -182,8 +182,6 @@ def train(
 
     Example: edge-fm train edge-nano --data fashion-mnist --teacher runs/edge -o runs/nano
 
-    Example: edge-fm train edge-nano-symmetric --data fashion-mnist --teacher fashion -o runs/nano
-
     Example: edge-fm train edge --teacher runs/edge --answers answers.csv --data fashion-mnist --data photos=DIR --map map.toml -o runs/better
 
     Example: edge-fm train edge-plus --folds 4 --data fashion-mnist -o runs/folds && edge-fm train edge --teacher runs/folds --data fashion-mnist -o runs/edge

@@ -12,8 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import compact, graph, mirror, palindrome, quantize, stem
-from edge_fm_exporters.finetune import Tuning, finetune
+from edge_fm_exporters import compact, graph, mirror, quantize, stem
 from edge_fm_exporters.graph import ModelProto
 from edge_fm_exporters.quantize import Calibration, Recipe
 from edge_fm_exporters.scale import Scale
@@ -95,7 +94,6 @@ class Material:
         pictures: to measure accuracy on; neither calibrated on nor tested on.
         expected: the source's probabilities for them, (N, classes) float32.
         nodes: the only ones to quantise; empty for all.
-        tuning: what to fine-tune on, if that is to be tried.
         mirrored: whether a file answers pictures together with their mirror images.
         watched: what the training watched, (N, height, width, channels) uint8, with the source's probabilities, if there is such.
     """
@@ -107,17 +105,14 @@ class Material:
     pictures: Pictures
     expected: NDArray[np.float32]
     nodes: tuple[str, ...] = ()
-    tuning: Tuning | None = None
     mirrored: bool = False
     watched: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
     def file(self, network: ModelProto) -> bytes:
         """Return a quantised network with its uint8 input as the file that it becomes."""
-        if palindrome.symmetric(self.model):
-            network = palindrome.tied(network)
         network = compact.compacted(stem.with_channels_last(network))
         network = mirror.graph(network) if self.mirrored else network
-        return bytes(palindrome.held_once(network).SerializeToString())
+        return bytes(network.SerializeToString())
 
 
 Listener = Callable[[str], None]
@@ -140,8 +135,6 @@ def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) 
     for recipe in recipes:
         listener(recipe.name)
         found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
-    if material.tuning is not None:
-        found.append(_tuned(found[1:], material, material.tuning, listener))
     if all(_loss(candidate, limits) for candidate in found[1:]):
         found += _given_back(found[1:], material, limits, listener)
     listener("timing")
@@ -171,19 +164,6 @@ def _built(recipe: Recipe, material: Material) -> ModelProto:
     if graph.begins_quantized(model) and material.scale.single:
         return graph.quantized_with_uint8_input(model, material.spec, material.scale)
     return graph.with_uint8_input(model, material.spec, material.scale)
-
-
-def _tuned(tried: list[Candidate], material: Material, tuning: Tuning, listener: Listener) -> Candidate:
-    """Fine-tune the file that loses least."""
-    start = min(tried, key=lambda candidate: candidate.drop).recipe or Recipe()
-    recipe = replace(start, tuned_epochs=tuning.epochs)
-    model = finetune(
-        _built(start, material),
-        material.model,
-        tuning,
-        lambda epoch, share: listener(f"fine-tuning, epoch {epoch} of {tuning.epochs}, {share:.0%}"),
-    )
-    return _measured(recipe.name, recipe, material.file(model), material)
 
 
 def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, int8, keras, mirror, palindrome, quantize, sklearn, stamp, verify
-from edge_fm_exporters.finetune import Tuning
+from edge_fm_exporters import graph, int8, keras, mirror, quantize, sklearn, stamp, verify
 from edge_fm_exporters.int8 import Candidate, Limits
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
 from edge_fm_exporters.scale import Scale
@@ -49,15 +48,10 @@ def export(
     scale, scale_scores = find(source, training) if request.scale is None else (request.scale, ())
     order = Order(request, source, labels, scale)
     float_graph, inner = graph.without_scaling(graph.clean(source.convert(request.opset)), scale)
-    float_graph = palindrome.evened(float_graph)
-    if request.mirrored and palindrome.symmetric(float_graph):
-        raise ExportError(
-            f"{request.source} is its own mirror image and answers both alike already: export it without --mirror"
-        )
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
     network = graph.with_uint8_input(float_graph, source.spec, inner)
-    network = palindrome.held_once(mirror.graph(network) if request.mirrored else network)
+    network = mirror.graph(network) if request.mirrored else network
     fp32 = verify.verified(network, Precision(), expected, pictures)
     lacking = verify.shortfall(
         PrecisionKind.FP32, fp32.comparison, request.limits.max_drop, source.max_difference
@@ -148,8 +142,6 @@ def _search(
     pictures = _choice(data)
     watched = data.validation.images if data.validation is not None else None
     calibration = data.calibration[: quantize.CALIBRATION_IMAGES]
-    if palindrome.symmetric(bare[0]):  # ranges of both sides alike
-        calibration = np.concatenate([calibration, calibration[:, :, ::-1]])
     material = int8.Material(
         bare[0],
         order.source.spec,
@@ -158,20 +150,10 @@ def _search(
         pictures,
         order.source.predict(order.scale.applied(pictures.images)),
         order.source.quantizable,
-        _tuning(order, data),
         order.request.mirrored,
         (watched, order.source.predict(order.scale.applied(watched))) if watched is not None else None,
     )
     return int8.search(fp32, material, order.request.limits, listener)
-
-
-def _tuning(order: Order, data: ExportData) -> Tuning | None:
-    epochs = order.request.tuned_epochs
-    if not epochs:
-        return None
-    if data.tuning is None:
-        raise ExportError(f"{data.name} has no training pictures to fine-tune int8 on: export without --qat")
-    return Tuning(data.tuning, order.source.predict(order.scale.applied(data.tuning)), epochs)
 
 
 def _chosen(

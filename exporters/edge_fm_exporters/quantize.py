@@ -59,21 +59,18 @@ class Recipe:
         calibration: how ranges are found.
         float_stem: whether the first convolution stays in float, at its speed there.
         float_nodes: other nodes that stay in float.
-        tuned_epochs: of fine-tuning after it.
     """
 
     calibration: Calibration = Calibration.MINMAX
     float_stem: bool = False
     float_nodes: tuple[str, ...] = ()
-    tuned_epochs: int = 0
 
     @property
     def name(self) -> str:
         """For a table."""
         stem = ", float stem" if self.float_stem else ""
         nodes = f", {', '.join(self.float_nodes)} in float" if self.float_nodes else ""
-        tuned = f", tuned {self.tuned_epochs} epochs" if self.tuned_epochs else ""
-        return f"int8 {self.calibration}{stem}{nodes}{tuned}"
+        return f"int8 {self.calibration}{stem}{nodes}"
 
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
@@ -88,7 +85,6 @@ class Recipe:
             ("biases", "corrected"),
             ("first_convolution", "float32" if self.float_stem else "int8"),
             ("float_nodes", " ".join(self.float_nodes) or "none"),
-            ("fine_tuning", f"{self.tuned_epochs} epochs" if self.tuned_epochs else "none"),
         )
 
 

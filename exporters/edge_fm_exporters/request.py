@@ -33,7 +33,6 @@ class ExportData:
         lesson: pictures as the training saw them, also of no class, on which the familiarity is fitted, if anything.
         training: pictures with classes from the training part, on which an unknown scale is found.
         choice: pictures that are neither calibrated on nor tested on, on which int8 is chosen; None takes `training`.
-        tuning: (N, height, width, channels) uint8 of the training part without `choice`, to fine-tune int8 on.
     """
 
     name: str
@@ -43,7 +42,6 @@ class ExportData:
     validation: Judged | None = None
     training: Pictures | None = None
     choice: Pictures | None = None
-    tuning: NDArray[np.uint8] | None = None
     lesson: Judged | None = None
 
 
@@ -63,7 +61,6 @@ class ExportRequest:
         coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
         translations: of the labels.
         batch: how many pictures the file takes at a time; None for any number.
-        tuned_epochs: of fine-tuning for int8, tried beside the others; 0 for none.
         mirrored: whether the file answers each picture together with its mirror image.
     """
 
@@ -78,7 +75,6 @@ class ExportRequest:
     coverage: float = DEFAULT_COVERAGE
     translations: tuple[Translation, ...] = ()
     batch: int | None = None
-    tuned_epochs: int = 0
     mirrored: bool = False
 
 

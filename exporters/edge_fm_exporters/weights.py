@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import mirror, palindrome
+from edge_fm_exporters import mirror
 from edge_fm_runtime.session import INPUT
 
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -26,7 +26,7 @@ def of_file(data: bytes) -> list[Weights]:
     import onnx
     from onnx import numpy_helper
 
-    graph = palindrome.written_out(onnx.load_from_string(data)).graph
+    graph = onnx.load_from_string(data).graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in values:

@@ -109,14 +109,13 @@ def test_the_work_is_counted_twice(wardrobe: Dataset, tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(cli: RunCli, tmp_path: Path) -> None:
-    """--mirror goes all the way, with fine-tuning: the file verifies, and inspect shows where the mirror image comes from."""
+    """--mirror goes all the way: the file verifies, and inspect shows where the mirror image comes from."""
     out = tmp_path / "both.onnx"
     made = cli(
-        "export", SEED_CNN, "--data", "wardrobe", "--scale", "unit", "--int8", "--qat", 1, "--min-speedup", 0,
+        "export", SEED_CNN, "--data", "wardrobe", "--scale", "unit", "--int8", "--min-speedup", 0,
         "--max-drop", 0.05, "--max-class-drop", 0.2, "--mirror", "-o", out,
     )  # fmt: skip
     assert made.code == 0
-    assert "tuned 1 epochs" in made.out
     assert "each picture and its mirror image" in cli("inspect", out).out
     assert "mirror" not in cli("inspect", "digits").out
     assert cli("verify", out).code == 0

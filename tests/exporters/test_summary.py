@@ -1,7 +1,6 @@
 """`edge-fm inspect`: nodes, parameters, multiply-adds and bytes by layer."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from edge_fm_exporters.scale import UNIT
 from edge_fm_exporters.summary import summarise
 from edge_fm_runtime.modelfile import read_model
 from tests.conftest import RunCli
-from tests.exporters.networks import save
 
 pytestmark = pytest.mark.train
 
@@ -40,35 +38,10 @@ def test_the_bundled_model_is_int8() -> None:
     assert found.nodes == sum(found.kinds.values()) > len(found.layers)
 
 
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "groups", "swift"),
-    [
-        (4, 4, 1, 0),
-        (8, 8, 1, 16),
-        (12, 12, 1, 16),
-        (16, 16, 1, 16),
-        (16, 28, 1, 32),
-        (40, 40, 1, 40),
-        (24, 24, 24, 32),
-        (32, 32, 32, 32),
-        (1, 12, 1, 0),
-        (3, 12, 1, 0),
-        (24, 24, 2, 0),
-    ],
-)
-def test_channels_that_x86_takes_well(inputs: int, outputs: int, groups: int, swift: int) -> None:
-    """The next eight from 16 on, or sixteen where each channel has a kernel of its own; none where no number of channels would help, or twice as many would not do."""
-    (layer,) = summarise(one_convolution(inputs, outputs, groups, np.int8)).layers
-    assert layer.swift_channels == swift
-    (exact,) = summarise(one_convolution(inputs, outputs, groups, np.float32)).layers
-    assert exact.swift_channels == 0
-
-
 def test_a_file_that_does_not_tell_its_shapes() -> None:
     """Nothing is said of a convolution whose output is not known."""
     found = summarise(one_convolution(12, 12, 1, np.int8, shaped=False))
     assert found.layers[0].output_shape == ()
-    assert not found.slowed
 
 
 def one_convolution(
@@ -92,33 +65,6 @@ def one_convolution(
         nodes.insert(0, helper.make_node("DequantizeLinear", ["levels", "step"], ["kernel"]))
     graph = helper.make_graph(nodes, "one", ends[:1], ends[1:], constants)
     return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
-
-
-def test_what_hardly_works_is_not_named() -> None:
-    """A layer with little of the work is not worth a word: the last convolution of `fashion` takes one pixel of each of its 56 channels."""
-    found = summarise(read_model("fashion"))
-    assert any(layer.swift_channels > layer.output_shape[0] for layer in found.layers)
-    assert not found.slowed
-
-
-def test_the_commands_name_channels_that_cost_time(cli: RunCli, tmp_path: Path) -> None:
-    """`inspect` names the layers of a file, `export` those of int8 even if it writes float32, and both how many channels would take no longer."""
-    shown = cli("inspect", "fashion-nano")
-    assert "conv_2, conv_3, conv_4, conv_5: 12 channels; in int8, 16 would take no longer" in shown.err
-    assert "16 would" not in cli("inspect", "fashion").err
-    narrow = save(
-        tmp_path / "narrow.keras",
-        lambda layers: [
-            layers.Conv2D(12, 3, activation="relu"),
-            layers.Conv2D(12, 3, activation="relu"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(10, activation="softmax"),
-        ],
-    )
-    arguments = ("--data", "wardrobe", "--scale", "unit", "--int8", "--min-speedup", 99)
-    exported = cli("export", narrow, *arguments, "-o", tmp_path / "narrow.onnx")
-    assert "The float32 file was written" in exported.err
-    assert "conv_2: 12 channels; in int8, 16 would take no longer" in exported.err
 
 
 def test_the_command_shows_them(cli: RunCli) -> None:
