@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.session import OnnxSession
+from edge_fm_runtime.artifact.session import OnnxSession
 
 DEPTH, KERNEL, PICTURES = 8, 3, 2
 TABLES = (

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge_fm import datasets
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 
 COUNT = 1000
 

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import datasets, runs
+from edge_fm import datasets
+from edge_fm.models import runs
 
 ROUNDS = 600
 _CALIBRATION = 1000
@@ -109,9 +110,9 @@ def prepare(run: Path, folder: Path) -> None:
     import onnx
     from onnxruntime import quantization
 
-    from edge_fm_exporters import graph
+    from edge_fm_exporters.graph import cleanup
     from edge_fm_exporters.pipeline import load
-    from edge_fm_exporters.quantize import Reader
+    from edge_fm_exporters.quantization.static import Reader
 
     record = runs.Run.load(run)
     dataset = datasets.load(record.data)
@@ -124,7 +125,7 @@ def prepare(run: Path, folder: Path) -> None:
             check=False,
         )
     source = load(run / record.model)
-    plain = graph.clean(source.convert(17))
+    plain = cleanup.clean(source.convert(17))
     onnx.save(plain, folder / "plain.onnx")
     quantization.quantize_static(folder / "plain.onnx", folder / "static.onnx", Reader(images))
     quantization.quantize_dynamic(folder / "plain.onnx", folder / "dynamic.onnx")
@@ -136,7 +137,7 @@ def _litert(model: Path, folder: Path, images: NDArray[np.float32]) -> None:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    from edge_fm.backprop import load_uncompiled
+    from edge_fm.training.keras_fit import load_uncompiled
 
     network = load_uncompiled(model)
     for kind in ("fp32", "int8"):

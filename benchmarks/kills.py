@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fm import wardrobe
-from edge_fm_runtime.opencv import cv2
+from edge_fm.datasets import wardrobe
+from edge_fm_runtime.image.opencv import cv2
 
 
 def main() -> None:

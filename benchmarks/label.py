@@ -27,10 +27,11 @@ import numpy as np
 from label_folders import enlarged, make_images
 from label_peers import NEEDS, PEERS, SEED_CNN, edge_fm, make_models
 
-from edge_fm import wardrobe
-from edge_fm_runtime import guard, modelfile, preprocess
+from edge_fm.datasets import wardrobe
+from edge_fm_runtime.artifact import model_file
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image import guard, preprocess
+from edge_fm_runtime.image.opencv import cv2
 
 IMAGES = {"jpeg": 6000, "large": 240, "png": 20_000, "mix": 6000}
 
@@ -44,7 +45,7 @@ def speed(
         folder, files = _filled(work, kind, images, photos)
         int8, lite, fp32 = make_models(work)
         if model is not None:
-            int8.write_bytes(modelfile.read_model(model))
+            int8.write_bytes(model_file.read_model(model))
         label = [edge_fm(), "label", str(folder), "--model", str(int8)]
         contestants = {"ours": [*label, "-o", f"{work}/ours.csv", "--fresh"]}
         for peer, code in PEERS.items():

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import wardrobe
-from edge_fm_runtime import preprocess
-from edge_fm_runtime.opencv import cv2
+from edge_fm.datasets import wardrobe
+from edge_fm_runtime.image import preprocess
+from edge_fm_runtime.image.opencv import cv2
 
 
 def make_images(folder: Path, kind: str, count: int) -> None:

@@ -26,13 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop
-from edge_fm_runtime.live.grabber import LiveCamera
+from edge_fm_runtime.live.cameras.camera_stream import LiveCamera
+from edge_fm_runtime.live.cameras.mjpeg import MjpegPipe
 from edge_fm_runtime.live.loop import Reading
-from edge_fm_runtime.live.mjpeg import MjpegPipe
 from edge_fm_runtime.live.region import Region
-from edge_fm_runtime.live.steady import Steady
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.live.smoothing import Steady
 
 ROOT = Path(__file__).resolve().parent.parent
 WEBCAM = [sys.executable, "-m", "edge_fm", "webcam"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from live import WEBCAM, frames_of_garments
 
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 
 RTSP = """
 import sys, gi

@@ -21,12 +21,13 @@ import paper_photos
 import room_photos
 from numpy.typing import NDArray
 
-from edge_fm import datasets, mixture
-from edge_fm.contact_sheet import Labelled, write_sheet
-from edge_fm_runtime import guard
+from edge_fm import datasets
+from edge_fm.datasets import photographs as photographs_module
+from edge_fm.drawing.contact_sheet import Labelled, write_sheet
+from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.classifier import Classifier, Prediction
-from edge_fm_runtime.modelfile import read_model
-from edge_fm_runtime.opencv import as_uint8, cv2
+from edge_fm_runtime.image import guard
+from edge_fm_runtime.image.opencv import as_uint8, cv2
 from edge_fm_runtime.status import Status
 
 HERE = Path(__file__).resolve().parent
@@ -160,8 +161,8 @@ def _labelled(data: bytes, caption: str, answer: Prediction, *, right: bool) -> 
 
 def photographs(classifier: Classifier, folder: Path) -> None:
     """Print what a model makes of the held-out people's photographs."""
-    mapping = mixture.read_map(HERE / "photo_map.toml", "photos", classifier.passport.labels)
-    paths = sorted(mixture.read_held_out(HERE / "photo_split.json"))
+    mapping = photographs_module.read_map(HERE / "photo_map.toml", "photos", classifier.passport.labels)
+    paths = sorted(photographs_module.read_held_out(HERE / "photo_split.json"))
     answers = [classifier.classify(guard.read_file(folder / path)) for path in paths]
     kinds = np.array([Path(path).parent.name for path in paths])
     known = np.array([bool(mapping[kind]) for kind in kinds])

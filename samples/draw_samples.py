@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge_fm import samples
+from edge_fm.demo import samples
 
 HERE = Path(__file__).resolve().parent
 

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 
 
 def encoded(image: NDArray[np.uint8] | NDArray[np.uint16], suffix: str = ".png") -> bytes:

@@ -111,7 +111,7 @@ def served() -> Iterator[S3]:
     import fsspec
     import s3fs
 
-    from edge_fm_runtime.batch import remote
+    from edge_fm_runtime.batch.inputs import remote
 
     server = S3()
     with pytest.MonkeyPatch.context() as patch:

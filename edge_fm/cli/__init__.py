@@ -11,9 +11,9 @@ def main() -> None:
     arguments = sys.argv[1:]
     is_local = not any(argument.startswith("--engine") for argument in arguments)
     if arguments[:1] == ["label"] and arguments[1:2] not in ([], ["-h"], ["--help"]) and is_local:
-        from edge_fm_runtime.batch import process
+        from edge_fm_runtime.batch.workers import launcher
 
-        process.start_early()  # a worker loads its libraries while this process loads the command line's
+        launcher.start_early()  # a worker loads its libraries while this process loads the command line's
     gc.disable()  # nothing that modules make while they load is garbage
     from edge_fm.cli.app import run
 

@@ -73,5 +73,5 @@ def run() -> None:
         say_error(str(error))
         sys.exit(WRONG_USAGE)
     finally:
-        if process := sys.modules.get("edge_fm_runtime.batch.process"):
+        if process := sys.modules.get("edge_fm_runtime.batch.workers.launcher"):
             process.discard()

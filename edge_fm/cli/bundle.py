@@ -40,8 +40,8 @@ def bundle(
 
     Example: edge-fm bundle fashion digits --platform linux-x86_64 --with web -o shop.tar.gz
     """
-    from edge_fm import bundle as packing
-    from edge_fm import wheels
+    from edge_fm.deploy import bundle as packing
+    from edge_fm.deploy import wheels
     from edge_fm_runtime.errors import DataError
 
     if python not in wheels.PYTHONS:

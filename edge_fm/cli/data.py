@@ -9,8 +9,8 @@ import typer
 from edge_fm.cli import terminal
 
 if TYPE_CHECKING:
-    from edge_fm.architecture import Architecture, Variant
-    from edge_fm.measurements import Table
+    from edge_fm.models.architecture import Architecture, Variant
+    from edge_fm.models.measurements import Table
 
 Data = Annotated[
     str,
@@ -41,7 +41,8 @@ def show_data(
     """
     import numpy as np
 
-    from edge_fm import contact_sheet, datasets
+    from edge_fm import datasets
+    from edge_fm.drawing import contact_sheet
 
     dataset = datasets.load(data)
     counts = [
@@ -79,7 +80,7 @@ def show_zoo(
     """
     import json
 
-    from edge_fm import measurements, zoo
+    from edge_fm.models import measurements, zoo
 
     table = measurements.load()
     if as_json:
@@ -103,7 +104,7 @@ def show_zoo(
 
 
 def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
-    from edge_fm.measurements import COLUMNS
+    from edge_fm.models.measurements import COLUMNS
 
     settings = _settings(architecture)
     return [
@@ -127,11 +128,12 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
 
 def _settings(architecture: "Architecture") -> dict[str, object]:
     """Return what a training may be told besides `--set`, as it is where it is not."""
-    from edge_fm import edge, recipe_settings
+    from edge_fm.models import edge
+    from edge_fm.training.edge import settings as settings_module
 
     if architecture.name not in edge.WIDTHS:
         return asdict(architecture.settings)
-    usual = recipe_settings.USUAL.get(architecture.name, recipe_settings.Settings())
+    usual = settings_module.USUAL.get(architecture.name, settings_module.Settings())
     return {
         "epochs": usual.epochs,
         "batch_size": usual.batch_size,

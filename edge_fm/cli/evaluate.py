@@ -49,9 +49,9 @@ def evaluate(
 
     Example: edge-fm evaluate runs/cnn --data fashion-mnist --report reports/cnn --lang ko
     """
-    from edge_fm import report as reports
-    from edge_fm.evaluation import evaluate as measure
-    from edge_fm.predictors import open_predictor
+    from edge_fm.evaluation import report as reports
+    from edge_fm.evaluation.metrics import evaluate as measure
+    from edge_fm.evaluation.predictors import open_predictor
 
     predictor, dataset = open_predictor(model, data, scale)
     found = measure(predictor, dataset, lang)

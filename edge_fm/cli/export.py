@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fm.cli import names, sources, terminal
-from edge_fm_runtime.inputs import Fit, Polarity
+from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 
 if TYPE_CHECKING:
     from edge_fm_exporters import ExportResult
@@ -111,14 +111,14 @@ def export(
 
     Example: edge-fm export best_cnn_model.h5 --data fashion-mnist --int8 -o fashion.onnx
     """
-    from edge_fm import datasets, export_report
-    from edge_fm_exporters import ExportRequest
+    from edge_fm import datasets
+    from edge_fm_exporters import ExportRequest, report
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
-    from edge_fm_exporters.int8 import Limits
+    from edge_fm_exporters.normalization.scale import read
     from edge_fm_exporters.pipeline import load
-    from edge_fm_exporters.scale import read
-    from edge_fm_runtime.inputs import Preprocess
+    from edge_fm_exporters.quantization.search import Limits
+    from edge_fm_runtime.artifact.input_spec import Preprocess
 
     prefer_tensorflow()
     chosen = sources.Source.of(source, data, labels, scale)
@@ -147,7 +147,7 @@ def export(
         result = write(request, pictures, model, lambda what: bar(0, 0, what))
     if result.candidates:
         _say_candidates(result)
-        for path in export_report.write(out, result):
+        for path in report.write(out, result):
             terminal.say(f"beside it: {path}")
     _say_result(out, result)
     if result.kept_fp32:
@@ -156,10 +156,10 @@ def export(
 
 
 def _say_candidates(result: "ExportResult") -> None:
-    from edge_fm import export_report
+    from edge_fm_exporters import report
 
-    rows = export_report.rows(result)
-    terminal.table(export_report.COLUMNS, rows, f"chosen on {result.chosen_on}, never on the test part")
+    rows = report.rows(result)
+    terminal.table(report.COLUMNS, rows, f"chosen on {result.chosen_on}, never on the test part")
 
 
 def _say_result(out: Path, result: "ExportResult") -> None:

@@ -14,8 +14,8 @@ from edge_fm.cli import scale, terminal
 from edge_fm.cli.names import Language, read_labels
 
 if TYPE_CHECKING:
+    from edge_fm_runtime.batch.label import Model, Summary
     from edge_fm_runtime.batch.options import Options
-    from edge_fm_runtime.batch.run import Model, Summary
     from edge_fm_runtime.status import Status
 
 _INTERRUPTED = 130
@@ -116,10 +116,10 @@ def label(
 
     Example: edge-fm label s3://bucket/photos -o labels --engine ray
     """
+    from edge_fm_runtime.artifact.model_file import read_model, read_passport
+    from edge_fm_runtime.batch.label import Model
     from edge_fm_runtime.batch.options import Options, RowOptions, Shard
-    from edge_fm_runtime.batch.run import Model
-    from edge_fm_runtime.guard import Limits
-    from edge_fm_runtime.modelfile import read_model, read_passport
+    from edge_fm_runtime.image.guard import Limits
     from edge_fm_runtime.posix import usable_cores
 
     data = read_model(model)
@@ -149,7 +149,7 @@ def label(
     try:
         wanted = Model(data, names, lang)
         if on_ray:
-            from edge_fm_runtime.scale.cluster import Cluster
+            from edge_fm_runtime.cluster.ray_cluster import Cluster
 
             done = scale.label_on(Cluster(address, workers, shard_size), wanted, inputs, out, options)
             _say_done(out, done)
@@ -198,13 +198,13 @@ def _refuse(apart: list[str], *, on_ray: bool, has_address: bool, workers: int) 
 def _run(
     name: str, model: "Model", inputs: Sequence[str], out: str, options: "Options", *, watching: bool
 ) -> "Summary":
-    from edge_fm_runtime.batch import run
+    from edge_fm_runtime.batch import label as label_module
     from edge_fm_runtime.errors import OutputError
 
     if out == _STDOUT:
         if watching:
             raise OutputError("--watch needs a file to keep: give -o labels.csv")
-        return run.stream(model, inputs, options, terminal.say)
+        return label_module.stream(model, inputs, options, terminal.say)
     with terminal.progress("labelling") as bar:
 
         def listen(done: int, total: int, made: "Counter[Status]") -> None:
@@ -213,8 +213,8 @@ def _run(
         if watching:
             from edge_fm_runtime.batch.watch import watch
             from edge_fm_runtime.classifier import Classifier
-            from edge_fm_runtime.live.supervision import Supervision
-            from edge_fm_runtime.renewal import Renewal
+            from edge_fm_runtime.hot_reload import Renewal
+            from edge_fm_runtime.live.sd_notify import Supervision
 
             terminal.note("watching; Ctrl-C ends")
             current = Classifier.from_bytes(model.data, model.labels, model.language)
@@ -238,7 +238,7 @@ def _run(
                 renewal,
                 alive,
             )
-        done = run.label(model, inputs, Path(out), options, listen)
+        done = label_module.label(model, inputs, Path(out), options, listen)
     _say_done(out, done)
     return done
 

@@ -47,13 +47,13 @@ def merge(
 
     Example: edge-fm merge labels -o all.csv
     """
-    from edge_fm_runtime.batch import remote
-    from edge_fm_runtime.batch.shards import merge as join
+    from edge_fm_runtime.batch.inputs import remote
+    from edge_fm_runtime.batch.outputs.shards import merge as join
 
     if len(parts) == 1 and (
         Path(parts[0]).is_dir() or (remote.is_url(parts[0]) and not parts[0].endswith(".parquet"))
     ):
-        from edge_fm_runtime.scale.plan import complete_parts
+        from edge_fm_runtime.cluster.plan import complete_parts
 
         parts = list(complete_parts(parts[0]))
     rows = join(parts, out)

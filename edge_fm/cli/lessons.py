@@ -10,11 +10,11 @@ from edge_fm.cli.data import say_unreadable
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
-    from edge_fm.fitting import Listener
-    from edge_fm.mixture import Photographs
-    from edge_fm.recipe import Sources
-    from edge_fm.recipe_settings import Settings
-    from edge_fm.runs import Run
+    from edge_fm.datasets.photographs import Photographs
+    from edge_fm.models.runs import Run
+    from edge_fm.training.edge.settings import Settings
+    from edge_fm.training.edge.train import Sources
+    from edge_fm.training.results import Listener
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,12 @@ def train(
     Raises:
         DataError: the options do not go together, or what they name cannot be used.
     """
-    from edge_fm import datasets, distillation, recipe, recipe_settings
+    from edge_fm import datasets
+    from edge_fm.training.edge import distillation
+    from edge_fm.training.edge import settings as settings_module
+    from edge_fm.training.edge import train as train_module
+    from edge_fm_runtime.artifact.input_spec import InputSpec
     from edge_fm_runtime.errors import DataError
-    from edge_fm_runtime.inputs import InputSpec
 
     plain = [entry for entry in data if "=" not in entry]
     mapped = [entry.partition("=") for entry in data if "=" in entry]
@@ -110,15 +113,15 @@ def train(
         table, _, folder = mapped[0]
         photographs = _photographs(table, Path(folder), lessons.class_map, lessons, dataset, changes["seed"])
     changes = changes | {"taught": lessons.taught}
-    usual = recipe_settings.USUAL.get(name, recipe_settings.Settings())
+    usual = settings_module.USUAL.get(name, settings_module.Settings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
-    sources = recipe.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)
+    sources = train_module.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)
     if lessons.folds:
         _train_folds(name, sources, plain[0], lessons.folds, lessons.people, out, settings, listening)
         return None
     with terminal.progress("training") as bar:
-        return recipe.train_run(name, sources, plain[0], out, settings, listening(bar, settings.epochs))
+        return train_module.train_run(name, sources, plain[0], out, settings, listening(bar, settings.epochs))
 
 
 def _train_folds(
@@ -131,7 +134,7 @@ def _train_folds(
     settings: "Settings",
     listening: "Callable[[terminal.Bar, int], Listener]",
 ) -> None:
-    from edge_fm import cross_fitting, folds
+    from edge_fm.training.edge import cross_fitting, folds
 
     whose = folds.read_people(people) if people is not None else {}
     with terminal.progress("training") as bar:
@@ -152,12 +155,16 @@ def _train_folds(
 def _photographs(
     table: str, folder: Path, class_map: Path, lessons: Lessons, dataset: "Dataset", seed: int
 ) -> "tuple[Photographs, Photographs]":
-    from edge_fm import mixture
+    from edge_fm.datasets import photographs as photographs_module
 
-    held_out = mixture.read_held_out(lessons.hold_out) if lessons.hold_out is not None else None
-    mapping = mixture.read_map(class_map, table, dataset.class_names)
-    answers = mixture.read_answers(lessons.answers, tuple(mapping)) if lessons.answers is not None else None
-    parts = mixture.read_photographs(
+    held_out = photographs_module.read_held_out(lessons.hold_out) if lessons.hold_out is not None else None
+    mapping = photographs_module.read_map(class_map, table, dataset.class_names)
+    answers = (
+        photographs_module.read_answers(lessons.answers, tuple(mapping))
+        if lessons.answers is not None
+        else None
+    )
+    parts = photographs_module.read_photographs(
         folder, mapping, dataset.class_names, dataset.spec.height, held_out, seed, answers
     )
     for part in parts:

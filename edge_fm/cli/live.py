@@ -147,12 +147,12 @@ def webcam(
     Example: rpicam-vid -t 0 --codec mjpeg -o - | edge-fm webcam - --view web
     """
     from edge_fm_runtime.classifier import Classifier
+    from edge_fm_runtime.hot_reload import Renewal
     from edge_fm_runtime.live import loop, records
-    from edge_fm_runtime.live.cameras import CameraSettings, open_camera
+    from edge_fm_runtime.live.cameras.opening import CameraSettings, open_camera
     from edge_fm_runtime.live.region import Region
-    from edge_fm_runtime.live.steady import Steady
-    from edge_fm_runtime.live.supervision import Supervision
-    from edge_fm_runtime.renewal import Renewal
+    from edge_fm_runtime.live.sd_notify import Supervision
+    from edge_fm_runtime.live.smoothing import Steady
 
     if view is not ViewName.WEB:
         _refuse_unused(

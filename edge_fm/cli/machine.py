@@ -22,7 +22,7 @@ def demo(
 
     Example: edge-fm demo
     """
-    from edge_fm.demo import run
+    from edge_fm.demo.run import run
 
     result = run(out, terminal.say)
     terminal.say(f"{result.right} of {result.pictures} drawn garments right; see {out / 'contact-sheet.png'}")
@@ -58,10 +58,10 @@ def bench(
     import json
     from dataclasses import asdict
 
-    from edge_fm.evaluation import evaluate
-    from edge_fm.predictors import open_predictor
-    from edge_fm_runtime.bench import measure
+    from edge_fm.evaluation.metrics import evaluate
+    from edge_fm.evaluation.predictors import open_predictor
     from edge_fm_runtime.errors import DataError, OutputError
+    from edge_fm_runtime.machine.bench import measure
 
     if chart is not None and data is None:
         raise DataError("--chart draws accuracy against latency: give --data DATA too")
@@ -107,7 +107,7 @@ def bench(
     except OSError as error:
         raise OutputError(f"{as_json} cannot be written: {error.strerror}") from error
     if chart is not None:
-        from edge_fm.bench_chart import draw
+        from edge_fm.drawing.bench_chart import draw
 
         draw(
             measured, {model: score.value for model, score in scores.items()}, f"accuracy on {data} (test)"
@@ -120,7 +120,7 @@ def doctor() -> None:
 
     Example: edge-fm doctor
     """
-    from edge_fm_runtime.doctor import examine
+    from edge_fm_runtime.machine.doctor import examine
 
     findings = examine()
     rows = [[f.what, "ok" if f.fine else "-", f.found, f.remedy] for f in findings]

@@ -9,8 +9,8 @@ import typer
 from edge_fm.cli import terminal
 
 if TYPE_CHECKING:
-    from edge_fm_exporters.summary import Summary
-    from edge_fm_runtime.passport import Passport
+    from edge_fm_exporters.graph.summary import Summary
+    from edge_fm_runtime.artifact.passport import Passport
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A bundled model's name or an .onnx file.", metavar="MODEL", show_default=False)
@@ -29,7 +29,7 @@ def verify(model: ModelArgument) -> None:
     Example: edge-fm verify fashion.onnx
     """
     from edge_fm_runtime.classifier import Classifier
-    from edge_fm_runtime.replay import replay
+    from edge_fm_runtime.golden import replay
 
     results = replay(Classifier.load(model))
     rows = [
@@ -62,8 +62,8 @@ def inspect(
 
     Example: edge-fm inspect fashion
     """
+    from edge_fm_runtime.artifact.model_file import read_model, read_passport
     from edge_fm_runtime.errors import ModelError
-    from edge_fm_runtime.modelfile import read_model, read_passport
 
     data = read_model(model)
     passport = read_passport(data)
@@ -109,7 +109,7 @@ def _summary(data: bytes) -> "Summary | None":
 
     if importlib.util.find_spec("onnx") is None:
         return None
-    from edge_fm_exporters.summary import summarise
+    from edge_fm_exporters.graph.summary import summarise
 
     return summarise(data)
 

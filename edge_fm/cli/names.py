@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
-    from edge_fm_runtime.passport import Translation
+    from edge_fm_runtime.artifact.passport import Translation
 
 Language = Annotated[
     str | None,
@@ -57,8 +57,8 @@ def translations(labels: tuple[str, ...], given: list[str] | None) -> "tuple[Tra
         DataError: a text has no language, or its file cannot be read.
     """
     from edge_fm import datasets
+    from edge_fm_runtime.artifact.passport import Translation
     from edge_fm_runtime.errors import DataError
-    from edge_fm_runtime.passport import Translation
 
     known = dict(datasets.TRANSLATIONS.get(labels, {}))
     for text in given or []:

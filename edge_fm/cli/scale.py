@@ -11,10 +11,10 @@ import typer
 from edge_fm.cli import terminal
 
 if TYPE_CHECKING:
+    from edge_fm_runtime.batch.label import Model, Summary
     from edge_fm_runtime.batch.options import Options
-    from edge_fm_runtime.batch.run import Model, Summary
-    from edge_fm_runtime.scale.cluster import Cluster
-    from edge_fm_runtime.scale.ray_engine import Progress
+    from edge_fm_runtime.cluster.ray_cluster import Cluster
+    from edge_fm_runtime.cluster.ray_engine import Progress
 
 _STDERR = 2
 
@@ -47,8 +47,8 @@ def manifest(
 
     Example: edge-fm label list.parquet -o s3://bucket/labels --engine ray --address 10.0.0.1:6379
     """
+    from edge_fm_runtime.cluster import manifest as lists
     from edge_fm_runtime.errors import OutputError
-    from edge_fm_runtime.scale import manifest as lists
 
     if not lists.is_parquet(out):
         raise OutputError(f"{out} does not end in .parquet: a list of inputs is written as Parquet")
@@ -63,8 +63,8 @@ def label_on(
     cluster: "Cluster", model: "Model", inputs: Sequence[str], out: str, options: "Options"
 ) -> "Summary":
     """Label on a Ray cluster, with progress."""
+    from edge_fm_runtime.cluster import ray_engine
     from edge_fm_runtime.errors import OutputError
-    from edge_fm_runtime.scale import ray_engine
 
     if out.endswith((".csv", ".jsonl", ".parquet")) or out == "-":
         raise OutputError(

@@ -21,7 +21,7 @@ def service(context: typer.Context) -> None:
 
     Example: edge-fm service webcam /dev/video0 --view web --log events.jsonl | sudo tee /etc/systemd/system/edge-fm.service
     """
-    from edge_fm import service as units
+    from edge_fm.deploy import systemd as units
 
     arguments = [word for argument in context.args for word in _split(argument)]
     if arguments[:1] == ["label"] and "--watch" in arguments:

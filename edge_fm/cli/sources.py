@@ -9,7 +9,7 @@ from edge_fm.cli.names import read_labels
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData
-    from edge_fm_exporters.verify import Pictures
+    from edge_fm_exporters.labelled_images import Pictures
 
 _CHOICE_IMAGES = 5000
 
@@ -31,7 +31,7 @@ class Source:
         Raises:
             DataError: the folder is no run, or the file of labels cannot be read.
         """
-        from edge_fm import runs
+        from edge_fm.models import runs
 
         named = read_labels(labels) if labels is not None else ()
         if source.is_dir():
@@ -53,11 +53,12 @@ def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "
     Raises:
         DataError: something cannot be read.
     """
-    from edge_fm import datasets, runs
+    from edge_fm import datasets
+    from edge_fm.models import runs
     from edge_fm_exporters import ExportData
-    from edge_fm_exporters.decision import Judged
-    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
-    from edge_fm_exporters.verify import Pictures
+    from edge_fm_exporters.decision.confidence import Judged
+    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
 
     kept = run / runs.CALIBRATION if run is not None else None
     if calibration is None and kept is not None and kept.is_file():
@@ -82,7 +83,7 @@ def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "
 
 
 def _training(dataset: "Dataset") -> "Pictures":
-    from edge_fm_exporters.verify import Pictures
+    from edge_fm_exporters.labelled_images import Pictures
 
     sample = dataset.train.sample(len(dataset.train), seed=0)
     return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
@@ -95,9 +96,9 @@ def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
     """
     import numpy as np
 
-    from edge_fm import runs
-    from edge_fm_exporters.quantize import CALIBRATION_IMAGES
-    from edge_fm_exporters.verify import Pictures
+    from edge_fm.models import runs
+    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
 
     settings = runs.Run.load(run).settings if run is not None else {}
     if settings.get("validation_share"):

@@ -11,8 +11,8 @@ from edge_fm.cli.data import say_unreadable
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
-    from edge_fm.fitting import Listener
-    from edge_fm.runs import Run
+    from edge_fm.models.runs import Run
+    from edge_fm.training.results import Listener
 
 
 def register(app: typer.Typer) -> None:
@@ -194,10 +194,10 @@ def train(
 
     Example, on a GPU: KERAS_BACKEND=jax edge-fm train edge --batch-size 512 --learning-rate 0.004 --bf16 --data fashion-mnist -o runs/edge
     """
-    from edge_fm import edge, zoo
     from edge_fm.cli import lessons
     from edge_fm.cli.lessons import Lessons
-    from edge_fm.training import train as fit
+    from edge_fm.models import edge, zoo
+    from edge_fm.training.train import train as fit
     from edge_fm_runtime.errors import DataError
 
     given: dict[str, Any] = {
@@ -266,8 +266,8 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _load(data: str, size: int | None, channels: int | None) -> "Dataset":
     from edge_fm import datasets
+    from edge_fm_runtime.artifact.input_spec import InputSpec
     from edge_fm_runtime.errors import DataError
-    from edge_fm_runtime.inputs import InputSpec
 
     if channels not in {None, 1, 3}:
         raise DataError(f"--channels {channels}: expected 1 for grey or 3 for colour")

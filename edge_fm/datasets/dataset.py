@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime import preprocess
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.inputs import InputSpec, Preprocess
+from edge_fm_runtime.image import preprocess
 
 MIN_CLASSES = 2
 _MIN_FOLDS = 2

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm.datasets.dataset import MIN_CLASSES, Dataset, Split, stratified
-from edge_fm_runtime import guard, preprocess
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError, InputError
-from edge_fm_runtime.inputs import InputSpec, Preprocess
+from edge_fm_runtime.image import guard, preprocess
 
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0

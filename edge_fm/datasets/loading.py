@@ -4,12 +4,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from edge_fm import wardrobe
-from edge_fm.datasets import folder, idx, npz
+from edge_fm.datasets import folder, idx, npz, wardrobe
 from edge_fm.datasets.class_names import GARMENTS
 from edge_fm.datasets.dataset import Dataset, Split, enlarged
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.inputs import InputSpec
 
 _FOLDERS_SPEC = InputSpec(28, 28, 1)
 

@@ -6,16 +6,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import graph, int8, keras, mirror, quantize, sklearn, stamp, verify
-from edge_fm_exporters.int8 import Candidate, Limits
+from edge_fm_exporters import parity, passport_writer
+from edge_fm_exporters.graph import cleanup, editing, flip_ensemble, uint8_input
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import Scale
+from edge_fm_exporters.normalization.search import find
+from edge_fm_exporters.parity import Verified
+from edge_fm_exporters.quantization import search, static
+from edge_fm_exporters.quantization.search import Candidate, Limits
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
-from edge_fm_exporters.scale import Scale
-from edge_fm_exporters.scale_search import find
-from edge_fm_exporters.source import SourceModel
-from edge_fm_exporters.verify import Pictures, Verified
+from edge_fm_exporters.sources import keras, sklearn
+from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
+from edge_fm_runtime.artifact.session import OnnxSession
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
-from edge_fm_runtime.passport import Evidence, Precision, PrecisionKind
-from edge_fm_runtime.session import OnnxSession
 
 _NOISE_IMAGES = 256
 
@@ -24,7 +28,7 @@ def export(
     request: ExportRequest,
     data: ExportData | None,
     source: SourceModel | None = None,
-    listener: int8.Listener = lambda _what: None,
+    listener: search.Listener = lambda _what: None,
 ) -> ExportResult:
     """Convert, clean, quantise if asked, verify, stamp; the file appears only when all went well.
 
@@ -41,19 +45,19 @@ def export(
     """
     _check_output(request.output)
     single = source or load(request.source)
-    source = mirror.source(single) if request.mirrored else single
+    source = flip_ensemble.source(single) if request.mirrored else single
     labels = request.labels or source.names
     _check_fits(request, labels, source, data)
     training = data.training if data is not None else None
     scale, scale_scores = find(source, training) if request.scale is None else (request.scale, ())
     order = Order(request, source, labels, scale)
-    float_graph, inner = graph.without_scaling(graph.clean(source.convert(request.opset)), scale)
+    float_graph, inner = cleanup.without_scaling(cleanup.clean(source.convert(request.opset)), scale)
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
-    network = graph.with_uint8_input(float_graph, source.spec, inner)
-    network = mirror.graph(network) if request.mirrored else network
-    fp32 = verify.verified(network, Precision(), expected, pictures)
-    lacking = verify.shortfall(
+    network = uint8_input.with_uint8_input(float_graph, source.spec, inner)
+    network = flip_ensemble.graph(network) if request.mirrored else network
+    fp32 = parity.verified(network, Precision(), expected, pictures)
+    lacking = parity.shortfall(
         PrecisionKind.FP32, fp32.comparison, request.limits.max_drop, source.max_difference
     )
     if lacking:
@@ -63,8 +67,8 @@ def export(
     if request.int8 and data is not None:
         tried = _search(fp32.data, (float_graph, inner), order, data, listener)
         chosen, kept_fp32 = _chosen(tried, fp32, expected, data, request.limits)
-    stamped, passport = stamp.stamp(chosen, order, data, pictures)
-    right, seen = verify.through_bytes(stamped, chosen.comparison, pictures)
+    stamped, passport = passport_writer.stamp(chosen, order, data, pictures)
+    right, seen = parity.through_bytes(stamped, chosen.comparison, pictures)
     if right < seen:
         raise ExportError(
             f"from file bytes on, {seen - right} of {seen} pictures get another label than from their tensors: "
@@ -74,12 +78,12 @@ def export(
     return ExportResult(
         passport,
         len(stamped),
-        len(stamp.sealed(fp32.data, passport, request.batch)),
+        len(passport_writer.sealed(fp32.data, passport, request.batch)),
         kept_fp32,
         scale_scores,
         tried,
         _choice(data).name if data is not None else "",
-        verify.flips(chosen.comparison, pictures),
+        parity.flips(chosen.comparison, pictures),
         seen,
         _mirrored(single, source, scale, data),
     )
@@ -137,12 +141,16 @@ def _choice(data: ExportData) -> Pictures:
 
 
 def _search(
-    fp32: bytes, bare: tuple[graph.ModelProto, Scale], order: Order, data: ExportData, listener: int8.Listener
+    fp32: bytes,
+    bare: tuple[editing.ModelProto, Scale],
+    order: Order,
+    data: ExportData,
+    listener: search.Listener,
 ) -> tuple[Candidate, ...]:
     pictures = _choice(data)
     watched = data.validation.images if data.validation is not None else None
-    calibration = data.calibration[: quantize.CALIBRATION_IMAGES]
-    material = int8.Material(
+    calibration = data.calibration[: static.CALIBRATION_IMAGES]
+    material = search.Material(
         bare[0],
         order.source.spec,
         bare[1],
@@ -153,7 +161,7 @@ def _search(
         order.request.mirrored,
         (watched, order.source.predict(order.scale.applied(watched))) if watched is not None else None,
     )
-    return int8.search(fp32, material, order.request.limits, listener)
+    return search.search(fp32, material, order.request.limits, listener)
 
 
 def _chosen(
@@ -164,13 +172,13 @@ def _chosen(
     limits: Limits,
 ) -> tuple[Verified, str]:
     """Return what is written, and why it is not int8; the test part only confirms what was chosen without it."""
-    best = int8.best(tried)
+    best = search.best(tried)
     if best.recipe is None:
         nearest = min(tried[1:], key=lambda candidate: (candidate.drop, -candidate.speedup))
         return fp32, f"{nearest.name} comes nearest and {nearest.verdict}"
     precision = Precision(PrecisionKind.INT8, best.recipe.settings)
-    own = Verified(best.data, precision, verify.compare(expected, OnnxSession(best.data), data.test))
-    lacking = verify.shortfall(PrecisionKind.INT8, own.comparison, limits.max_drop)
+    own = Verified(best.data, precision, parity.compare(expected, OnnxSession(best.data), data.test))
+    lacking = parity.shortfall(PrecisionKind.INT8, own.comparison, limits.max_drop)
     return (fp32, f"{best.name}, on the test part: {lacking}") if lacking else (own, "")
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.decision import Judged
-from edge_fm_exporters.int8 import Candidate, Limits
-from edge_fm_exporters.scale import Scale
-from edge_fm_exporters.source import SourceModel
-from edge_fm_exporters.verify import Flip, Pictures
-from edge_fm_runtime.inputs import Preprocess
-from edge_fm_runtime.passport import Passport, Translation
+from edge_fm_exporters.decision.confidence import Judged
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import Scale
+from edge_fm_exporters.parity import Flip
+from edge_fm_exporters.quantization.search import Candidate, Limits
+from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_runtime.artifact.input_spec import Preprocess
+from edge_fm_runtime.artifact.passport import Passport, Translation
 
 DEFAULT_OPSET = 17
 DEFAULT_COVERAGE = 0.95

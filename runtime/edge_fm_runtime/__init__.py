@@ -18,9 +18,9 @@ from edge_fm_runtime.errors import (
 from edge_fm_runtime.status import Status
 
 if TYPE_CHECKING:
+    from edge_fm_runtime.artifact.passport import Passport
     from edge_fm_runtime.classifier import Classifier, Prediction
-    from edge_fm_runtime.guard import Limits
-    from edge_fm_runtime.passport import Passport
+    from edge_fm_runtime.image.guard import Limits
 
 __version__ = "0.1.0"
 
@@ -46,8 +46,8 @@ __all__ = [
 
 _LAZY = {
     "Classifier": "classifier",
-    "Limits": "guard",
-    "Passport": "passport",
+    "Limits": "image.guard",
+    "Passport": "artifact.passport",
     "Prediction": "classifier",
 }
 

@@ -12,14 +12,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime import guard, preprocess
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.artifact.known_class_score import familiarity
+from edge_fm_runtime.artifact.model_file import read_model, read_passport
+from edge_fm_runtime.artifact.passport import Decision, Passport, Precision, Provenance
+from edge_fm_runtime.artifact.session import OnnxSession, Session
 from edge_fm_runtime.errors import ModelError
-from edge_fm_runtime.familiarity import familiarity
-from edge_fm_runtime.guard import Limits
-from edge_fm_runtime.inputs import InputSpec, Preprocess
-from edge_fm_runtime.modelfile import read_model, read_passport
-from edge_fm_runtime.passport import Decision, Passport, Precision, Provenance
-from edge_fm_runtime.session import OnnxSession, Session
+from edge_fm_runtime.image import guard, preprocess
+from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.status import Status
 
 _MOST_LOGITS = 100.0

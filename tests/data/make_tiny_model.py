@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper  # noqa: TID253  # a script
 
-from edge_fm_runtime import onnxfile
-from edge_fm_runtime.inputs import InputSpec, Preprocess
-from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import KEY, Decision, Evidence, Golden, Passport, Precision, Provenance
+from edge_fm_runtime.artifact import onnx_file
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.artifact.passport import KEY, Decision, Evidence, Golden, Passport, Precision, Provenance
+from edge_fm_runtime.image.opencv import cv2
 
 HERE = Path(__file__).resolve().parent
 SPEC = InputSpec(28, 28, 1)
@@ -68,5 +68,5 @@ def make_passport() -> Passport:
 
 
 if __name__ == "__main__":
-    (HERE / "tiny.onnx").write_bytes(onnxfile.with_metadata(make_graph(), {KEY: make_passport().to_json()}))
+    (HERE / "tiny.onnx").write_bytes(onnx_file.with_metadata(make_graph(), {KEY: make_passport().to_json()}))
     (HERE / "bare.onnx").write_bytes(make_graph())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm import edge
-from edge_fm_runtime.opencv import cv2
+from edge_fm.models import edge
+from edge_fm_runtime.image.opencv import cv2
 from tests.edge_fm.pictures import MAP, picture
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm import datasets
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 
 MAP = '[photos]\ndress = ["Dress"]\nshoes = ["Sandal", "Sneaker"]\nhat = []\n'
 

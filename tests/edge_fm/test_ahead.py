@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import ahead, datasets, epoch, recipe, recipe_settings, runs
-from edge_fm.epoch import Material, Mix
+from edge_fm import datasets
+from edge_fm.models import runs
+from edge_fm.training.edge import epoch_data, prefetch, train
+from edge_fm.training.edge import settings as settings_module
+from edge_fm.training.edge.epoch_data import Material, Mix
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
@@ -24,9 +27,9 @@ def tenfold(index: int) -> tuple[int, int]:
     return index * 10, os.getpid()
 
 
-def of_epoch(material: Material, mix: Mix, index: int) -> epoch.Pictures:
+def of_epoch(material: Material, mix: Mix, index: int) -> epoch_data.Pictures:
     """Return the pictures of an epoch."""
-    return epoch.pictures(material, mix, 0, index)
+    return epoch_data.pictures(material, mix, 0, index)
 
 
 def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
@@ -41,7 +44,7 @@ def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
             raise DataError("no third")
         return index * 10
 
-    drawn = ahead.drawn_ahead(draw, range(3))
+    drawn = prefetch.drawn_ahead(draw, range(3))
     assert next(drawn) == 0
     assert begun[1].wait(10)
     assert not begun[2].is_set()
@@ -49,14 +52,14 @@ def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
     with pytest.raises(DataError, match="no third"):
         next(drawn)
     assert order == [0, 1, 2]
-    assert list(ahead.drawn_ahead(draw, [])) == []
+    assert list(prefetch.drawn_ahead(draw, [])) == []
 
 
 def test_several_epochs_are_drawn_in_processes_each_as_by_itself() -> None:
     """Processes draw what a training draws by itself, for each epoch the same pictures, classes and order."""
     dataset = datasets.load("wardrobe")
     draw = partial(of_epoch, Material(dataset.train, None, {}, 10), Mix())
-    with ahead.drawn_by(2, draw, range(3, 6)) as drawn_of:
+    with prefetch.drawn_by(2, draw, range(3, 6)) as drawn_of:
         for index in range(3, 6):
             there, here = drawn_of(index), draw(index)
             assert np.array_equal(there.images, here.images)
@@ -65,7 +68,7 @@ def test_several_epochs_are_drawn_in_processes_each_as_by_itself() -> None:
 
 def test_what_fails_in_a_process_fails_where_it_is_asked_for() -> None:
     """Epochs are drawn by other processes, and what one cannot draw is raised where the training asks for it."""
-    with ahead.drawn_by(2, tenfold, range(4)) as drawn_of:
+    with prefetch.drawn_by(2, tenfold, range(4)) as drawn_of:
         (nothing, first), (ten, second) = drawn_of(0), drawn_of(1)
         assert (nothing, ten) == (0, 10)
         assert os.getpid() not in {first, second}
@@ -75,11 +78,11 @@ def test_what_fails_in_a_process_fails_where_it_is_asked_for() -> None:
 
 def test_a_training_on_few_cores_draws_by_itself() -> None:
     """No process is started where the training needs all cores, and some cores are left to it where there are many."""
-    assert ahead.processes_for(2) == 0
-    with ahead.drawn_by(0, tenfold, range(2)) as drawn_of:
+    assert prefetch.processes_for(2) == 0
+    with prefetch.drawn_by(0, tenfold, range(2)) as drawn_of:
         assert drawn_of(1) == (10, os.getpid())
     for cores in (8, 16, 64):
-        assert 1 < ahead.processes_for(cores) < cores - 1
+        assert 1 < prefetch.processes_for(cores) < cores - 1
 
 
 @pytest.mark.train
@@ -89,12 +92,12 @@ def test_a_training_ends_the_same_whoever_draws_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With processes that draw its epochs a training ends with the very weights that it has without."""
-    sources = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 120, 40), None)
-    settings, weights = recipe_settings.Settings(epochs=3, batch_size=32), []
+    sources = train.Sources(datasets.limited(datasets.load("wardrobe"), 120, 40), None)
+    settings, weights = settings_module.Settings(epochs=3, batch_size=32), []
     for processes in (0, 2):
-        monkeypatch.setattr(ahead, "processes_for", lambda _cores, count=processes: count)
+        monkeypatch.setattr(prefetch, "processes_for", lambda _cores, count=processes: count)
         run = tmp_path / str(processes)
-        recipe.train_run("edge-nano", sources, "wardrobe", run, settings, lambda *_: None)
+        train.train_run("edge-nano", sources, "wardrobe", run, settings, lambda *_: None)
         weights.append(import_keras().saving.load_model(run / runs.MODEL, compile=False).get_weights())
     for first, second in zip(*weights, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -107,13 +110,13 @@ def test_no_process_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
     script.write_text(
         """
 import os, time
-from edge_fm import ahead
+from edge_fm.training.edge import prefetch
 
 def draw(index):
     return os.getpid()
 
 if __name__ == "__main__":
-    with ahead.drawn_by(2, draw, range(100)) as drawn_of:
+    with prefetch.drawn_by(2, draw, range(100)) as drawn_of:
         print(*{drawn_of(index) for index in range(20)}, flush=True)
         time.sleep(600)
 """

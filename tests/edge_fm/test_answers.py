@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import checkpoint, datasets, distillation, edge, epoch, mixture, runs
-from edge_fm.camera import Variation
-from edge_fm.epoch import Material, Mix, Pictures
-from edge_fm.runs import Run
+from edge_fm import datasets
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.datasets import photographs
+from edge_fm.models import edge, runs
+from edge_fm.models.runs import Run
+from edge_fm.training.edge import checkpoint, distillation, epoch_data
+from edge_fm.training.edge.epoch_data import Material, Mix, Pictures
 from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.inputs import InputSpec
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
 from tests.edge_fm.pictures import small
 
@@ -38,9 +41,9 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     """A photograph of the training has its own answer whatever the order of rows and columns, one without is what its folder says, and those held out have none."""
     file = tmp_path / "answers.csv"
     file.write_text(HEAD + "shoes/1.png,0.2,0.3,0.5\ndress/0.png,0.1,0.9,0\nelsewhere.png,1,0,0\n")
-    answers = mixture.read_answers(file, tuple(MAPPING))
+    answers = photographs.read_answers(file, tuple(MAPPING))
     held_out = frozenset({"hat/0.png"})
-    training, validation = mixture.read_photographs(photos, MAPPING, NAMES, 28, held_out, 0, answers)
+    training, validation = photographs.read_photographs(photos, MAPPING, NAMES, 28, held_out, 0, answers)
     assert validation.answers is None
     told = training.answers
     assert told is not None
@@ -50,10 +53,10 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     )
     assert told.groups.tolist() == [[True, False, False], [False, True, True], [False, False, False]]
     with pytest.raises(DataError, match=r"none of the 1 answers .* such as dress/0.png"):
-        mixture.read_photographs(
+        photographs.read_photographs(
             photos, MAPPING, NAMES, 28, held_out, 0, {"hat/0.png": answers["dress/0.png"]}
         )
-    unasked, _ = mixture.read_photographs(photos, MAPPING, NAMES, 28, held_out)
+    unasked, _ = photographs.read_photographs(photos, MAPPING, NAMES, 28, held_out)
     assert unasked.answers is None
 
 
@@ -73,9 +76,9 @@ def test_answers_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     """A file that lacks a folder or holds no probabilities is refused with the line and what is wrong."""
     (tmp_path / "answers.csv").write_text(text)
     with pytest.raises(DataError, match=said):
-        mixture.read_answers(tmp_path / "answers.csv", tuple(MAPPING))
+        photographs.read_answers(tmp_path / "answers.csv", tuple(MAPPING))
     with pytest.raises(DataError, match="cannot be read"):
-        mixture.read_answers(tmp_path / "nowhere.csv", tuple(MAPPING))
+        photographs.read_answers(tmp_path / "nowhere.csv", tuple(MAPPING))
 
 
 def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
@@ -85,7 +88,9 @@ def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
     groups = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
     shares = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.2, 0.3], [0, 0, 0]], np.float32)
     drawn = Pictures(
-        np.zeros((5, 28, 28, 1), np.float32), np.zeros((5, 3), np.float32), mixture.Answers(shares, groups)
+        np.zeros((5, 28, 28, 1), np.float32),
+        np.zeros((5, 3), np.float32),
+        photographs.Answers(shares, groups),
     )
     answers = teacher.targets(drawn)[:, 3:] ** distillation.TEMPERATURE
     answers /= answers.sum(axis=1, keepdims=True)
@@ -105,7 +110,9 @@ def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
 
 def material(photos: Path, answers: dict[str, np.ndarray] | None) -> Material:
     """Return three pictures of a data set and the photographs."""
-    training, _ = mixture.read_photographs(photos, MAPPING, NAMES, 28, frozenset({"hat/0.png"}), 0, answers)
+    training, _ = photographs.read_photographs(
+        photos, MAPPING, NAMES, 28, frozenset({"hat/0.png"}), 0, answers
+    )
     few = datasets.Split(np.zeros((3, 28, 28, 1), np.uint8), np.zeros(3, np.int64))
     return Material(few, training, {}, 3)
 
@@ -116,7 +123,7 @@ def test_every_view_has_its_photographs_answer(photos: Path) -> None:
     asked, unasked = material(photos, answers), material(photos, None)
     for blended in (0.0, 1.0):
         mix = Mix(views=2, blended=blended, scenes=0, empties=0, variation=Variation(erase=0))
-        drawn, plain = epoch.pictures(asked, mix, 0, 0), epoch.pictures(unasked, mix, 0, 0)
+        drawn, plain = epoch_data.pictures(asked, mix, 0, 0), epoch_data.pictures(unasked, mix, 0, 0)
         assert np.array_equal(drawn.images, plain.images)
         assert np.array_equal(drawn.allowed, plain.allowed)
         assert plain.answers is None

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, runs
-from edge_fm_exporters import keras
+from edge_fm import datasets
+from edge_fm.models import runs
 from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.sources import keras
 from edge_fm_runtime.errors import ExportError
 from tests.conftest import ROOT
 

@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, recipe_loop, runs
-from edge_fm.beginning import begin_with
+from edge_fm import datasets
 from edge_fm.datasets import Dataset
-from edge_fm_exporters import ExportRequest, export, weights
+from edge_fm.models import edge, runs
+from edge_fm.training.edge import loop
+from edge_fm.training.edge.warm_start import begin_with
+from edge_fm_exporters import ExportRequest, export
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.scale import UNIT
+from edge_fm_exporters.graph import weights
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError, ModelError
-from edge_fm_runtime.modelfile import read_model
 from tests.conftest import RunCli
 
 pytestmark = pytest.mark.train
@@ -115,5 +118,5 @@ def test_from_the_command_line(
     run = runs.Run.load(out)
     assert run.settings["start"] == "fashion-nano"
     truth = np.eye(10, dtype=bool)[wardrobe.test.labels]
-    before = recipe_loop.accuracy(Classifier.load("fashion-nano").probabilities(wardrobe.test.images), truth)
+    before = loop.accuracy(Classifier.load("fashion-nano").probabilities(wardrobe.test.images), truth)
     assert run.scores["test"]["accuracy"] > before - 0.1

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm.bench_chart import draw
-from edge_fm.canvas import BLUE, RED
-from edge_fm_runtime import bench
-from edge_fm_runtime.bench import Measurement
+from edge_fm.drawing.bench_chart import draw
+from edge_fm.drawing.canvas import BLUE, RED
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.machine import bench
+from edge_fm_runtime.machine.bench import Measurement
 from tests.conftest import RunCli
 
 

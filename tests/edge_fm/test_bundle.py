@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm import bundle, sbom, wheels
-from edge_fm.bundle import Order
-from edge_fm.wheels import Platform
+from edge_fm.deploy import bundle, sbom, wheels
+from edge_fm.deploy.bundle import Order
+from edge_fm.deploy.wheels import Platform
+from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.errors import DataError, ModelError, OutputError
-from edge_fm_runtime.modelfile import read_model
 from tests.conftest import ROOT, RunCli
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -5,19 +5,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_fm import camera
-from edge_fm.camera import Grey, Variation
+from edge_fm.augmentation import backgrounds, transforms
+from edge_fm.augmentation.transforms import Grey, Variation
 from tests.edge_fm.pictures import picture
 
 
 def test_every_view_is_a_letterboxed_picture() -> None:
     """A view of a photograph has the model's size, varies, comes again from its seed, and has black bars where it is not square."""
-    views = [camera.photograph(picture(1), 28, Variation(), np.random.default_rng(n)) for n in range(200)]
+    views = [transforms.photograph(picture(1), 28, Variation(), np.random.default_rng(n)) for n in range(200)]
     assert all(view.shape == (28, 28) and view.dtype == np.uint8 for view in views)
     assert len({view.tobytes() for view in views}) == 200
-    again = camera.photograph(picture(1), 28, Variation(), np.random.default_rng(7))
+    again = transforms.photograph(picture(1), 28, Variation(), np.random.default_rng(7))
     assert (again == views[7]).all()
-    narrow = camera.photograph(picture(1, 300, 100), 28, Variation(rotation=0), np.random.default_rng(0))
+    narrow = transforms.photograph(picture(1, 300, 100), 28, Variation(rotation=0), np.random.default_rng(0))
     assert not narrow[:, 0].any()
     assert narrow[:, 14].any()
 
@@ -28,9 +28,9 @@ def test_only_what_may_be_mirrored_is() -> None:
     left[:, :10] = 200
     still = Variation(flip=False, erase=0, tilt=0)
     for seed in range(100):
-        moved = camera.catalogue(left, still, np.random.default_rng(seed))
+        moved = transforms.catalogue(left, still, np.random.default_rng(seed))
         assert moved[:, :14].sum() > moved[:, 14:].sum()
-    mirrored = [camera.catalogue(left, Variation(erase=0), np.random.default_rng(n)) for n in range(100)]
+    mirrored = [transforms.catalogue(left, Variation(erase=0), np.random.default_rng(n)) for n in range(100)]
     share = np.mean([view[:, 14:].sum() > view[:, :14].sum() for view in mirrored])
     assert 0.3 < share < 0.7
 
@@ -38,9 +38,9 @@ def test_only_what_may_be_mirrored_is() -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda rng: camera.scene(picture(1, 28, 28), Variation(), rng),
-        lambda rng: camera.empty(28, rng),
-        lambda rng: camera.cluttered(28, rng),
+        lambda rng: backgrounds.scene(picture(1, 28, 28), Variation(), rng),
+        lambda rng: backgrounds.empty(28, rng),
+        lambda rng: backgrounds.cluttered(28, rng),
     ],
 )
 def test_drawn_surroundings_are_pictures(draw: Callable[[np.random.Generator], Grey]) -> None:

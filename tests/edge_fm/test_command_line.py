@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import __version__, samples
+from edge_fm import __version__
 from edge_fm.cli.app import app
-from edge_fm_runtime.opencv import cv2
+from edge_fm.demo import samples
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
 
 WARDROBE, VIDEO = samples.CHECKOUT / "wardrobe", samples.CHECKOUT / "wardrobe.mp4"
@@ -133,7 +134,7 @@ def test_verify_and_its_exit_code(
 ) -> None:
     """Golden inputs that agree are 0, that differ 1, with the stage named."""
     assert cli("verify", tiny_path).code == 0
-    monkeypatch.setattr("edge_fm_runtime.replay.TENSOR_TOLERANCE", -1)
+    monkeypatch.setattr("edge_fm_runtime.golden.TENSOR_TOLERANCE", -1)
     result = cli("verify", tiny_path)
     assert result.code == 1
     assert "preprocessing" in result.err

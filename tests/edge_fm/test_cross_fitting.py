@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import cross_fitting, datasets, distillation, epoch, folds, mixture, recipe, runs
-from edge_fm.camera import Variation
-from edge_fm.epoch import Material, Mix, Pictures
-from edge_fm.folds import Plan
-from edge_fm.recipe_settings import Settings
+from edge_fm import datasets
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.datasets import photographs as photographs_module
+from edge_fm.models import runs
+from edge_fm.training.edge import cross_fitting, distillation, epoch_data, folds, train
+from edge_fm.training.edge.epoch_data import Material, Mix, Pictures
+from edge_fm.training.edge.folds import Plan
+from edge_fm.training.edge.settings import Settings
 from edge_fm_runtime.errors import DataError
 from tests.conftest import RunCli
 from tests.edge_fm.pictures import small
@@ -20,12 +23,14 @@ from tests.edge_fm.pictures import small
 STILL = Variation(flip=False, rotation=0, tilt=0, erase=0)
 
 
-def photographs(people: str) -> tuple[mixture.Photographs, dict[str, str]]:
+def photographs(people: str) -> tuple[photographs_module.Photographs, dict[str, str]]:
     """Return a photograph for each letter, and whose it is: that letter's."""
     count, names = len(people), tuple(f"dress/{index}.png" for index in range(len(people)))
     contents = tuple(np.full((112, 112), 10 * index, np.uint8) for index in range(count))
     tensors = np.zeros((count, 28, 28, 1), np.uint8)
-    taken = mixture.Photographs(contents, tensors, np.ones((count, 10), bool), ("dress",) * count, names)
+    taken = photographs_module.Photographs(
+        contents, tensors, np.ones((count, 10), bool), ("dress",) * count, names
+    )
     return taken, dict(zip(names, people, strict=True))
 
 
@@ -58,7 +63,7 @@ def test_many_folds_are_told_apart() -> None:
 def test_a_file_of_people_of_other_photographs_is_refused(tmp_path: Path) -> None:
     """Names that fit none of the photographs are said, before anything is trained, and not passed over."""
     taken, _ = photographs("ab")
-    sources = recipe.Sources(small(), (taken, taken))
+    sources = train.Sources(small(), (taken, taken))
     with pytest.raises(DataError, match=r"such as dress/0\.png"):
         cross_fitting.train_folds(
             "edge-nano", sources, "wardrobe", tmp_path, Settings(), 2, {"1.png": "Ada"}, pytest.fail
@@ -92,8 +97,8 @@ def test_every_picture_of_an_epoch_knows_its_fold() -> None:
     of = cross_fitting.divide(3, Settings(), part, taken, whose).folds(part, taken, 0)
     assert of.photographs is not None
     mix = Mix(views=2, blended=0, scenes=1.0, empties=0.2, variation=STILL)
-    drawn = epoch.pictures(Material(part, taken, {}, 10, folds=of), mix, 0, 0)
-    plain = epoch.pictures(Material(part, taken, {}, 10), mix, 0, 0)
+    drawn = epoch_data.pictures(Material(part, taken, {}, 10, folds=of), mix, 0, 0)
+    plain = epoch_data.pictures(Material(part, taken, {}, 10), mix, 0, 0)
     assert plain.folds is None
     assert drawn.folds is not None
     assert np.array_equal(drawn.images, plain.images)
@@ -103,7 +108,7 @@ def test_every_picture_of_an_epoch_knows_its_fold() -> None:
     assert np.array_equal(counts[1], 2 * np.bincount(of.catalogue, minlength=3))
     assert np.array_equal(counts[2], 2 * np.bincount(of.photographs, minlength=3))
 
-    alone = epoch.pictures(
+    alone = epoch_data.pictures(
         Material(part, None, {}, 10, folds=of), replace(mix, scenes=0.0, empties=0.0), 0, 0
     )
     fold_of = dict(zip(shades[:, 14, 14, 0].tolist(), of.catalogue.tolist(), strict=True))

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, wardrobe
-from edge_fm_runtime import preprocess
+from edge_fm import datasets
+from edge_fm.datasets import wardrobe
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.inputs import InputSpec, Preprocess
+from edge_fm_runtime.image import preprocess
 from tests.pictures import encoded
 
 

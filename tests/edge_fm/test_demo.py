@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import demo, samples
+from edge_fm.demo import run, samples
+from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import PrecisionKind
+from edge_fm_runtime.image.opencv import cv2
 
 
 @pytest.mark.train
 def test_the_demo_exports_labels_and_watches(tmp_path: Path) -> None:
     """It leaves labels, a contact sheet and an exported int8 model, with at least 80 % right."""
     lines: list[str] = []
-    result = demo.run(tmp_path / "out", lines.append)
+    result = run.run(tmp_path / "out", lines.append)
     assert result.good
     assert result.pictures == 40
     assert result.right >= 32
@@ -32,7 +32,7 @@ def test_without_the_extra_and_a_checkout(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(samples, "CHECKOUT", tmp_path / "nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     lines: list[str] = []
-    result = demo.run(tmp_path / "out", lines.append)
+    result = run.run(tmp_path / "out", lines.append)
     assert result.good
     assert any("skipped" in line and "fashion" in line for line in lines)
     with (tmp_path / "out" / "labels.csv").open(newline="") as file:

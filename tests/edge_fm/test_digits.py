@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, epoch, paper, recipe, recipe_loop, recipe_settings, strokes
-from edge_fm.camera import Grey, Variation
+from edge_fm import datasets
+from edge_fm.augmentation import handwriting, paper
+from edge_fm.augmentation.transforms import Grey, Variation
 from edge_fm.datasets import Split
-from edge_fm.epoch import Material, Mix
+from edge_fm.models import edge
+from edge_fm.training.edge import epoch_data, loop, train
+from edge_fm.training.edge import settings as settings_module
+from edge_fm.training.edge.epoch_data import Material, Mix
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
 
 STILL = Variation(flip=False, rotation=0)
@@ -22,12 +26,12 @@ STILL = Variation(flip=False, rotation=0)
 @pytest.mark.parametrize("value", range(10))
 def test_a_digit_is_written_in_every_variant(value: int) -> None:
     """Each digit comes in all its variants, never the same twice, again from its seed, and stays about in its square."""
-    written = [strokes.digit(value, np.random.default_rng(seed)) for seed in range(60)]
-    assert {len(one) for one in written} == {len(variant) for variant in strokes.VARIANTS[value]}
+    written = [handwriting.digit(value, np.random.default_rng(seed)) for seed in range(60)]
+    assert {len(one) for one in written} == {len(variant) for variant in handwriting.VARIANTS[value]}
     points = [np.concatenate(one) for one in written]
     assert len({one.tobytes() for one in points}) == 60
     assert all((np.abs(one - 0.5) < 0.75).all() for one in points)
-    again = np.concatenate(strokes.digit(value, np.random.default_rng(7)))
+    again = np.concatenate(handwriting.digit(value, np.random.default_rng(7)))
     assert (again == points[7]).all()
 
 
@@ -36,7 +40,7 @@ def test_strokes_that_meet_go_on_meeting() -> None:
     for seed in range(30):
         ends = [
             tuple(np.round(end, 9))
-            for one in strokes.digit(5, np.random.default_rng(seed))
+            for one in handwriting.digit(5, np.random.default_rng(seed))
             for end in (one[0], one[-1])
         ]
         assert len(ends) == 2 or len(set(ends)) < len(ends)
@@ -45,7 +49,9 @@ def test_strokes_that_meet_go_on_meeting() -> None:
 def test_pens_are_thick_and_thin() -> None:
     """The same strokes are inked with at least five times as much ink by the thickest pen as by the thinnest."""
     ink = [
-        paper.inked(strokes.digit(1, np.random.default_rng(0)), 84, STILL, np.random.default_rng(seed)).sum()
+        paper.inked(
+            handwriting.digit(1, np.random.default_rng(0)), 84, STILL, np.random.default_rng(seed)
+        ).sum()
         for seed in range(60)
     ]
     assert max(ink) > 5 * min(ink) > 0
@@ -85,8 +91,8 @@ def test_an_epoch_of_paper_uses_no_watched_picture() -> None:
     seen = []
     for shade in (0, 255):
         watched = {"test": (np.full((5, 28, 28, 1), shade, np.uint8), np.ones((5, 10), bool))}
-        material = Material(split, None, watched, 10, epoch.PAPER)
-        drawn = epoch.pictures(material, mix, 0, 3)
+        material = Material(split, None, watched, 10, epoch_data.PAPER)
+        drawn = epoch_data.pictures(material, mix, 0, 3)
         assert len(drawn.images) == len(drawn.allowed) == material.count(mix) == 40 + 20 + 10 + 4
         assert (drawn.allowed.sum(axis=1) == 0).sum() == 4
         seen.append(drawn.images)
@@ -96,7 +102,7 @@ def test_an_epoch_of_paper_uses_no_watched_picture() -> None:
 def test_what_is_watched_on_paper_has_its_classes() -> None:
     """A split as a camera sees it is the split's own pictures and as many drawn, each of one class."""
     split = Split(np.zeros((6, 28, 28, 1), np.uint8), np.array([0, 1, 2, 3, 4, 9]))
-    images, allowed = epoch.as_seen(split, 10, epoch.PAPER, Variation(flip=False), 0)
+    images, allowed = epoch_data.as_seen(split, 10, epoch_data.PAPER, Variation(flip=False), 0)
     assert images.shape == (12, 28, 28, 1)
     assert images.dtype == np.uint8
     assert allowed.argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 9] * 2
@@ -125,8 +131,8 @@ def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path) -> None:
         began = model.get_weights()[0]
         folder = tmp_path / str(averaging)
         folder.mkdir()
-        settings = recipe_settings.Settings(epochs=2, batch_size=32, averaging=averaging)
-        recipe_loop.train(model, average, material, folder, settings, lambda *_: None)
+        settings = settings_module.Settings(epochs=2, batch_size=32, averaging=averaging)
+        loop.train(model, average, material, folder, settings, lambda *_: None)
         ends[averaging] = began, model.get_weights()[0], average.get_weights()[0]
     _, trained, kept = ends[0.0]
     assert np.array_equal(trained, kept)
@@ -138,12 +144,12 @@ def test_other_digits_are_no_digits() -> None:
     """A data set with ten other classes is named in the refusal."""
     garments = datasets.load("wardrobe")
     with pytest.raises(DataError, match=garments.class_names[0]):
-        recipe.train_run(
+        train.train_run(
             "digits",
-            recipe.Sources(garments, None),
+            train.Sources(garments, None),
             "wardrobe",
             Path("nowhere"),
-            recipe_settings.Settings(),
+            settings_module.Settings(),
             lambda *_: None,
         )
 
@@ -155,7 +161,7 @@ def test_the_bundled_model_reads_digits_from_paper() -> None:
     written, blank = [], []
     for number in range(200):
         rng = np.random.default_rng([7, number])
-        cover = paper.inked(strokes.digit(number % 10, rng), size, Variation(flip=False), rng)
+        cover = paper.inked(handwriting.digit(number % 10, rng), size, Variation(flip=False), rng)
         written.append(classifier.classify(_png(paper.sheet(cover, rng))))
         blank.append(classifier.classify(_png(paper.sheet(np.zeros_like(cover), rng))).confidence)
     right = [answer.label == str(number % 10) for number, answer in enumerate(written)]

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import datasets, distillation, losses, recipe, recipe_loop, recipe_settings, runs
-from edge_fm.epoch import Pictures
+from edge_fm import datasets
+from edge_fm.models import runs
+from edge_fm.training.edge import distillation, loop, losses, train
+from edge_fm.training.edge import settings as settings_module
+from edge_fm.training.edge.epoch_data import Pictures
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 from tests.conftest import RunCli
@@ -85,11 +88,11 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
         rows[:, 3] = 0.91
         return rows
 
-    taught = recipe.Sources(wrong, None, distillation.Teacher("always a dress", "1", says_dress))
-    settings = recipe_settings.Settings(epochs=6, batch_size=16, averaging=0.9)
-    recipe.train_run("edge-nano", taught, "wardrobe", tmp_path / "run", settings, lambda *_: None)
+    taught = train.Sources(wrong, None, distillation.Teacher("always a dress", "1", says_dress))
+    settings = settings_module.Settings(epochs=6, batch_size=16, averaging=0.9)
+    train.train_run("edge-nano", taught, "wardrobe", tmp_path / "run", settings, lambda *_: None)
     student = import_keras().saving.load_model(tmp_path / "run" / runs.MODEL, compile=False)
-    answers = recipe_loop.probabilities(student, part.test.images).argmax(axis=1)
+    answers = loop.probabilities(student, part.test.images).argmax(axis=1)
     assert (answers == 3).mean() > 0.9
     assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["teacher"] == "always a dress"
 
@@ -98,10 +101,10 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recipe.train_run("edge-nano", taught, "wardrobe", tmp_path / "cut", settings, stop)
-    other = recipe.Sources(wrong, None, distillation.Teacher("another", "2", says_dress))
+        train.train_run("edge-nano", taught, "wardrobe", tmp_path / "cut", settings, stop)
+    other = train.Sources(wrong, None, distillation.Teacher("another", "2", says_dress))
     with pytest.raises(DataError, match="other settings"):
-        recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+        train.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
 
 
 def test_a_share_without_a_teacher_is_refused(cli: RunCli, tmp_path: Path) -> None:

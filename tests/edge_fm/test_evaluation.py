@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from edge_fm import datasets
 from edge_fm.datasets import GARMENTS, Dataset
-from edge_fm.evaluation import Evaluation, Predictor, evaluate
-from edge_fm.pictures import worst_mistakes
-from edge_fm.predictors import open_predictor
+from edge_fm.evaluation.figures import worst_mistakes
+from edge_fm.evaluation.metrics import Evaluation, Predictor, evaluate
+from edge_fm.evaluation.predictors import open_predictor
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError, ExportError, ModelError
-from edge_fm_runtime.inputs import InputSpec
 from tests.conftest import RunCli
 
 
@@ -105,9 +105,9 @@ def test_a_language_that_is_not_known(wardrobe: Dataset) -> None:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a Keras run and a scikit-learn run."""
-    from edge_fm import zoo
-    from edge_fm.fitting import Settings
-    from edge_fm.training import train
+    from edge_fm.models import zoo
+    from edge_fm.models.settings import Settings
+    from edge_fm.training.train import train
 
     folder = tmp_path_factory.mktemp("runs")
     small = datasets.limited(datasets.load("wardrobe"), 600, 100)
@@ -138,7 +138,7 @@ class TestAnyModel:
     def test_every_kind(self, cli: RunCli, runs: Path, name: str) -> None:
         """A run folder, its file, an .h5 with its pixels found out, and what was exported, give the same accuracy."""
         if name == "mlp.h5":
-            from edge_fm.backprop import load_uncompiled
+            from edge_fm.training.keras_fit import load_uncompiled
 
             load_uncompiled(runs / "mlp-128" / "model.keras").save(runs / "mlp.h5")
         if name.endswith(".onnx"):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm import service
 from edge_fm.cli import live
-from edge_fm_runtime.opencv import cv2
+from edge_fm.deploy import systemd as systemd_module
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import ROOT, RunCli
 
 VIDEO = ROOT / "samples" / "wardrobe.mp4"
@@ -156,9 +156,9 @@ def test_a_wrong_option_is_said_by_service(cli: RunCli) -> None:
 
 def test_words_of_a_unit_are_literal() -> None:
     """Blanks, quotes, specifiers and variables of systemd reach the command as they are."""
-    assert service._quoted("plain/path-1.0") == "plain/path-1.0"
-    assert service._quoted('a "b" %h $HOME \\') == '"a \\"b\\" %%h $$HOME \\\\"'
-    assert service._quoted("") == '""'
+    assert systemd_module._quoted("plain/path-1.0") == "plain/path-1.0"
+    assert systemd_module._quoted('a "b" %h $HOME \\') == '"a \\"b\\" %%h $$HOME \\\\"'
+    assert systemd_module._quoted("") == '""'
 
 
 def test_a_unit_for_labelling_what_arrives(cli: RunCli, tmp_path: Path) -> None:

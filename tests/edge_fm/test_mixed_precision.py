@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, recipe_loop, runs
+from edge_fm import datasets
+from edge_fm.models import edge, runs
+from edge_fm.training.edge import loop
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
 from tests.conftest import RunCli
@@ -23,13 +25,13 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     part, images = small(), datasets.load("wardrobe").test.images[:100]
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     seen: list[str] = []
-    fit = recipe_loop.train
+    fit = loop.train
 
     def watching(model: object, average: object, *rest: object) -> list[dict[str, float]]:
         seen.extend(layer.compute_dtype for layer in model.layers if layer.weights)  # type: ignore[attr-defined]
         return fit(model, average, *rest)
 
-    monkeypatch.setattr(recipe_loop, "train", watching)
+    monkeypatch.setattr(loop, "train", watching)
     run, model = tmp_path / "run", tmp_path / "model.onnx"
     result = cli("train", "edge-nano", "--bf16", "--data", "wardrobe", "--epochs", "1", "-o", run)
     assert result.code == 0, result.err
@@ -41,7 +43,7 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
     assert cli("export", run, "-o", model).code == 0
     theirs = Classifier.load(model).raw_probabilities(images)
-    assert np.abs(theirs - recipe_loop.probabilities(network, images)).max() < 1e-5
+    assert np.abs(theirs - loop.probabilities(network, images)).max() < 1e-5
 
 
 @pytest.mark.parametrize("option", [["--bf16"], ["--learning-rate", "0.01"]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm.optimizer import averaging_muon
+from edge_fm.training.edge.optimizer import averaging_muon
 from edge_fm_exporters.framework import import_keras
 
 RATE = 1e-3

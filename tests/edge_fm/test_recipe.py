@@ -8,19 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, edge, epoch, recipe, recipe_settings, runs
-from edge_fm.camera import Variation
-from edge_fm.epoch import Material, Mix
-from edge_fm_exporters import int8
+from edge_fm import datasets
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.models import edge, runs
+from edge_fm.training.edge import epoch_data, train
+from edge_fm.training.edge import settings as settings_module
+from edge_fm.training.edge.epoch_data import Material, Mix
 from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.quantization import search
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
 from tests.conftest import RunCli
 from tests.edge_fm.pictures import MAP, small
 
 
-@pytest.mark.parametrize("usual", [recipe_settings.Settings(), recipe_settings.USUAL["digits"]])
-def test_the_last_fifth_of_the_epochs_is_calm(usual: recipe_settings.Settings) -> None:
+@pytest.mark.parametrize("usual", [settings_module.Settings(), settings_module.USUAL["digits"]])
+def test_the_last_fifth_of_the_epochs_is_calm(usual: settings_module.Settings) -> None:
     """Pictures are erased and bent until then, whole from there on, and half as many blended; nothing else changes, and without a calm nothing does."""
     settings = replace(usual, epochs=10)
     mixes = [settings.mix_of(index) for index in range(10)]
@@ -42,9 +45,9 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) ->
             if figures is None:
                 heard.append(share)
 
-        settings = recipe_settings.Settings(epochs=1, batch_size=batch_size, mix=Mix(scenes=0.08))
-        recipe.train_run(
-            "edge-nano", recipe.Sources(small(), None), "wardrobe", tmp_path / str(steps), settings, listen
+        settings = settings_module.Settings(epochs=1, batch_size=batch_size, mix=Mix(scenes=0.08))
+        train.train_run(
+            "edge-nano", train.Sources(small(), None), "wardrobe", tmp_path / str(steps), settings, listen
         )
         assert (len(heard), heard[-1]) == (steps, 1.0)
 
@@ -54,23 +57,23 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) ->
 @pytest.mark.usefixtures("small_network")
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
-    settings = recipe_settings.Settings(epochs=3, batch_size=32)
-    sources = recipe.Sources(small(), None)
+    settings = settings_module.Settings(epochs=3, batch_size=32)
+    sources = train.Sources(small(), None)
 
     def stop(epoch: int, share: float, _figures: object) -> None:
         if epoch == 2 and share > 0.5:
             raise KeyboardInterrupt
 
-    whole = recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "whole", settings, lambda *_: None)
+    whole = train.train_run("edge-nano", sources, "wardrobe", tmp_path / "whole", settings, lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, stop)
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, stop)
     assert not (tmp_path / "cut" / runs.RECORD).exists()
     with pytest.raises(DataError, match="other settings"):
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", recipe_settings.Settings(), stop)
-    others = recipe.Sources(datasets.limited(datasets.load("wardrobe"), 100, 40), None)
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings_module.Settings(), stop)
+    others = train.Sources(datasets.limited(datasets.load("wardrobe"), 100, 40), None)
     with pytest.raises(DataError, match="pictures"):
-        recipe.train_run("edge-nano", others, "wardrobe", tmp_path / "cut", settings, stop)
-    cut = recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+        train.train_run("edge-nano", others, "wardrobe", tmp_path / "cut", settings, stop)
+    cut = train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
     assert replace(cut, seconds=whole.seconds) == whole
     assert (tmp_path / "cut" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
     load = import_keras().saving.load_model
@@ -88,14 +91,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
     """What a run has learnt is there from the first epoch on."""
     part = small()
-    begun = recipe_settings.Settings(epochs=12, batch_size=16, averaging=0.9)
-    plain = recipe.Sources(part, None)
-    recipe.train_run("edge-nano", plain, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+    begun = settings_module.Settings(epochs=12, batch_size=16, averaging=0.9)
+    plain = train.Sources(part, None)
+    train.train_run("edge-nano", plain, "wardrobe", tmp_path / "first", begun, lambda *_: None)
     gentle = replace(begun, epochs=2, learning_rate=1e-6)
     losses_of = {}
     for name, start in (("drawn", None), ("kept", tmp_path / "first")):
-        sources = recipe.Sources(part, None, start=start)
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / name, gentle, lambda *_: None)
+        sources = train.Sources(part, None, start=start)
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / name, gentle, lambda *_: None)
         losses_of[name] = (tmp_path / name / runs.HISTORY).read_text().splitlines()[1].split(",")[1]
     assert float(losses_of["kept"]) < 0.7 * float(losses_of["drawn"])
 
@@ -109,24 +112,24 @@ def test_a_training_goes_on_from_the_run_that_it_began_with(
     """A killed training goes on only with the same run, a run of another network is refused, and no run is written into."""
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
-    begun = recipe_settings.Settings(epochs=2, batch_size=32)
-    plain = recipe.Sources(part, None)
+    begun = settings_module.Settings(epochs=2, batch_size=32)
+    plain = train.Sources(part, None)
     for folder, seed in (("first", 0), ("second", 1)):
         settings = replace(begun, epochs=1, seed=seed)
-        recipe.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
+        train.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
 
     def stop(_epoch: int, _share: float, figures: object) -> None:
         if figures is not None:
             raise KeyboardInterrupt
 
-    sources = recipe.Sources(part, None, start=tmp_path / "first")
+    sources = train.Sources(part, None, start=tmp_path / "first")
     with pytest.raises(KeyboardInterrupt):
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", begun, stop)
-    other = recipe.Sources(part, None, start=tmp_path / "second")
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", begun, stop)
+    other = train.Sources(part, None, start=tmp_path / "second")
     with pytest.raises(DataError, match="weights to begin with"):
-        recipe.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
+        train.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
     trained: set[int] = set()
-    recipe.train_run(
+    train.train_run(
         "edge-nano", sources, "wardrobe", tmp_path / "cut", begun, lambda epoch, *_: trained.add(epoch)
     )
     assert trained == {2}
@@ -134,15 +137,15 @@ def test_a_training_goes_on_from_the_run_that_it_began_with(
     refused = cli("train", "edge", "--data", "wardrobe", "--start", tmp_path / "no", "-o", tmp_path / "first")
     assert refused.code == 2
     assert str(tmp_path / "no") in refused.err
-    into_itself = recipe.Sources(part, None, start=tmp_path / "first")
+    into_itself = train.Sources(part, None, start=tmp_path / "first")
     with pytest.raises(DataError, match="another folder with -o"):
-        recipe.train_run("edge-nano", into_itself, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+        train.train_run("edge-nano", into_itself, "wardrobe", tmp_path / "first", begun, lambda *_: None)
     with pytest.raises(DataError, match="is a run of edge-nano"):
-        recipe.train_run("edge", into_itself, "wardrobe", tmp_path / "wide", begun, lambda *_: None)
+        train.train_run("edge", into_itself, "wardrobe", tmp_path / "wide", begun, lambda *_: None)
     assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 12))
     with pytest.raises(DataError, match="an earlier network"):
-        recipe.train_run("edge-nano", sources, "wardrobe", tmp_path / "second", begun, lambda *_: None)
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "second", begun, lambda *_: None)
     assert (tmp_path / "second" / runs.RECORD).exists()
 
 
@@ -153,7 +156,7 @@ def test_no_test_picture_is_used() -> None:
     blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
     material = Material(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
     still = Mix(scenes=0, empties=0, variation=Variation(erase=0))
-    drawn = epoch.pictures(material, still, 0, 0)
+    drawn = epoch_data.pictures(material, still, 0, 0)
     assert not drawn.images.any()
     assert len(drawn.images) == len(drawn.allowed) == 120
 
@@ -216,7 +219,7 @@ def test_photographs_of_nothing_only_teach(
     assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines()[0] == "epoch,loss,wardrobe"
     with np.load(tmp_path / "run" / runs.VALIDATION) as kept:
         assert kept["allowed"].any(axis=1).all()
-        assert len(kept["images"]) == len(part.split_validation(recipe_settings.VALIDATION_SHARE, 0)[1])
+        assert len(kept["images"]) == len(part.split_validation(settings_module.VALIDATION_SHARE, 0)[1])
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,7 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
 ) -> None:
     """With another test part, weights, calibration, familiarity, temperature, threshold and the figures of every int8 are the very same."""
     # Else the fastest of this moment is chosen, and temperature and threshold are of that file.
-    monkeypatch.setattr(int8, "_timed", lambda candidates, _shape: candidates)
+    monkeypatch.setattr(search, "_timed", lambda candidates, _shape: candidates)
     part = small()
     rng = np.random.default_rng(0)
     others = rng.integers(0, 256, part.test.images.shape, dtype=np.uint8)
@@ -254,10 +257,8 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
         told = replace(part, test=test)
         monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told: told)
         folder, file = tmp_path / name, tmp_path / f"{name}.onnx"
-        settings = recipe_settings.Settings(epochs=1, batch_size=32)
-        recipe.train_run(
-            "edge-nano", recipe.Sources(told, None), "wardrobe", folder, settings, lambda *_: None
-        )
+        settings = settings_module.Settings(epochs=1, batch_size=32)
+        train.train_run("edge-nano", train.Sources(told, None), "wardrobe", folder, settings, lambda *_: None)
         done = cli(
             "export",
             folder,

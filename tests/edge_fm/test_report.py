@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import canvas, datasets, pictures, report
-from edge_fm.canvas import BLUE, RED, Canvas
+from edge_fm import datasets
 from edge_fm.datasets import Dataset
-from edge_fm.evaluation import Evaluation, evaluate
+from edge_fm.drawing import canvas
+from edge_fm.drawing.canvas import BLUE, RED, Canvas
+from edge_fm.evaluation import figures, report
+from edge_fm.evaluation.metrics import Evaluation, evaluate
 from edge_fm_runtime.errors import OutputError
 from tests.edge_fm.test_evaluation import answering, guesses
 
@@ -105,9 +107,9 @@ def test_right_is_blue_and_wrong_is_red(evaluation: Evaluation, wardrobe: Datase
     """The frame and the bar of an answer have the colour of its verdict."""
     labels = wardrobe.test.labels
     right = np.flatnonzero(evaluation.answers == labels)[:3].tolist()
-    wrong = pictures.worst_mistakes(evaluation, labels)[:3].tolist()
-    blue = pictures.predictions(evaluation, wardrobe.test, right, "right")
-    red = pictures.predictions(evaluation, wardrobe.test, wrong, "wrong")
+    wrong = figures.worst_mistakes(evaluation, labels)[:3].tolist()
+    blue = figures.predictions(evaluation, wardrobe.test, right, "right")
+    red = figures.predictions(evaluation, wardrobe.test, wrong, "wrong")
     assert near(blue, RED) == 0
     assert near(blue, BLUE) > 3 * 4 * 3 * 200  # three frames of 224 pixels, three thick
     assert near(red, RED) > 3 * 4 * 3 * 200
@@ -122,7 +124,7 @@ def test_the_bar_is_as_long_as_the_probability(evaluation: Evaluation, wardrobe:
         shares[:, 2] = share
         found = evaluate(answering(shares), wardrobe)
         index = int(np.flatnonzero(wardrobe.test.labels == 2)[0])
-        drawn = pictures.predictions(found, wardrobe.test, [index], "one", columns=1)
+        drawn = figures.predictions(found, wardrobe.test, [index], "one", columns=1)
         bars = (drawn.pixels_bgr[:, 32 + 224 + 16 + 122 :] == np.array(BLUE[::-1], np.uint8)).all(axis=2)
         lengths.append(int(bars.sum(axis=1).max()))
     assert lengths[1] == pytest.approx(2 * lengths[0], abs=2)
@@ -131,14 +133,14 @@ def test_the_bar_is_as_long_as_the_probability(evaluation: Evaluation, wardrobe:
 def test_the_matrix_is_blue_where_right(wardrobe: Dataset) -> None:
     """A perfect model has blue cells on the diagonal and white ones elsewhere."""
     shares = np.eye(10, dtype=np.float32)[wardrobe.test.labels]
-    drawn = pictures.confusion(evaluate(answering(shares), wardrobe))
+    drawn = figures.confusion(evaluate(answering(shares), wardrobe))
     assert near(drawn, BLUE) > 10 * 60 * 60
     assert near(drawn, RED) == 0
 
 
 def test_samples_show_each_picture(wardrobe: Dataset) -> None:
     """Twenty-five pictures, each where it belongs."""
-    drawn = pictures.samples(wardrobe.train, wardrobe.class_names, "samples")
+    drawn = figures.samples(wardrobe.train, wardrobe.class_names, "samples")
     chosen = wardrobe.train.sample(25, 0)
     corner = drawn.pixels_bgr[64 + 16 : 64 + 16 + 168, 32 : 32 + 168, 0]
     inner = corner[3::6, 3::6]

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import camera, datasets, distillation, edge
-from edge_fm.beginning import begin_with
-from edge_fm.camera import Variation
+from edge_fm import datasets
+from edge_fm.augmentation import transforms
+from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets import Dataset
+from edge_fm.models import edge
+from edge_fm.training.edge import distillation
+from edge_fm.training.edge.warm_start import begin_with
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.verify import as_png
-from edge_fm_runtime import preprocess
+from edge_fm_exporters.parity import as_png
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.inputs import InputSpec, Preprocess
+from edge_fm_runtime.image import preprocess
 from tests.conftest import RunCli
 
 SPEC, FINER = InputSpec(28, 28, 1), InputSpec(56, 56, 1)
@@ -63,14 +66,14 @@ def test_pictures_are_varied_as_far_at_any_size() -> None:
     small[8:20, 11:15] = 255
     large = small.repeat(2, axis=0).repeat(2, axis=1)
 
-    def middle(picture: camera.Grey) -> np.ndarray:
+    def middle(picture: transforms.Grey) -> np.ndarray:
         places = np.indices(picture.shape).reshape(2, -1) + 0.5
         return np.asarray(places @ picture.ravel() / picture.sum())
 
     varied = Variation(erase=0)
     for seed in range(50):
         moved, far = (
-            camera.catalogue(picture, varied, np.random.default_rng(seed)) for picture in (small, large)
+            transforms.catalogue(picture, varied, np.random.default_rng(seed)) for picture in (small, large)
         )
         np.testing.assert_allclose(middle(far) / 2, middle(moved), atol=0.3)
 

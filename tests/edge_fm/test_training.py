@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm import datasets, runs, zoo
-from edge_fm.backprop import load_uncompiled
+from edge_fm import datasets
 from edge_fm.datasets import Dataset
-from edge_fm.fitting import Figures, Settings, class_weights
-from edge_fm.predictors import open_predictor
-from edge_fm.runs import Run
-from edge_fm.training import train
+from edge_fm.evaluation.predictors import open_predictor
+from edge_fm.models import runs, zoo
+from edge_fm.models.runs import Run
+from edge_fm.models.settings import Settings
+from edge_fm.training.keras_fit import load_uncompiled
+from edge_fm.training.results import Figures, class_weights
+from edge_fm.training.train import train
 from edge_fm_runtime.errors import DataError, OutputError
 
 pytestmark = pytest.mark.train

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, linear, measurements, recipe_settings, zoo
-from edge_fm.architecture import Framework
-from edge_fm.fitting import Settings
+from edge_fm import datasets
+from edge_fm.models import measurements, zoo
+from edge_fm.models.architecture import Framework
+from edge_fm.models.settings import Settings
+from edge_fm.training import sklearn_fit
+from edge_fm.training.edge import settings as settings_module
 from edge_fm_runtime.errors import DataError
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import ROOT, RunCli
 
 _KERAS = [name for name, a in zoo.ARCHITECTURES.items() if a.framework is Framework.KERAS]
@@ -75,7 +78,7 @@ def test_linear_models_are_what_they_say(name: str) -> None:
     wardrobe = datasets.limited(datasets.load("wardrobe"), 300, 10)
     model = architecture.build((28, 28, 1), 10, architecture.options | {"max_iter": 2})
     settings = Settings(epochs=1, patience=None)
-    linear.fit(model, wardrobe.train, None, settings, lambda _number, _share, _figures: None)
+    sklearn_fit.fit(model, wardrobe.train, None, settings, lambda _number, _share, _figures: None)
     final = model.steps[-1][1] if hasattr(model, "steps") else model
     parts = getattr(final, "estimators_", [final])
     assert sum(part.coef_.size + part.intercept_.size for part in parts) == architecture.parameters
@@ -284,7 +287,7 @@ class TestTable:
     @pytest.mark.parametrize("name", ["edge-plus", "digits", "cnn"])
     def test_the_settings_are_those_of_its_training(self, cli: RunCli, name: str) -> None:
         """The settings shown are those that the model is trained with where none are given: the edge family's are its recipe's."""
-        of_recipe = recipe_settings.USUAL.get(name, recipe_settings.Settings())
+        of_recipe = settings_module.USUAL.get(name, settings_module.Settings())
         settings = zoo.find(name).settings if name == "cnn" else of_recipe
         shown = " ".join(cli("zoo", name).out.split())
         assert f"epochs {settings.epochs}, batch size {settings.batch_size}" in shown

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_fm import samples
+from edge_fm.demo import samples
 from edge_fm_exporters import ExportRequest, export
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.scale import Scale
-from edge_fm_exporters.source import SourceModel
-from edge_fm_exporters.summary import summarise
+from edge_fm_exporters.graph.summary import summarise
+from edge_fm_exporters.normalization.scale import Scale
+from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.classifier import Classifier
 
 Build = Callable[[], Any]

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import edge, wardrobe
-from edge_fm_exporters import bias, graph, keras, quantize, stages
-from edge_fm_exporters.activations import activations, opened
+from edge_fm.datasets import wardrobe
+from edge_fm.models import edge
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.graph import ModelProto
-from edge_fm_exporters.scale import UNIT
-from edge_fm_runtime.inputs import InputSpec
+from edge_fm_exporters.graph import cleanup
+from edge_fm_exporters.graph.editing import ModelProto
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization import bias_correction, layerwise, static
+from edge_fm_exporters.quantization.activations import activations, opened
+from edge_fm_exporters.sources import keras
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from tests.exporters.networks import SEED_CNN
 
 
@@ -35,12 +38,12 @@ def means(model: ModelProto, images: NDArray[np.float32]) -> dict[str, NDArray[n
 
 def test_no_channel_is_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind every layer the means over the calibration pictures are those of the float network; rounding alone shifts them."""
-    model = graph.clean(keras.load(SEED_CNN).convert(17))
+    model = cleanup.clean(keras.load(SEED_CNN).convert(17))
     images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
     right = means(model, images)
-    found = means(quantize.quantize(model, images), images)
-    monkeypatch.setattr(bias, "correct", uncorrected)
-    before = means(quantize.quantize(model, images), images)
+    found = means(static.quantize(model, images), images)
+    monkeypatch.setattr(bias_correction, "correct", uncorrected)
+    before = means(static.quantize(model, images), images)
     assert right.keys() == found.keys() == before.keys()
     assert len(right) == 4
     for name, mean in right.items():
@@ -69,7 +72,7 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
             layer.set_weights([scale, rng.normal(0, 0.1, len(shift)), mean, variance])
     path = tmp_path_factory.mktemp("residual") / "x.keras"
     network.save(path)
-    return graph.clean(keras.load(path).convert(17))
+    return cleanup.clean(keras.load(path).convert(17))
 
 
 @pytest.mark.parametrize("most_held", [0, 2**28])
@@ -80,22 +83,22 @@ def test_what_is_kept_between_layers_changes_nothing(
     images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
     batches = [images[:100], images[100:]]
     with monkeypatch.context() as patched:
-        patched.setattr(bias, "correct", uncorrected)
-        plain = quantize.quantize(residual, images)
+        patched.setattr(bias_correction, "correct", uncorrected)
+        plain = static.quantize(residual, images)
     right, found = type(plain)(), type(plain)()
     right.CopyFrom(plain)
     found.CopyFrom(plain)
 
-    def from_the_front(self: stages.Stages, layer: Any, _later: object) -> Iterator[NDArray[np.float32]]:
+    def from_the_front(self: layerwise.Stages, layer: Any, _later: object) -> Iterator[NDArray[np.float32]]:
         yield from (
             values[0] for values in activations(self._model, [layer.output[0]], batches, optimised=True)
         )
 
     with monkeypatch.context() as patched:
-        patched.setattr(stages.Stages, "outputs", from_the_front)
-        bias.correct(right, residual, batches)
-    monkeypatch.setattr(stages, "_MOST_HELD", most_held)
-    bias.correct(found, residual, batches)
+        patched.setattr(layerwise.Stages, "outputs", from_the_front)
+        bias_correction.correct(right, residual, batches)
+    monkeypatch.setattr(layerwise, "_MOST_HELD", most_held)
+    bias_correction.correct(found, residual, batches)
     before, expected, corrected = (biases(model) for model in (plain, right, found))
     assert len(expected) > 5
     assert sum(int((expected[name] != before[name]).sum()) for name in expected) > len(expected)
@@ -113,8 +116,8 @@ def test_no_layer_is_run_for_each_of_those_behind_it(
         ran.extend(node.name for node in model.graph.node if node.op_type in {"Conv", "Gemm"})
         return opened(model, optimised=optimised)
 
-    monkeypatch.setattr(stages, "opened", counting)
-    quantize.quantize(residual, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
+    monkeypatch.setattr(layerwise, "opened", counting)
+    static.quantize(residual, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
     times = Counter(ran)
     assert len(times) == sum(node.op_type in {"Conv", "Gemm"} for node in residual.graph.node)
     assert max(times.values()) == 2
@@ -133,6 +136,6 @@ def test_a_layer_without_a_bias_is_left_alone(tmp_path: Path) -> None:
         ]
     )
     network.save(tmp_path / "x.keras")
-    model = graph.clean(keras.load(tmp_path / "x.keras").convert(17))
-    made = quantize.quantize(model, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
+    model = cleanup.clean(keras.load(tmp_path / "x.keras").convert(17))
+    made = static.quantize(model, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
     assert [len(node.input) for node in made.graph.node if node.op_type == "Conv"] == [2, 2]

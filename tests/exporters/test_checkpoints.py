@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm import datasets, samples
+from edge_fm import datasets
+from edge_fm.demo import samples
 from edge_fm_runtime.classifier import Classifier
 from tests.conftest import RunCli
 
@@ -63,7 +64,7 @@ def test_a_checkpoint_exports_and_runs(kind: str, checkpoints: Path, cli: RunCli
 
 def test_a_network_of_whole_numbers(cli: RunCli, checkpoints: Path, tmp_path: Path) -> None:
     """A network that was trained on pixels of 0 to 255 is found out too."""
-    from edge_fm.backprop import load_uncompiled
+    from edge_fm.training.keras_fit import load_uncompiled
     from edge_fm_exporters.framework import import_keras
 
     keras = import_keras()

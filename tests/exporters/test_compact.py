@@ -8,10 +8,13 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import samples, wardrobe
-from edge_fm_exporters import compact, graph, keras, quantize
-from edge_fm_exporters.graph import ModelProto
-from edge_fm_exporters.scale import UNIT
+from edge_fm.datasets import wardrobe
+from edge_fm.demo import samples
+from edge_fm_exporters.graph import cleanup
+from edge_fm_exporters.graph.editing import ModelProto
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization import static, strip
+from edge_fm_exporters.sources import keras
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def images() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def quantised(images: NDArray[np.float32]) -> ModelProto:
     """Return the seed CNN as the quantiser writes it."""
-    return quantize.quantize(graph.clean(keras.load(samples.CHECKOUT / "cnn.keras").convert(17)), images)
+    return static.quantize(cleanup.clean(keras.load(samples.CHECKOUT / "cnn.keras").convert(17)), images)
 
 
 def test_it_computes_the_same_with_the_same_kernels(
@@ -33,7 +36,7 @@ def test_it_computes_the_same_with_the_same_kernels(
     import onnx
 
     answers, kernels = [], []
-    for model in (quantised, compact.compacted(quantised)):
+    for model in (quantised, strip.compacted(quantised)):
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
         options.log_severity_level = 3
@@ -51,7 +54,7 @@ def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
     import onnx
 
     before = quantised.SerializeToString()
-    made = compact.compacted(quantised)
+    made = strip.compacted(quantised)
     assert quantised.SerializeToString() == before
     assert made.ByteSize() < quantised.ByteSize()
     constants = [
@@ -105,7 +108,7 @@ def test_what_a_convolution_does_otherwise_is_kept() -> None:
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    made = compact.compacted(model)
+    made = strip.compacted(model)
     told = [{attribute.name for attribute in node.attribute} for node in made.graph.node]
     assert told == [{"strides", "pads"}, {"pads", "dilations", "group"}, {"group"}]
     images = rng.normal(size=(1, 4, 16, 16)).astype(np.float32)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_exporters.decision import Answers, Judged, fit
+from edge_fm_exporters.decision.confidence import Answers, Judged, fit
+from edge_fm_runtime.artifact.passport import Decision, Passport
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError, ModelError
-from edge_fm_runtime.passport import Decision, Passport
 from edge_fm_runtime.status import Status
 
 LABELS = ("dress", "sandal", "sneaker", "boot")

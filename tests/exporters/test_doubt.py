@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_exporters import doubt
+from edge_fm_exporters.decision import reduced_decoding
 from edge_fm_exporters.pipeline import export
 from edge_fm_exporters.request import ExportRequest
-from edge_fm_runtime import modelfile
-from edge_fm_runtime.inputs import Fit, InputSpec, Preprocess
-from edge_fm_runtime.passport import Decision
-from edge_fm_runtime.session import OnnxSession
+from edge_fm_runtime.artifact import model_file
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Preprocess
+from edge_fm_runtime.artifact.passport import Decision
+from edge_fm_runtime.artifact.session import OnnxSession
 from tests.exporters.test_keras_export import UNIT, save, small
 
 
@@ -36,7 +36,7 @@ class Linear:
 def test_logits_that_move_twice_as_far_double_the_doubt(fit: Fit, shape: tuple[int, int, int]) -> None:
     """Of every size, colour and fit, the drawn pictures are decoded small, and the bounds grow as the model's logits do."""
     spec, recipe = InputSpec(*shape), Preprocess(fit=fit)
-    one, two = (doubt.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.5, 1))
+    one, two = (reduced_decoding.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.5, 1))
     assert min(one) > 0.01
     assert two == pytest.approx(2 * np.array(one), rel=0.05)
 
@@ -50,7 +50,8 @@ def test_what_rounds_coarsely_is_doubted_however_many_pixels_are_left() -> None:
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
     assert (
-        doubt.fit(coarse, spec, Preprocess()).rounding > 3 * doubt.fit(exact.run, spec, Preprocess()).rounding
+        reduced_decoding.fit(coarse, spec, Preprocess()).rounding
+        > 3 * reduced_decoding.fit(exact.run, spec, Preprocess()).rounding
     )
 
 
@@ -61,7 +62,7 @@ def test_a_model_of_huge_margins_is_exported_all_the_same() -> None:
         low = np.where(images.sum(axis=(1, 2, 3)) % 2, 1e-37, 1e-1)
         return np.stack([1 - low, low], axis=1).astype(np.float32)
 
-    doubted = doubt.fit(steep, InputSpec(28, 28, 1), Preprocess())
+    doubted = reduced_decoding.fit(steep, InputSpec(28, 28, 1), Preprocess())
     assert doubted.doubt > 100
     assert Decision(doubt=doubted.doubt, rounding=doubted.rounding).doubt == doubted.doubt
 
@@ -69,7 +70,10 @@ def test_a_model_of_huge_margins_is_exported_all_the_same() -> None:
 def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
     """A tree's all or nothing has no logits to be measured, and is exported all the same."""
     spec = InputSpec(28, 28, 1)
-    assert doubt.fit(Linear(spec, 0).run, spec, Preprocess()) == (Decision().doubt, Decision().rounding)
+    assert reduced_decoding.fit(Linear(spec, 0).run, spec, Preprocess()) == (
+        Decision().doubt,
+        Decision().rounding,
+    )
 
 
 def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
@@ -77,8 +81,8 @@ def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
     source = save(tmp_path / "m.keras", small)
     passport = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT), None).passport
     data = (tmp_path / "m.onnx").read_bytes()
-    written = modelfile.read_passport(data)
+    written = model_file.read_passport(data)
     assert written is not None
     assert written.decision == passport.decision
-    measured = doubt.fit(OnnxSession(data).run, passport.input, passport.preprocess)
+    measured = reduced_decoding.fit(OnnxSession(data).run, passport.input, passport.preprocess)
     assert (passport.decision.doubt, passport.decision.rounding) == measured

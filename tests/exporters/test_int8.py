@@ -10,25 +10,18 @@ import pytest
 
 from edge_fm import datasets
 from edge_fm.datasets import Dataset
-from edge_fm_exporters import (
-    ExportData,
-    ExportRequest,
-    ExportResult,
-    export,
-    graph,
-    int8,
-    keras,
-    quantize,
-    verify,
-)
-from edge_fm_exporters.decision import Judged
-from edge_fm_exporters.int8 import Candidate, Limits
-from edge_fm_exporters.quantize import Calibration, Recipe
-from edge_fm_exporters.scale import UNIT
-from edge_fm_exporters.verify import Pictures
+from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export, parity
+from edge_fm_exporters.decision.confidence import Judged
+from edge_fm_exporters.graph import cleanup
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization import search, static
+from edge_fm_exporters.quantization.search import Candidate, Limits
+from edge_fm_exporters.quantization.static import Calibration, Recipe
+from edge_fm_exporters.sources import keras
+from edge_fm_runtime.artifact.passport import PrecisionKind
+from edge_fm_runtime.artifact.session import OnnxSession
 from edge_fm_runtime.errors import ExportError
-from edge_fm_runtime.passport import PrecisionKind
-from edge_fm_runtime.session import OnnxSession
 from tests.conftest import RunCli
 from tests.exporters.networks import SEED_CNN, run_by_onnxruntime
 
@@ -70,7 +63,7 @@ class TestBest:
             candidate("fast", 1.5, 0.002),
             candidate("too lossy", 2.0, 0.1, "loses"),
         )
-        assert int8.best(tried).name == "fast"
+        assert search.best(tried).name == "fast"
 
     def test_as_fast_but_for_noise(self) -> None:
         """Of files within a twentieth of the fastest, the one that agrees with its source on most labels."""
@@ -80,12 +73,12 @@ class TestBest:
             candidate("b", 1.45, 0.002, agreement=0.995),
             candidate("slow", 1.3, 0.0, agreement=0.999),
         )
-        assert int8.best(tried).name == "b"
+        assert search.best(tried).name == "b"
 
     def test_none_holds(self) -> None:
         """Without one that passes it is float32."""
         tried = (candidate("float32", 1, 0), candidate("a", 1.5, 0.5, "loses"))
-        assert int8.best(tried).name == "float32"
+        assert search.best(tried).name == "float32"
 
 
 @pytest.mark.train
@@ -102,7 +95,7 @@ class TestSeedCnn:
         ]
         assert result.chosen_on == "the choice"
         assert result.passport.precision.kind is PrecisionKind.INT8
-        chosen = int8.best(result.candidates)
+        chosen = search.best(result.candidates)
         assert chosen.recipe is not None
         assert result.passport.precision.settings == chosen.recipe.settings
         labels = data(wardrobe).choice.labels
@@ -145,8 +138,8 @@ class TestSeedCnn:
         self, limits: Limits, said: str, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """float32 is written, and the limit that was missed is named."""
-        monkeypatch.setattr(int8, "_MAX_FLOAT_LAYERS", 1)
-        monkeypatch.setattr(int8, "Calibration", [Calibration.MINMAX])
+        monkeypatch.setattr(search, "_MAX_FLOAT_LAYERS", 1)
+        monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
         result = exported(wardrobe, tmp_path / "cnn.onnx", limits)
         assert result.passport.precision.kind is PrecisionKind.FP32
         assert said in result.kept_fp32
@@ -155,7 +148,7 @@ class TestSeedCnn:
         self, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With ranges that are far too small everywhere, layers go back to float until the accuracy holds."""
-        monkeypatch.setattr(int8, "Calibration", [Calibration.MINMAX])
+        monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
         request = data(wardrobe)
         dark = replace(request, calibration=request.calibration // 60)
         limits = Limits(0.02, 0.1, 0.0)
@@ -179,15 +172,15 @@ class TestSeedCnn:
         moved probabilities by 0.8 on a processor without VNNI).
         """
         source = keras.load(SEED_CNN)
-        model = graph.clean(source.convert(17))
+        model = cleanup.clean(source.convert(17))
         pictures = data(wardrobe).choice
         expected = source.predict(UNIT.applied(pictures.images))
         calibration = UNIT.applied(wardrobe.train.images[:200])
-        material = int8.Material(model, source.spec, UNIT, calibration, pictures, expected)
-        layers = [node.name for node in model.graph.node if node.op_type in quantize.WEIGHTED]
+        material = search.Material(model, source.spec, UNIT, calibration, pictures, expected)
+        layers = [node.name for node in model.graph.node if node.op_type in static.WEIGHTED]
         assert len(layers) == 4
         for name in layers:
-            built = int8._built(Recipe(float_nodes=(name,)), material)
+            built = search._built(Recipe(float_nodes=(name,)), material)
             own = OnnxSession(material.file(built)).run(pictures.images)
             assert (own.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98, name
             assert np.abs(own - expected).mean() < 0.01, name
@@ -201,15 +194,15 @@ class TestSeedCnn:
     ) -> None:
         """A last batch that is not full fails no calibration (a bug that was found on 110 pictures)."""
         source = keras.load(SEED_CNN)
-        model = graph.clean(source.convert(17))
-        made = quantize.quantize(model, UNIT.applied(wardrobe.train.images[:count]), Recipe(calibration))
+        model = cleanup.clean(source.convert(17))
+        made = static.quantize(model, UNIT.applied(wardrobe.train.images[:count]), Recipe(calibration))
         assert any(node.op_type == "QuantizeLinear" for node in made.graph.node)
 
     def test_files_beside_the_model(
         self, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The command prints the table, and writes every candidate's figures and the flipped pictures."""
-        monkeypatch.setattr(int8, "Calibration", [Calibration.MINMAX])
+        monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
         done = cli(
             *(
                 "export",
@@ -252,9 +245,9 @@ class TestFromBytes:
         self, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Pictures that arrive upside down on the device are a failed export, and nothing is written."""
-        useful = verify.as_png
-        monkeypatch.setattr(verify, "as_png", lambda image, recipe: useful(image[::-1], recipe))
-        monkeypatch.setattr("edge_fm_exporters.stamp._golden", lambda *_: ())
+        useful = parity.as_png
+        monkeypatch.setattr(parity, "as_png", lambda image, recipe: useful(image[::-1], recipe))
+        monkeypatch.setattr("edge_fm_exporters.passport_writer._golden", lambda *_: ())
         request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT)
         with pytest.raises(ExportError, match=r"from file bytes on, .* of 200 pictures get another label"):
             export(request, data(wardrobe))

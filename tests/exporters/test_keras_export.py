@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from edge_fm import datasets
 from edge_fm.datasets import Dataset
-from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export, keras
+from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
 from edge_fm_exporters.framework import import_keras, versions
-from edge_fm_exporters.int8 import Limits
-from edge_fm_exporters.scale import RAW, UNIT
-from edge_fm_exporters.verify import Pictures
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import RAW, UNIT
+from edge_fm_exporters.quantization.search import Limits
+from edge_fm_exporters.sources import keras
+from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.passport import PrecisionKind
-from edge_fm_runtime.replay import replay
+from edge_fm_runtime.golden import replay
 from tests.exporters.networks import SEED_CNN, save, small
 
 pytestmark = pytest.mark.train
@@ -143,11 +144,11 @@ def test_int8_that_does_not_hold_is_not_used(
     wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quantisation that loses too much leaves the float32 file, and says why."""
-    from edge_fm_exporters import quantize
+    from edge_fm_exporters.quantization import static
 
-    useful = quantize.quantize
+    useful = static.quantize
     monkeypatch.setattr(
-        quantize, "quantize", lambda model, images, recipe, nodes: useful(model, images * 0.01, recipe, nodes)
+        static, "quantize", lambda model, images, recipe, nodes: useful(model, images * 0.01, recipe, nodes)
     )
     # With its worst layers in float again it is accurate, and as fast as float32 but for the machine's noise.
     request = ExportRequest(

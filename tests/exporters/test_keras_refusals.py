@@ -7,8 +7,8 @@ import pytest
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, export
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.scale import UNIT
-from edge_fm_exporters.verify import Pictures
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import UNIT
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
 from tests.exporters.networks import SEED_CNN, save, small
 

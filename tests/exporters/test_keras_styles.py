@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm_exporters import ExportRequest, export, keras
+from edge_fm_exporters import ExportRequest, export
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.scale import RAW, UNIT
-from edge_fm_exporters.summary import summarise
+from edge_fm_exporters.graph.summary import summarise
+from edge_fm_exporters.normalization.scale import RAW, UNIT
+from edge_fm_exporters.sources import keras
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ExportError, ModelError
-from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.replay import replay
+from edge_fm_runtime.golden import replay
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
 from tests.exporters.networks import STYLES, branches, exported, one_sigmoid, shaken
 

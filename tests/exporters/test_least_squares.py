@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm import wardrobe
-from edge_fm_exporters import graph, keras, least_squares, quantize
-from edge_fm_exporters.quantize import Calibration, Recipe
-from edge_fm_exporters.scale import UNIT
+from edge_fm.datasets import wardrobe
+from edge_fm_exporters.graph import cleanup
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization import mse_calibration, static
+from edge_fm_exporters.quantization.static import Calibration, Recipe
+from edge_fm_exporters.sources import keras
 from tests.exporters.networks import SEED_CNN
 
 
@@ -29,7 +31,7 @@ def test_no_other_share_errs_less(outliers: int) -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(0, 1, 100_000), rng.uniform(5, 12, outliers)])
     whole = (float(values.min()), float(values.max()))
-    taken = squared_error(values, *least_squares.best_range(histogram(values, whole), whole))
+    taken = squared_error(values, *mse_calibration.best_range(histogram(values, whole), whole))
     others = [squared_error(values, share * whole[0], share * whole[1]) for share in np.linspace(1, 0.4, 61)]
     assert taken <= 1.01 * min(others)
     assert taken < others[0] or outliers == 0
@@ -39,22 +41,22 @@ def test_no_other_share_errs_less(outliers: int) -> None:
 def test_what_is_used_throughout_is_kept(whole: tuple[float, float]) -> None:
     """Values that fill their range keep nearly all of it."""
     values = np.random.default_rng(0).uniform(*whole, 100_000)
-    assert least_squares.best_range(histogram(values, whole), whole) == pytest.approx(whole, rel=0.03)
+    assert mse_calibration.best_range(histogram(values, whole), whole) == pytest.approx(whole, rel=0.03)
 
 
 @pytest.mark.parametrize("whole", [(0.0, 0.0), (0.0, 5.0)])
 def test_nothing_to_go_by(whole: tuple[float, float]) -> None:
     """An activation that is always zero keeps its range."""
-    assert least_squares.best_range(np.zeros(2048, np.int64), whole) == whole
+    assert mse_calibration.best_range(np.zeros(2048, np.int64), whole) == whole
 
 
 def test_an_activation_as_good_as_dead_is_left_as_it_is() -> None:
     """Values so small that float32 has no scale for them are not counted, and their range is kept."""
     values = np.array([0, 1e-41, 9e-41], np.float32)
     whole = (0.0, float(values.max()))
-    counts = least_squares.histogram(values, whole)
+    counts = mse_calibration.histogram(values, whole)
     assert not counts.any()
-    assert least_squares.best_range(counts, whole) == whole
+    assert mse_calibration.best_range(counts, whole) == whole
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_every_value_is_counted_where_it_lies(whole: tuple[float, float]) -> Non
     within = np.random.default_rng(0).uniform(*whole, 100_000)
     values = np.concatenate([within, whole, np.zeros(50_000)]).astype(np.float32)
     ends = (float(values.min()), float(values.max()))
-    found, right = least_squares.histogram(values, ends), histogram(values[values != 0], ends)
+    found, right = mse_calibration.histogram(values, ends), histogram(values[values != 0], ends)
     assert found.sum() == right.sum() == np.count_nonzero(values)
     moved = np.cumsum(found - right)  # across each edge
     assert np.abs(moved).max() <= 2
@@ -83,7 +85,7 @@ def test_zeros_behind_a_relu_do_not_count() -> None:
     values = np.random.default_rng(0).standard_exponential((2, 500, 100)).astype(np.float32)
     zeros = np.zeros_like(values)
     few, many = (
-        least_squares.ranges(model, frozenset({"Relu"}), batches)
+        mse_calibration.ranges(model, frozenset({"Relu"}), batches)
         for batches in ([*values], [*values, *zeros, *zeros, *zeros])
     )
     assert few == many
@@ -94,11 +96,11 @@ def test_each_calibration_is_another() -> None:
     """The calibrations give different files (a bug: one of onnxruntime's chooses among one range)."""
     from onnx import numpy_helper
 
-    model = graph.clean(keras.load(SEED_CNN).convert(17))
+    model = cleanup.clean(keras.load(SEED_CNN).convert(17))
     images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
     scales = []
     for calibration in Calibration:
-        made = quantize.quantize(model, images, Recipe(calibration))
+        made = static.quantize(model, images, Recipe(calibration))
         scales.append(
             {
                 tensor.name: float(numpy_helper.to_array(tensor))

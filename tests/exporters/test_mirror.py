@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.int8 import Limits
-from edge_fm_exporters.scale import UNIT
-from edge_fm_exporters.summary import summarise
-from edge_fm_exporters.verify import Pictures
+from edge_fm_exporters.graph.summary import summarise
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization.search import Limits
+from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
-from edge_fm_runtime.passport import PrecisionKind
 from tests.conftest import RunCli
 from tests.exporters.networks import SEED_CNN
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm_exporters import ExportRequest, export, keras
+from edge_fm_exporters import ExportRequest, export
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.scale import RAW, UNIT, Scale, read, standard
-from edge_fm_exporters.scale_search import find
-from edge_fm_exporters.verify import Pictures
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import RAW, UNIT, Scale, read, standard
+from edge_fm_exporters.normalization.search import find
+from edge_fm_exporters.sources import keras
 from edge_fm_runtime.errors import ExportError
 from tests.exporters.networks import exported, shaken
 

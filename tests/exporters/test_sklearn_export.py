@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm_exporters import ExportData, ExportRequest, export
-from edge_fm_exporters import sklearn as source_format
-from edge_fm_exporters.int8 import Limits
-from edge_fm_exporters.scale import UNIT
-from edge_fm_exporters.verify import Pictures
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization.search import Limits
+from edge_fm_exporters.sources import sklearn as source_format
+from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
-from edge_fm_runtime.passport import PrecisionKind
-from edge_fm_runtime.replay import replay
+from edge_fm_runtime.golden import replay
 
 pytestmark = [
     pytest.mark.train,
@@ -97,7 +97,7 @@ def test_the_exported_model_answers_as_the_source(kind: str, wardrobe: Dataset, 
 
 def test_the_graph_is_one_layer(wardrobe: Dataset, tmp_path: Path) -> None:
     """Scalers are folded, and the 45 classifiers of pairs are one product: what one would write by hand."""
-    from edge_fm_exporters import graph
+    from edge_fm_exporters.graph import cleanup
 
     for kind, operators in (
         ("standardised sgd", 12),
@@ -106,7 +106,7 @@ def test_the_graph_is_one_layer(wardrobe: Dataset, tmp_path: Path) -> None:
     ):
         model = models()[kind].fit(pixels(wardrobe.train.images), wardrobe.train.labels)
         source = source_format.load(kept(model, tmp_path / "model.skops"))
-        nodes = graph.clean(source.convert(17)).graph.node
+        nodes = cleanup.clean(source.convert(17)).graph.node
         assert len(nodes) <= operators, [node.op_type for node in nodes]
         assert {node.domain for node in nodes} == {""}
 
@@ -116,12 +116,12 @@ def test_operator_sets(opset: int, wardrobe: Dataset, tmp_path: Path) -> None:
     """A reduction's axis is an attribute or an input, as the operator set has it."""
     import onnxruntime as ort
 
-    from edge_fm_exporters import graph
+    from edge_fm_exporters.graph import cleanup
 
     for kind in ("one versus rest", "one versus one"):
         model = models()[kind].fit(pixels(wardrobe.train.images), wardrobe.train.labels)
         source = source_format.load(kept(model, tmp_path / "model.skops"))
-        proto = graph.clean(source.convert(opset))
+        proto = cleanup.clean(source.convert(opset))
         assert proto.opset_import[0].version == opset
         scaled = wardrobe.test.images[:7].astype(np.float32) / np.float32(255)
         (answers,) = ort.InferenceSession(proto.SerializeToString()).run(None, {"image": scaled})

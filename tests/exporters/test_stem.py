@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from edge_fm.datasets import Dataset
-from edge_fm_exporters import graph, int8, keras, stem
 from edge_fm_exporters.framework import import_keras
-from edge_fm_exporters.keras import _convert
-from edge_fm_exporters.quantize import Recipe
-from edge_fm_exporters.scale import UNIT
-from edge_fm_exporters.verify import Pictures
-from edge_fm_runtime.inputs import InputSpec
-from edge_fm_runtime.session import OnnxSession
+from edge_fm_exporters.graph import cleanup
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization import float_stem as float_stem_module
+from edge_fm_exporters.quantization import search
+from edge_fm_exporters.quantization.static import Recipe
+from edge_fm_exporters.sources import keras
+from edge_fm_exporters.sources.keras import _convert
+from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.artifact.session import OnnxSession
 from tests.exporters.networks import SEED_CNN, run_by_onnxruntime
 
 GREY = InputSpec(28, 28, 1)
@@ -22,12 +25,12 @@ GREY = InputSpec(28, 28, 1)
 pytestmark = pytest.mark.train
 
 
-def material(model: Any, predict: Any, wardrobe: Dataset) -> int8.Material:
+def material(model: Any, predict: Any, wardrobe: Dataset) -> search.Material:
     """Return what a search works on: a fifth of the pictures to calibrate on, the rest to choose on."""
     calibration, choice = wardrobe.train.take(np.arange(200)), wardrobe.train.take(np.arange(200, 1000))
     pictures = Pictures("the choice", "training", choice.images, choice.labels)
     expected = np.asarray(predict(UNIT.applied(pictures.images)))
-    return int8.Material(model, GREY, UNIT, UNIT.applied(calibration.images), pictures, expected)
+    return search.Material(model, GREY, UNIT, UNIT.applied(calibration.images), pictures, expected)
 
 
 def pooled(activation: str | None = "relu") -> Any:
@@ -58,11 +61,11 @@ def residual() -> Any:
 def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
     """Convolution, Relu and pooling of one channel; the file with it in float answers as the one without."""
     source = keras.load(SEED_CNN)
-    model = graph.clean(source.convert(17))
-    assert stem.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
+    model = cleanup.clean(source.convert(17))
+    assert float_stem_module.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
     given = material(model, source.predict, wardrobe)
     plain, stemmed = (
-        OnnxSession(given.file(int8._built(Recipe(float_stem=flag), given))).run(wardrobe.test.images)
+        OnnxSession(given.file(search._built(Recipe(float_stem=flag), given))).run(wardrobe.test.images)
         for flag in (False, True)
     )
     assert (plain.argmax(axis=1) == stemmed.argmax(axis=1)).mean() > 0.98
@@ -73,8 +76,8 @@ def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
 def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, tmp_path: Path) -> None:
     """The stem is pooled in float and becomes whole numbers afterwards; of a Relu that sees to it nothing is left."""
     network = pooled("relu" if relu else None)
-    given = material(graph.clean(_convert(network, GREY, 17)), network, wardrobe)
-    kinds = run_by_onnxruntime(given.file(int8._built(Recipe(float_stem=True), given)), tmp_path)
+    given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
+    kinds = run_by_onnxruntime(given.file(search._built(Recipe(float_stem=True), given)), tmp_path)
     before = kinds[: kinds.index("QuantizeLinear")]
     assert [kind for kind in before if kind in {"Conv", "MaxPool", "Relu", "Mul"}] == (
         ["Conv", "MaxPool"] if relu else ["Conv", "MaxPool", "Mul"]
@@ -86,8 +89,8 @@ def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, t
     """What a residual sum reads from behind a float stem is turned once, so that sum and pooling run channels last; the answers are the same bits."""
     import_keras().utils.set_random_seed(0)
     network = residual()
-    given = material(graph.clean(_convert(network, GREY, 17)), network, wardrobe)
-    built = int8._built(Recipe(float_stem=True), given)
+    given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
+    built = search._built(Recipe(float_stem=True), given)
     file = given.file(built)
     kinds = run_by_onnxruntime(file, tmp_path)
     assert "NhwcMaxPool" in kinds
@@ -103,9 +106,9 @@ def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, t
 def test_what_lies_well_is_left_alone(build: Any, float_stem: bool, wardrobe: Dataset) -> None:
     """A stem in int8, and one behind which only convolutions read, have nothing to be turned."""
     network = build()
-    given = material(graph.clean(_convert(network, GREY, 17)), network, wardrobe)
-    built = int8._built(Recipe(float_stem=float_stem), given)
-    assert stem.with_channels_last(built) is built
+    given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
+    built = search._built(Recipe(float_stem=float_stem), given)
+    assert float_stem_module.with_channels_last(built) is built
 
 
 def test_networks_without_such_a_stem() -> None:
@@ -115,4 +118,4 @@ def test_networks_without_such_a_stem() -> None:
         network = import_keras().Sequential(
             [import_keras().Input(shape), first, layers.Flatten(), layers.Dense(10, activation="softmax")]
         )
-        assert stem.nodes(graph.clean(_convert(network, InputSpec(*shape), 17))) == ()
+        assert float_stem_module.nodes(cleanup.clean(_convert(network, InputSpec(*shape), 17))) == ()

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from edge_fm import samples
-from edge_fm_exporters import graph, keras
-from edge_fm_exporters.scale import UNIT
-from edge_fm_exporters.summary import summarise
-from edge_fm_runtime.modelfile import read_model
+from edge_fm.demo import samples
+from edge_fm_exporters.graph import cleanup, uint8_input
+from edge_fm_exporters.graph.summary import summarise
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.sources import keras
+from edge_fm_runtime.artifact.model_file import read_model
 from tests.conftest import RunCli
 
 pytestmark = pytest.mark.train
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.train
 def test_the_seed_cnn_layer_by_layer() -> None:
     """Parameters as Keras counts them, multiply-adds as one does by hand, four bytes for each parameter."""
     source = keras.load(samples.CHECKOUT / "cnn.keras")
-    model = graph.with_uint8_input(graph.clean(source.convert(17)), source.spec, UNIT)
+    model = uint8_input.with_uint8_input(cleanup.clean(source.convert(17)), source.spec, UNIT)
     found = {layer.name: layer for layer in summarise(model.SerializeToString()).layers}
     assert found["conv_1"].multiply_adds == 28 * 28 * 32 * 3 * 3
     assert found["conv_2"].multiply_adds == 14 * 14 * 64 * 3 * 3 * 32

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_exporters import verify
-from edge_fm_exporters.verify import Pictures
-from edge_fm_runtime.passport import PrecisionKind
+from edge_fm_exporters import parity
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_runtime.artifact.passport import PrecisionKind
 
 
 class Answering:
@@ -23,8 +23,8 @@ def lacking(source: list[list[float]], own: list[list[float]], max_difference: f
     """Return what a float32 file with these answers lacks."""
     pictures = Pictures("drawn", "test", np.zeros((len(source), 2, 2, 1), np.uint8), None)
     given = np.array(source, np.float32)
-    comparison = verify.compare(given, Answering(np.array(own, np.float32)), pictures)
-    return verify.shortfall(PrecisionKind.FP32, comparison, 0.0, max_difference)
+    comparison = parity.compare(given, Answering(np.array(own, np.float32)), pictures)
+    return parity.shortfall(PrecisionKind.FP32, comparison, 0.0, max_difference)
 
 
 def test_a_label_that_hangs_on_the_last_digit_is_no_other_label() -> None:

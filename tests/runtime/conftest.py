@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.options import BATCH
-from edge_fm_runtime.batch.run import Model
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.live.web.server import WebSettings, WebView
 from tests.pictures import encoded

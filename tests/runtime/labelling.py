@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_fm_runtime.batch.label import Model, Summary, label
 from edge_fm_runtime.batch.options import Options
-from edge_fm_runtime.batch.run import Model, Summary, label
 from tests.pictures import encoded, png_chunk
 
 PNG, DARK, GREY = (encoded(np.full((28, 28), level, np.uint8)) for level in (250, 10, 130))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Prediction
-from edge_fm_runtime.live.camera import Shot
+from edge_fm_runtime.live.cameras.base import Shot
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.region import Box
 from edge_fm_runtime.live.web.server import WebView

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_fm_runtime.batch import run, shards
+from edge_fm_runtime.batch import label as label_module
+from edge_fm_runtime.batch.label import Model, Summary
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.run import Model, Summary
-from edge_fm_runtime.scale import plan, ray_engine
-from edge_fm_runtime.scale.cluster import Cluster
-from edge_fm_runtime.scale.ray_engine import Listener, Progress
+from edge_fm_runtime.batch.outputs import shards
+from edge_fm_runtime.cluster import plan, ray_engine
+from edge_fm_runtime.cluster.ray_cluster import Cluster
+from edge_fm_runtime.cluster.ray_engine import Listener, Progress
 
 OPTIONS = Options(row=RowOptions(top=2), timeout_s=1.0)
 
@@ -47,5 +48,5 @@ def merged(out: object, tmp_path: Path) -> bytes:
 def locally(model: Model, inputs: Sequence[object], tmp_path: Path) -> bytes:
     """Return the bytes of a local run over the same inputs."""
     target = tmp_path / "local.csv"
-    run.label(model, list(map(str, inputs)), target, OPTIONS, lambda *_: None)
+    label_module.label(model, list(map(str, inputs)), target, OPTIONS, lambda *_: None)
     return target.read_bytes()

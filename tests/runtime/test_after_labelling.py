@@ -8,7 +8,7 @@ import pytest
 
 from edge_fm_runtime.batch import sort
 from edge_fm_runtime.batch.gallery import write as write_gallery
-from edge_fm_runtime.batch.run import Model
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.errors import OutputError, SourceError
 from tests.runtime.labelling import run
 

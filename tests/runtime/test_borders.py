@@ -59,13 +59,15 @@ def test_the_command_line_starts_light() -> None:
 
 def test_labelling_loads_no_training_framework() -> None:
     """The commands of a device reach neither TensorFlow nor the exporters."""
-    loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.worker, edge_fm_runtime.live.window")
+    loaded = loaded_by(
+        "import edge_fm.cli.label, edge_fm_runtime.batch.workers.child, edge_fm_runtime.live.window"
+    )
     assert loaded.isdisjoint({*HEAVY, "edge_fm_exporters"})
 
 
 def test_the_parent_of_a_labelling_run_stays_light() -> None:
     """Numeric libraries are loaded by the workers only: the parent starts at once and stays small."""
-    loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.run")
+    loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.label")
     assert loaded.isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime"})
 
 

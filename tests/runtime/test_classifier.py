@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_runtime import preprocess
+from edge_fm_runtime.artifact.model_file import BUNDLED
+from edge_fm_runtime.artifact.passport import Decision
 from edge_fm_runtime.batch.options import BATCH, RowOptions
-from edge_fm_runtime.batch.rows import decode
-from edge_fm_runtime.batch.work import label_rows
+from edge_fm_runtime.batch.outputs.rows import decode
+from edge_fm_runtime.batch.workers.inference import label_rows
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError, ModelError
-from edge_fm_runtime.guard import DEFAULT_LIMITS, Limits
-from edge_fm_runtime.modelfile import BUNDLED
-from edge_fm_runtime.passport import Decision
-from edge_fm_runtime.replay import replay
+from edge_fm_runtime.golden import replay
+from edge_fm_runtime.image import preprocess
+from edge_fm_runtime.image.guard import DEFAULT_LIMITS, Limits
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded
 

@@ -14,13 +14,14 @@ from typing import Self
 import numpy as np
 import pytest
 
-from edge_fm_runtime.batch import pool, run, watched
-from edge_fm_runtime.batch.fork_server import ForkServer
+from edge_fm_runtime.batch import label as label_module
+from edge_fm_runtime.batch.label import Model, label
 from edge_fm_runtime.batch.options import BATCH, Options, RowOptions
-from edge_fm_runtime.batch.protocol import Job
-from edge_fm_runtime.batch.run import Model, label
-from edge_fm_runtime.batch.sinks import read
-from edge_fm_runtime.batch.watched import Chunk
+from edge_fm_runtime.batch.outputs.files import read
+from edge_fm_runtime.batch.workers import pool, supervised_process
+from edge_fm_runtime.batch.workers.fork_server import ForkServer
+from edge_fm_runtime.batch.workers.protocol import Job
+from edge_fm_runtime.batch.workers.supervised_process import Chunk
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded
@@ -129,7 +130,7 @@ def test_a_lost_worker_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Workers killed or stopped from outside in mid-run, alone or with what forks them, leave the bytes of an undisturbed run."""
-    monkeypatch.setattr(watched, "START_S", 5.0)
+    monkeypatch.setattr(supervised_process, "START_S", 5.0)
     made = folder_with(tmp_path, "x.png", PNG, others=1500)
     label(model, [str(made)], tmp_path / "whole.csv", Options(workers=2), lambda *_: None)
     hurt: list[int] = []
@@ -252,11 +253,13 @@ def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyP
         def label(self, chunks: list[Chunk]) -> list[tuple[Chunk, list[bytes]]]:
             return [(chunk, []) for chunk in chunks]
 
-    monkeypatch.setattr(run, "Pool", Recorder)
+    monkeypatch.setattr(label_module, "Pool", Recorder)
     for count in (1, 31, 64, 65, 1000, 5003):
         for workers in (1, 2, 16):
             inputs = [str(index) for index in range(count)]
-            chunks = [c for c, _ in run._labelled(model, inputs, range(count), Options(workers=workers))]
+            chunks = [
+                c for c, _ in label_module._labelled(model, inputs, range(count), Options(workers=workers))
+            ]
             assert [index for chunk in chunks for index in chunk.indices] == list(range(count))
             sizes = [len(chunk.indices) for chunk in chunks]
             assert all(size % BATCH == 0 for size in sizes if size > BATCH)

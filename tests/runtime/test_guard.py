@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm_runtime import guard
 from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.guard import ImageFormat, Limits
+from edge_fm_runtime.image import guard
+from edge_fm_runtime.image.guard import ImageFormat, Limits
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded, png_chunk
 

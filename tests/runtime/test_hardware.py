@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime import doctor, hardware
+from edge_fm_runtime.machine import doctor, hardware
 from edge_fm_runtime.posix import usable_cores
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import locators, sinks, sources, watch
+from edge_fm_runtime.batch import watch
+from edge_fm_runtime.batch.inputs import find, locators
+from edge_fm_runtime.batch.label import Model, Summary
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.run import Model, Summary
+from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.status import Status
 from tests.runtime.labelling import DARK, PNG, run
@@ -31,11 +33,11 @@ def test_zip_and_tar_members_are_inputs(model: Model, tmp_path: Path) -> None:
         link = tarfile.TarInfo("link.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    from edge_fm_runtime.guard import Limits
+    from edge_fm_runtime.image.guard import Limits
 
     options = Options(RowOptions(limits=Limits(max_bytes=2_000_000)))
     run(model, tmp_path / "out.csv", tmp_path / "a.zip", tmp_path / "b.tar", options=options)
-    found = {row.path.removeprefix(f"{tmp_path}/"): row.status for row in sinks.read(tmp_path / "out.csv")}
+    found = {row.path.removeprefix(f"{tmp_path}/"): row.status for row in files.read(tmp_path / "out.csv")}
     assert found == {
         "a.zip/x.png": "ok",
         "a.zip/deep/y.png": "ok",
@@ -57,11 +59,11 @@ def test_damaged_archives(model: Model, tmp_path: Path) -> None:
     data[60] ^= 0xFF
     (tmp_path / "a.zip").write_bytes(data)
     run(model, tmp_path / "out.csv", tmp_path / "a.zip")
-    assert [row.status for row in sinks.read(tmp_path / "out.csv")] == ["unreadable", "ok"]
+    assert [row.status for row in files.read(tmp_path / "out.csv")] == ["unreadable", "ok"]
     (tmp_path / "in").mkdir()
     (tmp_path / "a.zip").rename(tmp_path / "in" / "a.zip")
     run(model, tmp_path / "out.csv", tmp_path / "in")
-    (row,) = sinks.read(tmp_path / "out.csv")
+    (row,) = files.read(tmp_path / "out.csv")
     assert (row.status, "zip" in row.error) == (Status.UNSUPPORTED, True)
 
 
@@ -70,14 +72,14 @@ def test_lists_patterns_and_standard_input(
 ) -> None:
     """`@list`, NUL-separated names on standard input and patterns name files; a listed one that is gone is kept."""
     (tmp_path / "list.txt").write_bytes(f"{folder}/00.png\r\n\n{folder}/gone.png\n{folder}/00.png\n".encode())
-    assert [Path(p).name for p in sources.find([f"@{tmp_path}/list.txt"])] == ["00.png", "gone.png"]
+    assert [Path(p).name for p in find.find([f"@{tmp_path}/list.txt"])] == ["00.png", "gone.png"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f'{folder}/a,"b\n<script>.png\0'.encode())))
-    assert [Path(p).name for p in sources.find(["-"])] == ['a,"b\n<script>.png']
-    assert len(sources.find([f"{folder}/0*.png"])) == 10
-    assert len(sources.find([f"{folder}/**/0*.png"])) == 11
+    assert [Path(p).name for p in find.find(["-"])] == ['a,"b\n<script>.png']
+    assert len(find.find([f"{folder}/0*.png"])) == 10
+    assert len(find.find([f"{folder}/**/0*.png"])) == 11
     for wrong in ("@none.txt", f"{folder}/none*.png"):
         with pytest.raises(SourceError):
-            sources.find([wrong])
+            find.find([wrong])
 
 
 @pytest.mark.slow
@@ -97,7 +99,7 @@ def test_watching_waits_until_a_file_is_written(model: Model, tmp_path: Path) ->
             assert not out.exists()
     watcher.join()
     assert [summary.by_status for summary in reports] == [{Status.OK: 1}]
-    assert [row.status for row in sinks.read(out)] == ["ok"]
+    assert [row.status for row in files.read(out)] == ["ok"]
 
 
 def test_locator_texts_round_trip(tmp_path: Path) -> None:

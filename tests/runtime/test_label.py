@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm_runtime.batch import sources
+from edge_fm_runtime.artifact.model_file import read_model
+from edge_fm_runtime.batch.inputs import find
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.rows import decode
-from edge_fm_runtime.batch.run import Model
-from edge_fm_runtime.batch.work import label_rows
+from edge_fm_runtime.batch.outputs.rows import decode
+from edge_fm_runtime.batch.workers.inference import label_rows
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import OutputError, SourceError
-from edge_fm_runtime.modelfile import read_model
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded
 from tests.runtime.labelling import PNG, rows, run
@@ -164,7 +164,7 @@ def test_an_unreadable_file_and_folder(model: Model, nobody: Path) -> None:
     (made / "secret.png").chmod(0)
     (made / "closed").chmod(0)
     # In this process: the other user may not start the interpreter of a worker.
-    lines = label_rows(Classifier.from_bytes(model.data), sources.find([str(made)]), RowOptions())
+    lines = label_rows(Classifier.from_bytes(model.data), find.find([str(made)]), RowOptions())
     found = {Path(row.path).name: row.status for row, _ in map(decode, lines)}
     assert found == {"a.png": Status.OK, "secret.png": Status.UNREADABLE, "closed": Status.UNREADABLE}
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fm_runtime import onnxfile
+from edge_fm_runtime.artifact import onnx_file
+from edge_fm_runtime.artifact.model_file import read_model
+from edge_fm_runtime.artifact.passport import KEY, Decision, Passport, Translation
+from edge_fm_runtime.batch.label import Model, label
 from edge_fm_runtime.batch.options import Options
-from edge_fm_runtime.batch.run import Model, label
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
-from edge_fm_runtime.modelfile import read_model
-from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.passport import KEY, Decision, Passport, Translation
+from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
 
 KOREAN = Translation("ko", ("어두움", "밝음"))
@@ -32,7 +32,7 @@ def passport(tiny: Classifier) -> Passport:
 def bilingual(passport: Passport, bare_path: Path, tmp_path: Path) -> Path:
     """Return a model file with that passport."""
     path = tmp_path / "bilingual.onnx"
-    path.write_bytes(onnxfile.with_metadata(bare_path.read_bytes(), {KEY: passport.to_json()}))
+    path.write_bytes(onnx_file.with_metadata(bare_path.read_bytes(), {KEY: passport.to_json()}))
     return path
 
 

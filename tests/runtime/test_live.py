@@ -6,16 +6,16 @@ import time
 import numpy as np
 import pytest
 
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.inputs import InputSpec
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop, overlay
-from edge_fm_runtime.live.camera import Shot
+from edge_fm_runtime.live.cameras.base import Shot
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.region import Box, Region
-from edge_fm_runtime.live.steady import Steady
+from edge_fm_runtime.live.smoothing import Steady
 from edge_fm_runtime.live.text import TextView
-from edge_fm_runtime.opencv import cv2
 from edge_fm_runtime.status import Status
 from tests.runtime.live_fakes import Frames, Recorder, frame, reading
 

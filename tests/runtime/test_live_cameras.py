@@ -6,10 +6,10 @@ import time
 import pytest
 
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live import grabber
-from edge_fm_runtime.live.cameras import CameraSettings, open_camera
-from edge_fm_runtime.live.grabber import LiveCamera
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image.opencv import cv2
+from edge_fm_runtime.live.cameras import camera_stream
+from edge_fm_runtime.live.cameras.camera_stream import LiveCamera
+from edge_fm_runtime.live.cameras.opening import CameraSettings, open_camera
 from tests.runtime.live_fakes import FakeCapture
 
 
@@ -40,7 +40,7 @@ def test_a_slow_reader_sees_the_newest_frame() -> None:
 
 def test_a_silent_camera_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera that was opened but never gives a frame is reported, not waited for."""
-    monkeypatch.setattr(grabber, "FIRST_FRAME_S", 0.05)
+    monkeypatch.setattr(camera_stream, "FIRST_FRAME_S", 0.05)
     camera = live(FakeCapture())
     time.sleep(0.1)
     with pytest.raises(SourceError, match="camera 0 gave no frame"):
@@ -59,8 +59,8 @@ def test_a_damaged_frame_is_no_unplug() -> None:
 
 def test_a_lost_camera_is_picked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After silence the source is let go and opened anew until it answers; meanwhile the loss is said."""
-    monkeypatch.setattr(grabber, "_LOST_S", 0.05)
-    monkeypatch.setattr(grabber, "_FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(camera_stream, "_LOST_S", 0.05)
+    monkeypatch.setattr(camera_stream, "_FIRST_WAIT_S", 0.05)
     lost, away, back = FakeCapture(1), FakeCapture(opened=False), FakeCapture(2)
     camera = live(lost, away, away, back)
     assert next_level(camera) == 1
@@ -78,14 +78,14 @@ def test_a_lost_camera_is_picked_up_again(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_waits_grow_to_half_a_minute() -> None:
     """A source that stays away is asked for less and less often, but always again."""
-    waits = grabber._growing_waits()
+    waits = camera_stream._growing_waits()
     assert [next(waits) for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 def test_cameras_are_asked_for_what_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Size, rate, compressed frames and one buffer reach the driver."""
     capture = FakeCapture(1)
-    monkeypatch.setattr("edge_fm_runtime.live.cameras.cv2.VideoCapture", lambda *_: capture)
+    monkeypatch.setattr("edge_fm_runtime.live.cameras.opening.cv2.VideoCapture", lambda *_: capture)
     open_camera("0", CameraSettings(size=(800, 600), rate=15)).close()
     assert capture.settings == {
         cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop
-from edge_fm_runtime.live.cameras import CameraSettings, open_camera
-from edge_fm_runtime.live.files import VideoFile
-from edge_fm_runtime.live.mjpeg import MjpegPipe
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.live.cameras.files import VideoFile
+from edge_fm_runtime.live.cameras.mjpeg import MjpegPipe
+from edge_fm_runtime.live.cameras.opening import CameraSettings, open_camera
 from tests.runtime.live_fakes import FakeCapture, Recorder, frame
 
 FAST = CameraSettings(fast=True)
@@ -66,8 +66,8 @@ def test_a_plane_that_is_not_the_grey_picture_is_not_used(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the first frame does not prove it, frames come in colour."""
-    monkeypatch.setattr("edge_fm_runtime.live.luma._LIMITED", np.full(256, 99, np.uint8))
-    monkeypatch.setattr("edge_fm_runtime.live.luma._FULL", np.full(256, 99, np.uint8))
+    monkeypatch.setattr("edge_fm_runtime.live.cameras.luma._LIMITED", np.full(256, 99, np.uint8))
+    monkeypatch.setattr("edge_fm_runtime.live.cameras.luma._FULL", np.full(256, 99, np.uint8))
     camera = open_camera(str(video), CameraSettings(fast=True, grey=True))
     assert camera.read(1.0)[0].frame_bgr.shape == (160, 160, 3)
     camera.close()

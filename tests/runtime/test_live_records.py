@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import records, snapshot
 from edge_fm_runtime.live.records import EventLog, Recording, UnknownKeeper
-from edge_fm_runtime.live.supervision import Supervision
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.live.sd_notify import Supervision
 from edge_fm_runtime.status import Status
 from tests.runtime.live_fakes import reading
 
@@ -184,7 +184,7 @@ def test_a_full_disk_does_not_end_the_keeping(tmp_path: Path, monkeypatch: pytes
 def test_systemd_is_told_by_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ready with the first frame, a sign of life twice a watchdog period from show and wait, and the end at the end."""
     now_s = [1000.0]
-    monkeypatch.setattr("edge_fm_runtime.live.supervision.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("edge_fm_runtime.live.sd_notify.time.monotonic", lambda: now_s[0])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.setblocking(False)

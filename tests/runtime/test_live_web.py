@@ -16,9 +16,9 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live.web import server
 from edge_fm_runtime.live.web.server import WebView
-from edge_fm_runtime.opencv import cv2
 from edge_fm_runtime.status import Status
 from tests.runtime.live_fakes import OpenView, frame, get, reading
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_fm_runtime import onnxfile
+from edge_fm_runtime.artifact import onnx_file
+from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.artifact.model_file import read_model, read_passport
+from edge_fm_runtime.artifact.passport import KEY, Passport
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
-from edge_fm_runtime.inputs import InputSpec
-from edge_fm_runtime.modelfile import read_model, read_passport
-from edge_fm_runtime.passport import KEY, Passport
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 TINY, BARE = (DATA / "tiny.onnx").read_bytes(), (DATA / "bare.onnx").read_bytes()
@@ -30,7 +30,7 @@ def passport() -> Passport:
 
 def stamped(text: str) -> bytes:
     """Return the tiny model with another passport, sealed."""
-    return onnxfile.with_metadata(BARE, {KEY: text})
+    return onnx_file.with_metadata(BARE, {KEY: text})
 
 
 def test_passport_survives_the_file() -> None:
@@ -113,7 +113,7 @@ def test_an_edited_file_is_noticed() -> None:
 
 def test_a_passport_without_a_seal_is_refused() -> None:
     """Removing the seal does not make an edited file pass."""
-    unsealed = TINY[: TINY.index(onnxfile.SEAL_KEY.encode()) - 5]
+    unsealed = TINY[: TINY.index(onnx_file.SEAL_KEY.encode()) - 5]
     with pytest.raises(ModelError):
         Classifier.from_bytes(unsealed)
 
@@ -264,18 +264,18 @@ def test_foreign_parts_are_refused() -> None:
     ]
     for change, says in cases:
         with pytest.raises(ModelError, match=says):
-            onnxfile.parse(edited(change))
+            onnx_file.parse(edited(change))
 
 
 def test_the_size_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file over the cap is not even read."""
-    monkeypatch.setattr(onnxfile, "MAX_MODEL_BYTES", 100)
+    monkeypatch.setattr(onnx_file, "MAX_MODEL_BYTES", 100)
     path = tmp_path / "large.onnx"
     path.write_bytes(TINY)
     with pytest.raises(ModelError, match="limit"):
         read_model(path)
     with pytest.raises(ModelError, match="limit"):
-        onnxfile.parse(TINY)
+        onnx_file.parse(TINY)
 
 
 def test_a_passport_of_another_graph_is_refused() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import sinks
+from edge_fm_runtime.batch.label import Model, stream
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.rows import Row
-from edge_fm_runtime.batch.run import Model, stream
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.rows import Row
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.status import Status
 from tests.runtime.labelling import run
@@ -23,8 +23,8 @@ def test_every_format_holds_the_same(model: Model, folder: Path, tmp_path: Path,
     options = Options(RowOptions(top=2))
     run(model, tmp_path / "labels.csv", folder, options=options)
     run(model, tmp_path / f"other{suffix}", folder, options=options)
-    expected = list(sinks.read(tmp_path / "labels.csv"))
-    assert list(sinks.read(tmp_path / f"other{suffix}")) == expected
+    expected = list(files.read(tmp_path / "labels.csv"))
+    assert list(files.read(tmp_path / f"other{suffix}")) == expected
     assert len(expected) == 25
     assert any(row.path.endswith("\\xff.png") for row in expected)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_runtime import exif, preprocess
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.inputs import Fit, InputSpec, Polarity, Preprocess
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image import exif, preprocess
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded, exif_block, png_chunk, with_exif
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import locators, remote, sinks, sources
-from edge_fm_runtime.batch.fetch import Fetcher
+from edge_fm_runtime.batch.inputs import find, locators, remote
+from edge_fm_runtime.batch.inputs.fetch import Fetcher
+from edge_fm_runtime.batch.label import Model, label
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.run import Model, label
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import InputError, OutputError, SourceError
-from edge_fm_runtime.guard import Limits
-from edge_fm_runtime.scale.storage import Folder
+from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.status import Status
 from tests.runtime.labelling import DARK, PNG, tar_of
 from tests.s3 import S3, Fault, served
@@ -60,16 +61,16 @@ def fetched(url: str, limits: Limits = Limits()) -> bytes:  # noqa: B008
 def test_a_folder_a_pattern_an_archive_and_a_list_at_urls(s3: S3, tmp_path: Path) -> None:
     """All that names local inputs names those at URLs; what is hidden stays so, and rows say the whole URL."""
     below = [*(f"s3://b-1/in/{index:02}.png" for index in range(12)), "s3://b-1/in/sub/deep/x.png"]
-    assert sorted(sources.find(["s3://b-1/in"])) == sorted([*below, "s3://b-1/in/empty.png"])
-    assert sources.find(["s3://b-1/in/03.png"]) == ["s3://b-1/in/03.png"]
-    assert sources.find(["s3://b-1/in/0*.png"]) == below[:10]
-    members = sources.find(["s3://b-1/*.tar"])
+    assert sorted(find.find(["s3://b-1/in"])) == sorted([*below, "s3://b-1/in/empty.png"])
+    assert find.find(["s3://b-1/in/03.png"]) == ["s3://b-1/in/03.png"]
+    assert find.find(["s3://b-1/in/0*.png"]) == below[:10]
+    members = find.find(["s3://b-1/*.tar"])
     assert [locators.text(member) for member in members] == [
         "s3://b-1/part.tar/a.png",
         "s3://b-1/part.tar/sub/b.png",
     ]
     (tmp_path / "list.txt").write_text("s3://b-1/in/03.png\ns3://b-1/gone.png\n")
-    assert sources.find([f"@{tmp_path}/list.txt"]) == ["s3://b-1/gone.png", "s3://b-1/in/03.png"]
+    assert find.find([f"@{tmp_path}/list.txt"]) == ["s3://b-1/gone.png", "s3://b-1/in/03.png"]
     assert s3.requests
 
 
@@ -85,7 +86,7 @@ def test_a_folder_a_pattern_an_archive_and_a_list_at_urls(s3: S3, tmp_path: Path
 def test_what_is_not_there_is_said(url: str, said: str) -> None:
     """A URL that names nothing is refused with the URL in the sentence."""
     with pytest.raises(SourceError, match=said):
-        sources.find([url])
+        find.find([url])
 
 
 def test_refused_credentials_are_said(s3: S3) -> None:
@@ -93,7 +94,7 @@ def test_refused_credentials_are_said(s3: S3) -> None:
     s3.fault = lambda _method, _path: Fault.REFUSED
     before = s3.requests
     with pytest.raises(SourceError, match="access to s3://b-1/in is refused: check the credentials"):
-        sources.find(["s3://b-1/in"])
+        find.find(["s3://b-1/in"])
     assert s3.requests - before <= 2
 
 
@@ -151,7 +152,7 @@ def test_urls_are_labelled_like_files(s3: S3, tiny_path: Path, tmp_path: Path) -
     here = (tmp_path / "here.csv").read_text().replace(str(local), "s3://b-1/in")
     assert (tmp_path / "afar.csv").read_text() == here
     label(model, ["s3://b-1/part.tar"], tmp_path / "tar.csv", options, lambda *_: None)
-    rows = {row.path: (row.status, row.ranking[0][0]) for row in sinks.read(tmp_path / "tar.csv")}
+    rows = {row.path: (row.status, row.ranking[0][0]) for row in files.read(tmp_path / "tar.csv")}
     assert rows == {
         "s3://b-1/part.tar/a.png": (Status.OK, "light"),
         "s3://b-1/part.tar/sub/b.png": (Status.OK, "dark"),
@@ -164,7 +165,7 @@ def test_tar_members_that_are_gone_cut_or_sparse(tiny_path: Path, tmp_path: Path
     archive = tmp_path / "a.tar"
     archive.write_bytes(tar_of({"1.png": PNG, "2.png": DARK}))
     opener = locators.Opener(Limits())
-    first, second = sources.find([str(archive)])
+    first, second = find.find([str(archive)])
     assert opener.open(first).read() == PNG
     with archive.open("rb+") as file:
         file.truncate(int(second.split("\0")[2]) + 5)
@@ -175,7 +176,7 @@ def test_tar_members_that_are_gone_cut_or_sparse(tiny_path: Path, tmp_path: Path
     output = tmp_path / "out.csv"
     (tmp_path / "list.txt").write_bytes(b"\0".join(os.fsencode(name) for name in (archive,)))
     label(Model(tiny_path.read_bytes()), [f"@{tmp_path}/list.txt"], output, Options(), lambda *_: None)
-    assert [row.status for row in sinks.read(output)] == [Status.MISSING]
+    assert [row.status for row in files.read(output)] == [Status.MISSING]
     sparse = locators.Opener(Limits())
     with pytest.raises(InputError, match="sparse"):
         sparse.open("\0".join((str(archive), "s.png", "512", "-1"))).read()

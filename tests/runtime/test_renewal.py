@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from edge_fm_runtime import renewal
+from edge_fm_runtime import hot_reload
+from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.batch import watch
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.options import Options
-from edge_fm_runtime.batch.run import Model
 from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.golden import replay
+from edge_fm_runtime.hot_reload import Renewal
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop
-from edge_fm_runtime.modelfile import read_model
-from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.renewal import Renewal
-from edge_fm_runtime.replay import replay
 from tests.runtime.live_fakes import Frames, Recorder, frame
 
 
@@ -34,7 +34,7 @@ def put(data: bytes, path: Path) -> None:
     beside.replace(path)
 
 
-def looked(watched: Renewal) -> renewal.Renewed | None:
+def looked(watched: Renewal) -> hot_reload.Renewed | None:
     """Look twice: a file must look the same twice before it is read."""
     assert watched.look() is None
     return watched.look()
@@ -84,7 +84,9 @@ def test_a_model_that_answers_otherwise_here_is_refused(
 ) -> None:
     """A golden input that differs is a refusal that names the stage and the command that says more."""
     results = replay(Classifier.load("fashion"))
-    monkeypatch.setattr(renewal, "replay", lambda _model: [replace(results[0], stage="model"), *results[1:]])
+    monkeypatch.setattr(
+        hot_reload, "replay", lambda _model: [replace(results[0], stage="model"), *results[1:]]
+    )
     said: list[str] = []
     watched = Renewal(str(path), tiny, said.append)
     put(read_model("fashion"), path)
@@ -130,7 +132,7 @@ def test_the_loop_goes_over_between_two_frames(
     path: Path, tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every frame is answered, by the old model or by the new one, and the new one is used to the end."""
-    monkeypatch.setattr(renewal, "POLL_S", 0.01)
+    monkeypatch.setattr(hot_reload, "POLL_S", 0.01)
     watched = Renewal(str(path), tiny, lambda _text: None)
     seen = Recorder()
 

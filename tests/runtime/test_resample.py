@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fm_runtime.resample import _ONE, Line, _weights, shrink
+from edge_fm_runtime.image.resample import _ONE, Line, _weights, shrink
 
 
 @given(

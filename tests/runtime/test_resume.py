@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import ledger, sources
+from edge_fm_runtime.batch.inputs import find
+from edge_fm_runtime.batch.label import Model, label
 from edge_fm_runtime.batch.options import BATCH, Options, RowOptions
-from edge_fm_runtime.batch.run import Model, label
+from edge_fm_runtime.batch.outputs import journal as journal_module
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.status import Status
 from tests.runtime.labelling import PNG, quiet, rows, run
@@ -63,7 +64,7 @@ def test_a_torn_journal_line_is_done_again(model: Model, many: Path, tmp_path: P
     """A line that was half written when the power went is not trusted."""
     run(model, tmp_path / "whole.csv", many)
     done = stopped_run(model, tmp_path / "out.csv", many, BATCH)
-    journal = ledger.journal_path(tmp_path / "out.csv")
+    journal = journal_module.journal_path(tmp_path / "out.csv")
     journal.write_bytes(journal.read_bytes()[:-9])
     assert run(model, tmp_path / "out.csv", many).resumed == done - 1
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -112,7 +113,7 @@ def test_a_second_run_is_told_who_holds_the_output(model: Model, many: Path, tmp
         go_on.set()
         first.join()
     assert run(model, tmp_path / "out.csv", many).resumed == len(list(many.iterdir()))
-    assert not ledger.lock_path(tmp_path / "out.csv").exists()
+    assert not journal_module.lock_path(tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["no/such/folder/out.csv", "out.xlsx", "folder.csv"])
@@ -170,7 +171,7 @@ def test_an_output_folder_that_disappears(model: Model, many: Path, tmp_path: Pa
 
 def test_a_deleted_file_is_missing(model: Model, many: Path, tmp_path: Path) -> None:
     """A file that goes away between the listing and the reading is a row, not the end."""
-    found = sources.find([str(many)])
+    found = find.find([str(many)])
     shutil.rmtree(many)
     summary = label(model, [str(many)], tmp_path / "out.csv", Options(), quiet, found=found)
     assert summary.by_status == {Status.MISSING: len(found)}

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from edge_fm_runtime.batch import sinks, sources
+from edge_fm_runtime.batch.inputs import find
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.options import Options, RowOptions
-from edge_fm_runtime.batch.run import Model
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.cluster import manifest, node, plan
 from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
-from edge_fm_runtime.scale import manifest, node, plan
 from edge_fm_runtime.status import Status
 from tests.runtime.labelling import DARK, GREY, PNG, large_png, tar_of
 from tests.runtime.scale_runs import OPTIONS, Told, label, locally, merged
@@ -91,7 +92,7 @@ def test_lists_of_inputs(model: Model, folder: Path, tmp_path: Path) -> None:
     assert (made.rows, doubled) == (46, 0)
     assert [
         locator for start in range(0, 46, 7) for locator in manifest.read(made, start, min(start + 7, 46))
-    ] == (sources.find([str(folder)]))
+    ] == (find.find([str(folder)]))
     out = tmp_path / "out"
     label(model, [tmp_path / "list.parquet"], out, size=20)
     assert merged(out, tmp_path) == locally(model, [folder], tmp_path)
@@ -169,17 +170,17 @@ def test_parts_are_proved(model: Model, tmp_path: Path) -> None:
     out = tmp_path / "out"
     label(model, [pictures], out, size=2)
     first, second = sorted(out.glob("part-*"))
-    whole, meta = first.read_bytes(), sinks.parquet_meta(first)
-    rows = list(sinks.read(first))
+    whole, meta = first.read_bytes(), files.parquet_meta(first)
+    rows = list(files.read(first))
     for bad, said in (
-        (sinks.parquet_bytes(rows[:1], 2, meta), "has 1 rows and should have 2"),
-        (sinks.parquet_bytes(rows[::-1], 2, meta), "twice or out of order"),
+        (files.parquet_bytes(rows[:1], 2, meta), "has 1 rows and should have 2"),
+        (files.parquet_bytes(rows[::-1], 2, meta), "twice or out of order"),
         (
-            sinks.parquet_bytes([rows[0], replace(rows[1], path=rows[1].path + "x")], 2, meta),
+            files.parquet_bytes([rows[0], replace(rows[1], path=rows[1].path + "x")], 2, meta),
             "are not those of the inputs",
         ),
         (second.read_bytes(), "are both shard 2/2"),
-        (sinks.parquet_bytes(rows, 2, ""), "does not say which part it is"),
+        (files.parquet_bytes(rows, 2, ""), "does not say which part it is"),
     ):
         first.write_bytes(bad)
         with pytest.raises(SourceError, match=said):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_fm_runtime.cluster import manifest, plan
+from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import OutputError, SourceError
-from edge_fm_runtime.scale import manifest, plan
-from edge_fm_runtime.scale.storage import Folder
 from tests.conftest import RunCli
 from tests.runtime.labelling import PNG
 

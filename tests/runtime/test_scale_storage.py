@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import remote, sinks
-from edge_fm_runtime.batch.run import Model
+from edge_fm_runtime.batch.inputs import remote
+from edge_fm_runtime.batch.label import Model
+from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
 from tests.runtime.labelling import DARK, PNG, tar_of
@@ -60,7 +61,7 @@ def test_object_storage_that_fails_now_and_then(model: Model, s3: S3, tmp_path: 
     finally:
         s3.fault = lambda _method, _path: None
     assert done.by_status == {Status.OK: 39, Status.UNREADABLE: 1}
-    rows = {row.path: row for row in sinks.read(tmp_path / "merged.csv")}
+    rows = {row.path: row for row in files.read(tmp_path / "merged.csv")}
     assert len(rows) == 40
     assert rows["s3://b-2/in/07.png"].status is Status.UNREADABLE
     assert f"could not be fetched in {remote.TRIES} tries" in rows["s3://b-2/in/07.png"].error

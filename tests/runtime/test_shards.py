@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import shards, sources
+from edge_fm_runtime.batch.inputs import find
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.options import Options, RowOptions, Shard
-from edge_fm_runtime.batch.run import Model
+from edge_fm_runtime.batch.outputs import shards
 from edge_fm_runtime.errors import SourceError
 from tests.runtime.labelling import PNG, run
 
@@ -34,9 +35,9 @@ def test_merged_shards_are_the_unsharded_run(model: Model, folder: Path, tmp_pat
 
 def test_a_new_file_moves_no_other(folder: Path) -> None:
     """An input's shard depends on its own path alone."""
-    before = {i: shards.belonging(sources.find([str(folder)]), Shard(i, 4)) for i in range(1, 5)}
+    before = {i: shards.belonging(find.find([str(folder)]), Shard(i, 4)) for i in range(1, 5)}
     (folder / "zzz.png").write_bytes(PNG)
-    after = {i: shards.belonging(sources.find([str(folder)]), Shard(i, 4)) for i in range(1, 5)}
+    after = {i: shards.belonging(find.find([str(folder)]), Shard(i, 4)) for i in range(1, 5)}
     assert sum(map(len, after.values())) == 26
     assert all(set(before[i]) <= set(after[i]) for i in before)
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fm_runtime.batch import run, sinks
+from edge_fm_runtime.batch import label
+from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.options import Options
-from edge_fm_runtime.batch.run import Model
-from edge_fm_runtime.scale import manifest
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.cluster import manifest
 from tests.conftest import ROOT
 from tests.pictures import encoded
 from tests.runtime.test_remote import tar_of
@@ -51,7 +52,7 @@ def test_the_recipe_gives_the_rows_of_a_local_run(
     (tmp_path / "a.tar").write_bytes(tar_of({"t.png": PNG}))
     inputs = [str(folder), str(tmp_path / "a.tar")]
     manifest.write(inputs, str(tmp_path / "list.parquet"), lambda *_: None)
-    run.label(Model(tiny_path.read_bytes()), inputs, tmp_path / "local.csv", Options(), lambda *_: None)
+    label.label(Model(tiny_path.read_bytes()), inputs, tmp_path / "local.csv", Options(), lambda *_: None)
 
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--master local[2] --conf spark.ui.enabled=false pyspark-shell")
@@ -64,6 +65,6 @@ def test_the_recipe_gives_the_rows_of_a_local_run(
     }
     exec(compile(recipe(), "docs/scale.md", "exec"), names)  # noqa: S102  # our own page
     names["spark"].stop()
-    rows = [row for part in (tmp_path / "out").glob("*.parquet") for row in sinks.read(part)]
-    assert sorted(rows, key=lambda row: os.fsencode(row.path)) == list(sinks.read(tmp_path / "local.csv"))
+    rows = [row for part in (tmp_path / "out").glob("*.parquet") for row in files.read(part)]
+    assert sorted(rows, key=lambda row: os.fsencode(row.path)) == list(files.read(tmp_path / "local.csv"))
     assert len(rows) == 53

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fm_runtime import guard
-from edge_fm_runtime.batch import sinks
-from edge_fm_runtime.batch.locators import Opener, from_text
-from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch.inputs.locators import Opener, from_text
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.rows import Row
 from edge_fm_runtime.errors import InputError, OutputError
-from edge_fm_runtime.opencv import cv2
+from edge_fm_runtime.image import guard
+from edge_fm_runtime.image.opencv import cv2
 
 SIDE = 72
 """Longer side of a thumbnail in pixels."""
@@ -42,9 +42,9 @@ def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> in
         raise OutputError(
             f"the folder {output.parent} does not exist: make it first, or choose another output with -o"
         )
-    rows = list(sinks.read(table))
+    rows = list(files.read(table))
     before, after = _PAGE.replace("$TITLE", html.escape(table.name)).split("$DATA")
-    with sinks.atomic(output) as temporary, temporary.open("w", encoding="utf-8") as page:
+    with files.atomic(output) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(before)
         for number, row in enumerate(rows):
             page.write(("," if number else "") + _embedded(_entry(row)))

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from edge_fm_runtime import guard
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.image import guard
+from edge_fm_runtime.image.guard import Limits
 
 BATCH = 8
 """Pictures in each inference; the last one is padded, so that a row never depends on its neighbours."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from edge_fm_runtime.batch import locators, sinks
-from edge_fm_runtime.batch.rows import Row
+from edge_fm_runtime.batch.inputs import locators
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.rows import Row
 from edge_fm_runtime.errors import OutputError, SourceError
 from edge_fm_runtime.status import Status
 
@@ -59,7 +60,7 @@ def plan(table: Path, into: Path, review_below: float) -> tuple[list[Placement],
     placements: list[Placement] = []
     left_out = 0
     taken: set[Path] = set()
-    for row in sinks.read(table):
+    for row in files.read(table):
         source = Path(locators.from_text(row.path))
         if not row.status.labelled or not source.is_file():
             left_out += 1

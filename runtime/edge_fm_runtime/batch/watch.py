@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_fm_runtime.batch import locators, run, sources
+from edge_fm_runtime.batch import label
+from edge_fm_runtime.batch.inputs import find, locators
+from edge_fm_runtime.batch.label import Listener, Model, Summary
 from edge_fm_runtime.batch.options import Options
-from edge_fm_runtime.batch.run import Listener, Model, Summary
-from edge_fm_runtime.renewal import Renewal
+from edge_fm_runtime.hot_reload import Renewal
 
 SETTLE_S = 1.0
 _POLL_S = 0.5
@@ -49,17 +50,17 @@ def watch(
     """
     settled = _Settled()
     done: dict[str, tuple[int, int]] = {}
-    own = run.own_files(output)
+    own = label.own_files(output)
     while rounds is None or rounds > 0:
         rounds = None if rounds is None else rounds - 1
         alive()
         renewed = renewal.look() if renewal is not None else None
         if renewed is not None:
             model, done = replace(model, data=renewed.data), {}
-        found = sources.find(inputs, outputs=own, may_be_empty=True)
+        found = find.find(inputs, outputs=own, may_be_empty=True)
         ready = settled.of(found)
         if ready and ready != done:
-            report(run.label(model, inputs, output, options, listener, found=list(ready)))
+            report(label.label(model, inputs, output, options, listener, found=list(ready)))
             done = ready
         time.sleep(_POLL_S)
 

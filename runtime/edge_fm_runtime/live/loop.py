@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier, Prediction
-from edge_fm_runtime.live.camera import Camera, Frame, Shot
+from edge_fm_runtime.hot_reload import Renewal
+from edge_fm_runtime.image.opencv import cv2
+from edge_fm_runtime.live.cameras.base import Camera, Frame, Shot
 from edge_fm_runtime.live.region import Box, Region
-from edge_fm_runtime.live.steady import Steady
-from edge_fm_runtime.opencv import cv2
-from edge_fm_runtime.renewal import Renewal
+from edge_fm_runtime.live.smoothing import Steady
 
 _RATE_WINDOW = 30
 _WAIT_S = 0.1

@@ -5,9 +5,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.live.camera import Frame
+from edge_fm_runtime.image.opencv import as_uint8, cv2
+from edge_fm_runtime.live.cameras.base import Frame
 from edge_fm_runtime.live.loop import Reading
-from edge_fm_runtime.opencv import as_uint8, cv2
 from edge_fm_runtime.status import Status
 
 _HEIGHT = 480

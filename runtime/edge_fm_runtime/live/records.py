@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.image.opencv import as_uint8, cv2
 from edge_fm_runtime.live import overlay, snapshot
-from edge_fm_runtime.live.camera import Frame
+from edge_fm_runtime.live.cameras.base import Frame
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.text import spoken
-from edge_fm_runtime.opencv import as_uint8, cv2
 from edge_fm_runtime.status import Status
 
 Note = Callable[[str], None]

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.inputs import InputSpec
 
 CENTRE, FULL = "centre", "full"
 _BOX = re.compile(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})")

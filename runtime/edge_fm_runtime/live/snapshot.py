@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live.loop import Reading
-from edge_fm_runtime.opencv import cv2
 
 _JPEG_QUALITY = 95
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import overlay, snapshot
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.region import CENTRE, FULL, Box, Region
-from edge_fm_runtime.opencv import cv2
 
 _TITLE = "edge-fm"
 _NO_WINDOW = (

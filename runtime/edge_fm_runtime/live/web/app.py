@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from edge_fm_runtime import preprocess
 from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.guard import Limits
+from edge_fm_runtime.image import preprocess
+from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.live import snapshot
-from edge_fm_runtime.live.camera import Frame
+from edge_fm_runtime.live.cameras.base import Frame
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.web.hub import Hub, answer
 from edge_fm_runtime.live.web.metrics import CONTENT_TYPE, exposition

@@ -6,10 +6,10 @@ import time
 from collections import Counter, deque
 from typing import Any
 
+from edge_fm_runtime.image.opencv import as_uint8, cv2
 from edge_fm_runtime.live import snapshot
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.text import spoken
-from edge_fm_runtime.opencv import as_uint8, cv2
 
 _WIDEST = 960
 _JPEG_QUALITY = 80

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live.camera import Frame
+from edge_fm_runtime.live.cameras.base import Frame
 from edge_fm_runtime.live.loop import Reading
 from edge_fm_runtime.live.region import CENTRE, Region
 

@@ -1,0 +1,1 @@
+"""Vary training images: transforms, drawn backgrounds, paper and handwriting."""

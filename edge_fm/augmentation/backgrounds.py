@@ -1,0 +1,77 @@
+"""Draw what surrounds an object: plain and textured backgrounds, clutter, and scenes of product images on them."""
+
+import numpy as np
+
+from edge_fm.augmentation.transforms import _SUPERSAMPLING, _USUAL_SIZE, Grey, Variation, catalogue, developed
+from edge_fm_runtime.image.opencv import as_uint8, cv2
+
+
+def scene(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
+    """Return a data set's picture laid into a drawn surrounding, dark on light or light on dark.
+
+    Args:
+        image: (size, size) uint8, the object bright on a dark ground.
+        variation: how far to go.
+        rng: where chance comes from.
+
+    Returns:
+        (size, size) uint8.
+    """
+    garment = catalogue(image, variation, rng).astype(np.float32)
+    size = image.shape[0]
+    cover = cv2.GaussianBlur(np.clip(garment / 24, 0, 1), (0, 0), 0.6 * size / _USUAL_SIZE)
+    tone = garment if rng.random() < 0.5 else 255 - garment
+    ground = empty(size, rng).astype(np.float32)
+    return developed(np.rint(ground * (1 - cover) + tone * cover).astype(np.uint8), rng)
+
+
+def empty(size: int, rng: np.random.Generator) -> Grey:
+    """Return a surrounding with nothing to classify: a shade, a gradient, stripes, edges, blobs or noise."""
+    ramp = np.linspace(-1, 1, size, dtype=np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    axis = np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None]
+    picture = rng.uniform(10, 245) + rng.uniform(0, 60) * axis
+    kind = rng.integers(5)
+    if kind == 1:
+        picture += rng.uniform(5, 50) * np.sin(axis * rng.uniform(3, 30) + rng.uniform(0, 6))
+    elif kind == 2:
+        picture = np.where(axis > rng.uniform(-0.7, 0.7), picture, rng.uniform(0, 255))
+    elif kind == 3:
+        coarse = rng.uniform(-1, 1, (int(rng.integers(2, 9)),) * 2).astype(np.float32)
+        picture += rng.uniform(10, 90) * cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    elif kind == 4:
+        picture += rng.normal(0, rng.uniform(5, 60), (size, size))
+    canvas = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+    for _ in range(int(rng.integers(0, 5))):
+        a, b = rng.integers(-size // 4, size + size // 4, (2, 2))
+        shade, width = int(rng.integers(0, 256)), int(rng.integers(1, 4))
+        if rng.random() < 0.5:
+            cv2.line(canvas, a.tolist(), b.tolist(), shade, width, cv2.LINE_AA)
+        else:
+            cv2.rectangle(canvas, a.tolist(), b.tolist(), shade, cv2.FILLED if rng.random() < 0.5 else 1)
+    return canvas
+
+
+def cluttered(size: int, rng: np.random.Generator) -> Grey:
+    """Return a surrounding with two to seven things in its middle that are no garment: polygons, blots and bent strips."""
+    fine = size * _SUPERSAMPLING
+    canvas = empty(fine, rng)
+    for _ in range(int(rng.integers(2, 8))):
+        shade, kind = int(rng.integers(256)), rng.integers(3)
+        middle, reach = rng.uniform(0.25, 0.75, 2) * fine, rng.uniform(0.08, 0.4) * fine
+        if kind == 2:
+            coarse = rng.normal(0, 1, (int(rng.integers(3, 6)),) * 2).astype(np.float32)
+            blot = cv2.resize(coarse, (fine, fine), interpolation=cv2.INTER_CUBIC)
+            across, down = np.meshgrid(np.arange(fine) - middle[0], np.arange(fine) - middle[1])
+            canvas[(blot > 0) & (across**2 + down**2 < reach**2)] = shade
+            continue
+        turns = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
+        corners = middle + np.column_stack([np.cos(turns), np.sin(turns)]) * reach * rng.uniform(
+            0.3, 1, (len(turns), 1)
+        )
+        points = np.rint(corners).astype(np.int32)
+        if kind == 1:
+            cv2.fillPoly(canvas, [points], shade, cv2.LINE_AA)
+        else:
+            cv2.polylines(canvas, [points], False, shade, int(rng.integers(2, 9)), cv2.LINE_AA)
+    return developed(as_uint8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)), rng)

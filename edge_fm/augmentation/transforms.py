@@ -1,0 +1,168 @@
+"""Make training pictures look as a camera might have seen them.
+
+A model trained on clean catalogue pictures fails on photographs because it has never seen clutter, uneven light, tilt
+or noise. `photograph` takes the content of a real photograph and returns another letterboxed view of it;
+`catalogue` varies a picture of a data set such as Fashion-MNIST and keeps its dark ground; `scene` lays such
+a picture into a drawn surrounding; `empty` draws a surrounding with nothing of interest in it, and `cluttered` one full of
+things that are nothing in particular.
+
+All pictures are grey uint8; all randomness comes from the generator that is passed in. Distances are those of pictures of 28x28
+pixels, and grow with others.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.image.opencv import as_uint8, cv2
+
+Grey = NDArray[np.uint8]
+"""(height, width) uint8 in [0, 255]."""
+
+_SUPERSAMPLING = 3
+
+_USUAL_SIZE = 28
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How far pictures are varied.
+
+    Attributes:
+        flip: whether left and right may be exchanged; right for garments, wrong for digits.
+        rotation: largest angle of photographs, in degrees.
+        tilt: largest angle of catalogue pictures, in degrees.
+        erase: share of pictures of which a rectangle is erased (Zhong et al., 2017, arXiv:1708.04896).
+        elastic: standard deviation in pixels of 28 of a smooth distortion of catalogue pictures (Simard et al., 2003,
+            "Best Practices for Convolutional Neural Networks").
+    """
+
+    flip: bool = True
+    rotation: float = 20.0
+    tilt: float = 5.0
+    erase: float = 0.25
+    elastic: float = 0.0
+
+
+def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
+    """Return another view of a photograph, letterboxed in black as the runtime does it.
+
+    How far it is turned, zoomed, moved and stretched is itself drawn, from not at all to as far as it goes: a network that sees
+    nothing but far views is not at its best on those that a device makes, which are near.
+
+    Args:
+        content: the photograph without any bars, at three or more times `size` on its longer side.
+        size: of the square result.
+        variation: how far to go.
+        rng: where chance comes from.
+
+    Returns:
+        (size, size) uint8.
+    """
+    height, width = content.shape
+    reach = rng.random()
+    stretch = np.exp(rng.normal(0, 0.12 * reach))
+    shape = min(max(height / width * stretch, 0.4), 2.5)
+    inner_h, inner_w = (
+        (size, max(1, round(size / shape))) if shape >= 1 else (max(1, round(size * shape)), size)
+    )
+    fine_h, fine_w = inner_h * _SUPERSAMPLING, inner_w * _SUPERSAMPLING
+    zoom = np.exp(reach * rng.uniform(-0.25, 0.35))
+    angle = rng.normal(0, variation.rotation / 2 * reach)
+    scale_x, scale_y = zoom * fine_w / width, zoom * fine_h / height
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([scale_x, scale_y])
+    if variation.flip and rng.random() < 0.5:
+        linear[:, 0] *= -1
+    offset = reach * rng.uniform(-0.12, 0.12, 2) * (fine_w, fine_h)
+    centre = np.array([fine_w, fine_h]) / 2 + offset - linear @ (width / 2, height / 2)
+    border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_REFLECT_101
+    matrix = np.column_stack([linear, centre])
+    fine = cv2.warpAffine(content, matrix, (fine_w, fine_h), flags=cv2.INTER_LINEAR, borderMode=border)
+    view = developed(as_uint8(cv2.resize(fine, (inner_w, inner_h), interpolation=cv2.INTER_AREA)), rng)
+    if rng.random() < variation.erase / 2:
+        _erase(view, rng)
+    canvas = np.zeros((size, size), np.uint8)
+    top, left = (size - inner_h) // 2, (size - inner_w) // 2
+    canvas[top : top + inner_h, left : left + inner_w] = view
+    return canvas
+
+
+def catalogue(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
+    """Return a data set's picture, moved, scaled and tilted a little, maybe mirrored, maybe with a part erased.
+
+    Args:
+        image: (size, size) uint8 on a dark ground.
+        variation: how far to go.
+        rng: where chance comes from.
+
+    Returns:
+        (size, size) uint8.
+    """
+    size, unit = image.shape[0], image.shape[0] / _USUAL_SIZE
+    moved = image
+    if rng.random() < 0.5:
+        angle, zoom = rng.uniform(-variation.tilt, variation.tilt), np.exp(rng.uniform(-0.1, 0.1))
+        matrix = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), angle, zoom)
+        matrix = matrix + np.pad(rng.uniform(-2, 2, (2, 1)) * unit, ((0, 0), (2, 0)))
+        moved = as_uint8(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR))
+    else:
+        down, right = (round(step * unit) for step in rng.integers(-2, 3, 2).tolist())
+        moved = np.zeros_like(image)
+        moved[max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)] = image[
+            max(0, -down) : size + min(0, -down), max(0, -right) : size + min(0, -right)
+        ]
+    if variation.elastic:
+        moved = _bent(moved, variation.elastic * unit, rng)
+    if variation.flip and rng.random() < 0.5:
+        moved = moved[:, ::-1].copy()
+    if rng.random() < variation.erase:
+        _erase(moved, rng)
+    return np.asarray(moved, np.uint8)
+
+
+def developed(image: Grey, rng: np.random.Generator) -> Grey:
+    """Return a picture under another light and through another lens: gamma, contrast, gradient, inversion, blur, noise."""
+    size_h, size_w = image.shape
+    picture = image.astype(np.float32) / 255
+    if rng.random() < 0.5:
+        picture = picture ** np.exp(rng.normal(0, 0.35))
+    picture = (picture - 0.5) * np.exp(rng.normal(0, 0.25)) + 0.5 + rng.normal(0, 0.1)
+    if rng.random() < 0.3:
+        angle = rng.uniform(0, 2 * np.pi)
+        across = np.cos(angle) * np.linspace(-1, 1, size_w, dtype=np.float32)[None, :]
+        picture = picture * (
+            1 + rng.uniform(0, 0.5) * (across + np.sin(angle) * np.linspace(-1, 1, size_h)[:, None])
+        )
+    if rng.random() < 0.1:
+        picture = 1 - picture
+    if rng.random() < 0.2:
+        blur = rng.uniform(0.3, 0.9) * max(size_h, size_w) / _USUAL_SIZE
+        picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), blur)
+    if rng.random() < 0.4:
+        picture = picture + rng.normal(0, rng.uniform(0.01, 0.06), picture.shape)
+    return as_uint8(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+
+
+def _bent(image: Grey, deviation: float, rng: np.random.Generator) -> Grey:
+    """Return a picture whose points are moved by a field that is smooth over a quarter of it."""
+    size = image.shape[0]
+    field = rng.normal(0, deviation, (4, 4, 2)).astype(np.float32)
+    moves = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
+    grid = np.indices((size, size), np.float32)
+    return as_uint8(cv2.remap(image, grid[1] + moves[..., 0], grid[0] + moves[..., 1], cv2.INTER_LINEAR))
+
+
+def _erase(image: Grey, rng: np.random.Generator) -> None:
+    """Fill a rectangle of 2 to 33 % of the area with noise or one shade, as in arXiv:1708.04896."""
+    height, width = image.shape
+    area, aspect = rng.uniform(0.02, 0.33) * height * width, np.exp(rng.uniform(-1.2, 1.2))
+    tall, wide = (
+        min(height, max(1, round((area * aspect) ** 0.5))),
+        min(width, max(1, round((area / aspect) ** 0.5))),
+    )
+    top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
+    image[top : top + tall, left : left + wide] = (
+        rng.integers(0, 256, (tall, wide)) if rng.random() < 0.5 else int(rng.integers(0, 256))
+    )

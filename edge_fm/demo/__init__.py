@@ -1,0 +1,1 @@
+"""Show the main job on the samples that ship in the box."""

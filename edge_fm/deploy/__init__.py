@@ -1,0 +1,1 @@
+"""Pack models for a device: bundle, wheels, bill of materials, systemd units."""

@@ -1,0 +1,1 @@
+"""Draw charts, contact sheets and text with OpenCV and Matplotlib."""

@@ -1,0 +1,1 @@
+"""Measure a trained classifier of any format, and report what was found."""

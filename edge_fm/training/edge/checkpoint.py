@@ -1,0 +1,75 @@
+"""The state of a training after its last whole epoch, from which it goes on if it was killed."""
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_fm.training.edge.epoch_data import Material
+from edge_fm_runtime.errors import DataError
+
+FILE = "state.npz"
+
+KerasModel = Any
+"""A compiled `keras.Model`; Keras ships no types."""
+
+History = list[dict[str, float]]
+
+
+def fingerprint(model: KerasModel, material: Material, settings: dict[str, object]) -> str:
+    """Return what must be the same for a training to go on: network, pictures, settings, and the weights that it begins with."""
+    weights = hashlib.sha256()
+    for variable in model.variables:
+        weights.update(np.ascontiguousarray(variable).tobytes())
+    pictures = hashlib.sha256(material.catalogue.images.tobytes() + material.catalogue.labels.tobytes())
+    if material.photographs is not None:
+        pictures.update(material.photographs.tensors.tobytes() + material.photographs.allowed.tobytes())
+        if material.photographs.answers is not None:
+            pictures.update(material.photographs.answers.shares.tobytes())
+    facts = {
+        "network": model.name,
+        "pictures": pictures.hexdigest(),
+        "settings": settings,
+        "weights": weights.hexdigest(),
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
+def save(model: KerasModel, path: Path, history: History, whose: str) -> None:
+    """Keep weights, optimiser and history; the file takes its place only when it is whole."""
+    arrays = {f"m{i}": np.asarray(v) for i, v in enumerate(model.variables)}
+    arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
+    arrays |= {"history": np.array(json.dumps(history)), "whose": np.array(whose)}
+    partial = path.with_suffix(".partial.npz")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    partial.replace(path)
+
+
+def restore(model: KerasModel, path: Path, whose: str) -> History:
+    """Bring a model and its optimiser to the state in `path`, if it is there, and return the epochs so far.
+
+    Raises:
+        DataError: the file is of another training, or damaged.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            if str(kept["whose"]) != whose:
+                raise DataError(
+                    f"{path} is of a training with other settings, pictures or weights to begin with: give another folder with -o, or delete it"
+                )
+            for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
+                for index, variable in enumerate(variables):
+                    variable.assign(kept[f"{prefix}{index}"])
+            history: History = json.loads(str(kept["history"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is damaged or of another model ({error}): delete it to begin anew"
+        ) from error
+    return history

@@ -1,0 +1,131 @@
+"""Parts that the pictures of a training are divided into, so that each can be answered for by a network that has not seen it."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm.datasets import Split
+from edge_fm.datasets.photographs import Photographs
+from edge_fm_runtime.errors import DataError
+
+RECORD = "folds.json"
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Which fold each picture of a training is of.
+
+    Attributes:
+        count: of folds; each is numbered from 0.
+        catalogue: (N,) int32, of the data set's training part, without its validation part.
+        photographs: (M,) int32, of the photographs to train on, if there are any.
+        sha256: of the plan that they are of.
+    """
+
+    count: int
+    catalogue: NDArray[np.int32]
+    photographs: NDArray[np.int32] | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training was divided, to be kept beside the networks that it made.
+
+    Attributes:
+        count: of folds, two or more.
+        seed: of the training, and so of what it kept for validation.
+        catalogue: how many pictures of the data set were trained on.
+        mirror: whether the networks know a picture's mirror image for the same thing.
+        photographs: the fold of each photograph, by its path relative to the photographs' folder.
+    """
+
+    count: int
+    seed: int
+    catalogue: int
+    mirror: bool
+    photographs: Mapping[str, int] = field(default_factory=dict)
+
+    def folds(self, training: Split, photographs: Photographs | None, seed: int) -> Folds:
+        """Return the fold of every picture of a training on the same data set.
+
+        A photograph that was not there then may be answered for by any network.
+
+        Raises:
+            DataError: the training keeps other pictures for validation, or has more or fewer.
+        """
+        if (self.catalogue, self.seed) != (len(training), seed):
+            raise DataError(
+                f"the folds are of {self.catalogue:,} pictures and --seed {self.seed}, and this training has {len(training):,} and --seed {seed}: "
+                "networks would answer for what they have seen"
+            )
+        catalogue = np.random.default_rng([seed, self.count]).permutation(len(training)) % self.count
+        of = None
+        if photographs is not None:
+            known = [self.photographs.get(name, i % self.count) for i, name in enumerate(photographs.names)]
+            of = np.array(known, np.int32)
+        sha256 = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return Folds(self.count, catalogue.astype(np.int32), of, sha256)
+
+    def save(self, folder: Path) -> None:
+        """Write `folds.json`."""
+        (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Plan":
+        """Read `folds.json`.
+
+        Raises:
+            DataError: it is broken.
+        """
+        try:
+            return cls(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{folder / RECORD} is broken ({error}): train the folds again") from error
+
+
+def catalogue_without(fold: int, folds: Folds, training: Split) -> Split:
+    """Return what is left of a data set's training part without one fold."""
+    kept = folds.catalogue != fold
+    return Split(training.images[kept], training.labels[kept])
+
+
+def photographs_without(fold: int, folds: Folds, photographs: Photographs) -> Photographs:
+    """Return what is left of the photographs to train on without one fold."""
+    if folds.photographs is None:
+        return photographs
+    return photographs.chosen(np.flatnonzero(folds.photographs != fold))
+
+
+def runs_of(folder: Path, count: int) -> list[Path]:
+    """Return where the network that has not seen each fold is kept."""
+    return [folder / f"without-{fold}" for fold in range(count)]
+
+
+def read_people(path: Path) -> dict[str, str]:
+    """Return the person of each photograph, by its path relative to the photographs' folder, with `/`.
+
+    Args:
+        path: a CSV file with a column `path` and one that says whose the photograph is, under any name.
+
+    Raises:
+        DataError: the file cannot be read, or has other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            columns = next(rows, [])
+            if len(columns) != 2 or "path" not in columns:  # noqa: PLR2004  # the path and whose it is
+                raise DataError(
+                    f"{path} has the columns {', '.join(columns) or '(none)'}: it needs two, path and whose the photograph is, such as path,person"
+                )
+            at = columns.index("path")
+            return {row[at]: row[1 - at] for row in rows if row}
+    except (OSError, UnicodeDecodeError, csv.Error, IndexError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error

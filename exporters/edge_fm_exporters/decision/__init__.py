@@ -1,0 +1,1 @@
+"""Fit what turns probabilities into a decision: temperature, thresholds, margins."""

@@ -1,0 +1,125 @@
+"""How near its two likeliest labels may be to each other before a picture that was decoded small is decoded whole.
+
+What reduced decoding leaves out moves the logits of one model more than another's, and less the more pixels are left; and where
+hardly anything is left out, int8 still rounds otherwise as soon as one pixel does. How much of both is measured when the file is
+made, on drawn pictures: noise whose amplitudes fall as 1/f, as those of photographs do (Field, 1987, "Relations between the
+statistics of natural images and the response properties of cortical cells"), so that nobody's photographs are needed. Each is decoded
+small, whole, and whole with a few pixels one level off (docs/decisions/0005).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Preprocess
+from edge_fm_runtime.artifact.passport import MOST_DOUBT, Decision
+from edge_fm_runtime.image import preprocess
+from edge_fm_runtime.image.opencv import cv2
+
+_DOUBT, _ROUNDING = 2.0, 1.5
+"""Times the root of the mean square of what each changes. Chosen on photographs of the people that `fashion` was trained on: with 1.9 and 1.5, and more,
+99.8 % of the labels there are those of full-scale decoding, of each of five models, whether 2.4, 4.8, 9.5 or 18 pixels are left for each of the input."""
+
+_OFF = 0.02
+"""Share of the pixels that is one level off: as many as in a picture of 12 megapixels for 28x28 that is decoded at 1/8."""
+
+_RATIO = 4.8
+"""Pixels of a picture for each of the input: halved while it is decoded, it has as many left as a photograph of 400x533 that is decoded at 1/8 for 28x28."""
+
+_PROPORTIONS = 0.75
+"""Width to height, as most photographs have."""
+
+_MOST, _LEAST = 512, 16
+_DRAWN = 2**25
+"""Pixels of all pictures together, about: a few seconds' work, whatever the size of the input."""
+
+_QUALITY = 90
+
+Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+class Moved(NamedTuple):
+    """What `Decision` keeps of it: both in logits, the doubt times the pixels left."""
+
+    doubt: float
+    rounding: float
+
+
+class _Looks(NamedTuple):
+    """Pictures decoded small, whole, and whole with a few pixels off; and how many pixels were left of each for each of the input."""
+
+    small: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
+    off: NDArray[np.uint8]
+    pixels_left: float
+
+
+def fit(probabilities: Probabilities, spec: InputSpec, recipe: Preprocess) -> Moved:
+    """Return what suits a model; what is usual, if its answers are never shared between labels.
+
+    Args:
+        probabilities: from (N, height, width, channels) uint8 to (N, classes) float32, the model's own.
+        spec: its input.
+        recipe: its preprocessing.
+    """
+    looks = _looks(spec, recipe)
+    whole = probabilities(looks.whole)
+    by_size = _change(whole, probabilities(looks.small))
+    by_rounding = _change(whole, probabilities(looks.off))
+    if by_size is None or by_rounding is None:
+        return Moved(Decision().doubt, Decision().rounding)
+    bounds = _DOUBT * looks.pixels_left * by_size, _ROUNDING * by_rounding
+    return Moved(*(round(min(bound, MOST_DOUBT), 3) for bound in bounds))
+
+
+def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | None:
+    """Return by how much two (N, classes) probabilities differ in how far the logits of the two likeliest labels are apart.
+
+    Where votes leave a label nothing at all there is no logit that could have moved; None if that is so in every row.
+    """
+    rows, (second, likeliest) = np.arange(len(before)), np.argsort(before, axis=1)[:, -2:].T
+    shares = [seen[rows, label] for seen in (before, after) for label in (likeliest, second)]
+    told = np.all([share > 0 for share in shares], axis=0)
+    if not told.any():
+        return None
+    first, then = (np.log(high[told]) - np.log(low[told]) for high, low in (shares[:2], shares[2:]))
+    return float(np.sqrt(np.mean((first - then) ** 2)))
+
+
+@lru_cache(maxsize=1)
+def _looks(spec: InputSpec, recipe: Preprocess) -> _Looks:
+    ratio = _RATIO if recipe.fit is Fit.LETTERBOX else _RATIO / _PROPORTIONS
+    height, width = round(ratio * spec.height), round(ratio * _PROPORTIONS * spec.width)
+    count = min(_MOST, max(_LEAST, _DRAWN // (height * width * spec.channels)))
+    encoded = [
+        _drawn(height, width, spec.channels, np.random.default_rng([1987, number])) for number in range(count)
+    ]
+    small, whole = (
+        np.stack(
+            [preprocess.tensor_from_bytes(data, spec, recipe, full_scale=full_scale) for data in encoded]
+        )
+        for full_scale in (False, True)
+    )
+    rng = np.random.default_rng(1987)
+    steps = rng.choice([-1, 1], whole.shape) * (rng.random(whole.shape) < _OFF)
+    off = np.clip(whole.astype(int) + steps, 0, 255).astype(np.uint8)
+    return _Looks(small, whole, off, preprocess.pixels_left(encoded[0], spec, recipe))
+
+
+def _drawn(height: int, width: int, channels: int, rng: np.random.Generator) -> bytes:
+    """Return a JPEG file of such noise, in greys of another contrast and light each time; of colours, grey is the most."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf  # no mean: the light is drawn below
+    planes = []
+    for _ in range(1 if channels == 1 else 1 + channels):
+        spectrum = (rng.normal(size=frequency.shape) + 1j * rng.normal(size=frequency.shape)) / frequency
+        plane = np.fft.irfft2(spectrum, (height, width))
+        planes.append(plane / plane.std())
+    picture = (
+        planes[0] if channels == 1 else np.stack([planes[0] + plane / 2 for plane in planes[1:]], axis=-1)
+    )
+    levels = np.clip(picture * rng.uniform(30, 70) + rng.uniform(70, 180), 0, 255).astype(np.uint8)
+    return cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()

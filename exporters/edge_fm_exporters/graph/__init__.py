@@ -1,0 +1,1 @@
+"""Clean, edit and summarise ONNX graphs."""

@@ -1,0 +1,96 @@
+"""Give a graph its uint8 input: scale the pixels inside, exactly where the first layer is quantised."""
+
+import numpy as np
+
+from edge_fm_exporters.graph.editing import (
+    ModelProto,
+    _rewire,
+    add_constant,
+    drop_unused,
+    only_consumer,
+    replace_input,
+)
+from edge_fm_exporters.normalization.scale import Scale
+from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.artifact.session import INPUT
+from edge_fm_runtime.errors import ExportError
+
+_SHAPING = {"Reshape", "Transpose"}
+"""The same for integers as for floats."""
+
+_CHANNELS = 3
+"""Axis of the channels in the input."""
+
+
+def with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale) -> ModelProto:
+    """Return a copy whose input is uint8, scaled inside by one DequantizeLinear, and an Add if no pixel becomes zero."""
+    import onnx
+
+    scaled = onnx.ModelProto()
+    scaled.CopyFrom(model)
+    replace_input(scaled, spec)
+    _rewire(scaled, INPUT, f"{INPUT}_scaled")
+    zero_point = scale.zero_point
+    made = f"{INPUT}_scaled" if zero_point is not None else f"{INPUT}_multiplied"
+    inputs = _add_scale(scaled, scale)
+    node = onnx.helper.make_node("DequantizeLinear", [INPUT, *inputs], [made], name="scale", axis=_CHANNELS)
+    scaled.graph.node.insert(0, node)
+    if zero_point is None:
+        add_constant(scaled, "offset", scale.offset)
+        shift = onnx.helper.make_node("Add", [made, "offset"], [f"{INPUT}_scaled"], name="shift")
+        scaled.graph.node.insert(1, shift)
+    drop_unused(scaled)
+    onnx.checker.check_model(scaled, full_check=True)
+    return scaled
+
+
+def begins_quantized(model: ModelProto) -> bool:
+    """Return whether a QDQ model's input is quantised before anything but its shape is changed."""
+    first = only_consumer(model.graph, INPUT)
+    while first is not None and first.op_type in _SHAPING:
+        first = only_consumer(model.graph, first.output[0])
+    return first is not None and first.op_type == "QuantizeLinear"
+
+
+def quantized_with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale) -> ModelProto:
+    """Return a QDQ model whose first QuantizeLinear is gone: the pixels are its integers, exactly.
+
+    Raises:
+        ExportError: the input is not quantised at once.
+    """
+    import onnx
+
+    exact = onnx.ModelProto()
+    exact.CopyFrom(model)
+    graph = exact.graph
+    tensor, first = INPUT, only_consumer(graph, INPUT)
+    while first is not None and first.op_type in _SHAPING:
+        tensor = first.output[0]
+        first = only_consumer(graph, tensor)
+    second = only_consumer(graph, first.output[0]) if first is not None else None
+    if (
+        first is None
+        or second is None
+        or first.op_type != "QuantizeLinear"
+        or second.op_type != "DequantizeLinear"
+    ):
+        raise ExportError(
+            "the quantised graph does not begin with its input's QuantizeLinear: export without --int8"
+        )
+    graph.node.remove(first)
+    second.input[:] = [tensor, *_add_scale(exact, scale)]
+    replace_input(exact, spec)
+    del graph.value_info[:]  # it says float of what is now uint8
+    drop_unused(exact)
+    onnx.checker.check_model(exact, full_check=True)
+    return exact
+
+
+def _add_scale(model: ModelProto, scale: Scale) -> list[str]:
+    """Add the constants of the scaling DequantizeLinear and return their names."""
+    factor, zero_point = scale.factor, scale.zero_point
+    zero_point = np.zeros((), np.uint8) if zero_point is None else zero_point
+    shape = np.broadcast_shapes(factor.shape, zero_point.shape)
+    add_constant(model, "scale", np.broadcast_to(factor, shape).copy())
+    add_constant(model, "zero", np.broadcast_to(zero_point, shape).copy())
+    return ["scale", "zero"]

@@ -1,0 +1,1 @@
+"""How pixels were scaled in training, and how to find it out."""

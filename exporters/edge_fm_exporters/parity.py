@@ -1,0 +1,163 @@
+"""Measure an exported file against its source, on the same images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters.graph.editing import ModelProto
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_runtime.artifact.input_spec import Polarity, Preprocess
+from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
+from edge_fm_runtime.artifact.session import OnnxSession, Session
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.image.opencv import cv2
+
+FP32_MAX_DIFFERENCE = 1e-5
+"""Largest difference of a probability that a float32 export may show."""
+
+FP32_MIN_AGREEMENT = 0.9999
+"""Smallest share of images to which a float32 export must give the source's label, or one that the source holds to be as likely as float32 can tell."""
+
+FROM_BYTES = 200
+"""How many pictures are given to the finished file as encoded bytes."""
+
+_SMALLEST = (cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED)
+"""How OpenCV writes 28x28 pixels in the fewest bytes: golden pictures are a tenth of a small file."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Evidence, with what it was computed from: (N, classes) float32 each."""
+
+    evidence: Evidence
+    source: NDArray[np.float32]
+    own: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A picture to which the file gives another label than its source; labels are indices, `true` None if unknown."""
+
+    index: int
+    true: int | None
+    source: int
+    own: int
+    source_probability: float
+    own_probability: float
+
+
+def compare(source: NDArray[np.float32], session: Session, pictures: Pictures) -> Comparison:
+    """Run the file on the pictures and compare with the source's probabilities for them."""
+    own = session.run(pictures.images)
+    source_labels, own_labels = source.argmax(axis=1), own.argmax(axis=1)
+    evidence = Evidence(
+        data=pictures.name,
+        split=pictures.split,
+        images=len(own),
+        source_accuracy=_accuracy(source_labels, pictures.labels),
+        accuracy=_accuracy(own_labels, pictures.labels),
+        label_agreement=float(np.mean(source_labels == own_labels)),
+        max_probability_difference=min(1.0, float(np.abs(source - own).max())),
+    )
+    return Comparison(evidence, source, own)
+
+
+def flips(comparison: Comparison, pictures: Pictures) -> tuple[Flip, ...]:
+    """Return the pictures to which the file gives another label than its source."""
+    source, own = comparison.source.argmax(axis=1), comparison.own.argmax(axis=1)
+    return tuple(
+        Flip(
+            int(index),
+            None if pictures.labels is None else int(pictures.labels[index]),
+            int(source[index]),
+            int(own[index]),
+            float(comparison.source[index].max()),
+            float(comparison.own[index].max()),
+        )
+        for index in np.flatnonzero(source != own)
+    )
+
+
+def shortfall(
+    kind: PrecisionKind,
+    comparison: Comparison,
+    max_drop: float,
+    max_difference: float = FP32_MAX_DIFFERENCE,
+) -> str:
+    """Return in a sentence why a file may not be used in place of its source, empty if it may.
+
+    Args:
+        kind: fp32 is held to the source's numbers, int8 to its accuracy.
+        comparison: of the two.
+        max_drop: accuracy that int8 may lose, in [0, 1]; without labels, labels that may differ.
+        max_difference: of a probability, that fp32 may show.
+    """
+    evidence = comparison.evidence
+    if kind is PrecisionKind.FP32:
+        if evidence.max_probability_difference > max_difference:
+            return (
+                f"probabilities differ by up to {evidence.max_probability_difference:.2g}, "
+                f"the limit is {max_difference:g}"
+            )
+        agreement = _agreement_but_for_ties(comparison)
+        if agreement < FP32_MIN_AGREEMENT:
+            return f"labels agree on {agreement:.4%}, the limit is {FP32_MIN_AGREEMENT:.2%}"
+        return ""
+    if evidence.accuracy is None or evidence.source_accuracy is None:
+        lost, what = 1 - evidence.label_agreement, "labels that differ"
+    else:
+        lost, what = evidence.source_accuracy - evidence.accuracy, "accuracy lost"
+    return f"{what}: {lost:.4f}, the limit is {max_drop:g}" if lost > max_drop else ""
+
+
+def _agreement_but_for_ties(comparison: Comparison) -> float:
+    """Return the share of images whose label the source holds to be the likeliest, or as likely: both may have erred by `FP32_MAX_DIFFERENCE`."""
+    source, own = comparison.source, comparison.own
+    given = source[np.arange(len(source)), own.argmax(axis=1)]
+    return float(np.mean(given >= source.max(axis=1) - 2 * FP32_MAX_DIFFERENCE))
+
+
+def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64] | None) -> float | None:
+    return None if labels is None else float(np.mean(answers == labels))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A graph that could be the result, compared with its source."""
+
+    data: bytes
+    precision: Precision
+    comparison: Comparison
+
+
+def verified(
+    model: ModelProto, precision: Precision, expected: NDArray[np.float32], pictures: Pictures
+) -> Verified:
+    """Return a graph compared with its source's answers for the pictures."""
+    data = model.SerializeToString()
+    return Verified(data, precision, compare(expected, OnnxSession(data), pictures))
+
+
+def as_png(image: NDArray[np.uint8], recipe: Preprocess) -> bytes:
+    """Return a model's input, (H, W, C) uint8 in RGB order, as the file of a picture that becomes it on the device."""
+    seen = 255 - image if recipe.polarity is Polarity.INVERT else image
+    pixels = seen if image.shape[2] == 1 else cv2.cvtColor(seen, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".png", pixels, _SMALLEST)[1].tobytes())
+
+
+def through_bytes(sealed: bytes, comparison: Comparison, pictures: Pictures) -> tuple[int, int]:
+    """Return how many pictures, given to the sealed file as encoded bytes, get the label of their tensors, and of how many.
+
+    Raises:
+        ModelError: the runtime refuses the file.
+    """
+    classifier = Classifier.from_bytes(sealed)
+    labels = classifier.passport.labels
+    chosen = np.linspace(0, len(pictures.images) - 1, min(FROM_BYTES, len(pictures.images))).astype(int)
+    right = 0
+    for index in chosen:
+        said = classifier.classify(as_png(pictures.images[index], classifier.passport.preprocess)).label
+        row = comparison.own[index]
+        right += row[labels.index(said)] >= row.max() - classifier.passport.precision.tolerance
+    return int(right), len(chosen)

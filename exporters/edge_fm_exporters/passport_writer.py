@@ -1,0 +1,114 @@
+"""Stamp a file: its passport with the decision and the golden inputs, and the seal over it all."""
+
+import datetime as dt
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters import parity
+from edge_fm_exporters.decision import confidence, reduced_decoding
+from edge_fm_exporters.decision.confidence import Answers, Judged
+from edge_fm_exporters.graph import editing
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.parity import Comparison, Verified
+from edge_fm_exporters.request import ExportData, ExportRequest, Order
+from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_runtime.artifact import onnx_file
+from edge_fm_runtime.artifact.passport import KEY, Decision, Golden, Passport, Provenance
+from edge_fm_runtime.artifact.session import OnnxSession
+from edge_fm_runtime.errors import ExportError
+from edge_fm_runtime.image import preprocess
+
+_GOLDEN_INPUTS = 8
+
+
+def stamp(
+    candidate: Verified, order: Order, data: ExportData | None, pictures: Pictures
+) -> tuple[bytes, Passport]:
+    """Return the sealed file and its passport.
+
+    Args:
+        candidate: the file, compared with its source.
+        order: what was asked for.
+        data: pictures for the decision, if there are any.
+        pictures: that golden inputs are taken from.
+
+    Raises:
+        ExportError: a picture does not survive the preprocessing.
+    """
+    request = order.request
+    passport = Passport(
+        labels=order.labels,
+        input=order.source.spec,
+        preprocess=request.preprocess,
+        decision=_decision(candidate, order, data),
+        precision=candidate.precision,
+        evidence=(candidate.comparison.evidence,),
+        golden=_golden(candidate.comparison, pictures, order.source, request),
+        provenance=Provenance(
+            source=request.source.name,
+            source_sha256=hashlib.sha256(request.source.read_bytes()).hexdigest(),
+            tools=order.source.tools,
+            created=dt.datetime.now(dt.UTC).date().isoformat(),
+            data=data.name if data is not None else "unknown",
+            licence=data.licence if data is not None else "unknown",
+        ),
+        translations=request.translations,
+    )
+    return sealed(candidate.data, passport, request.batch), passport
+
+
+def sealed(data: bytes, passport: Passport, batch: int | None) -> bytes:
+    """Return a file with its passport.
+
+    Args:
+        data: without one.
+        passport: what it says of itself.
+        batch: how many pictures it takes at once; None for any number.
+    """
+    return onnx_file.with_metadata(editing.with_batch(data, batch), {KEY: passport.to_json()})
+
+
+def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
+    """Fit temperature, familiarity, threshold and doubt to the very file that is written."""
+    session = OnnxSession(candidate.data)
+    moved = reduced_decoding.fit(session.run, order.source.spec, order.request.preprocess)
+    own = Decision(calibrated=order.source.calibrated, doubt=moved.doubt, rounding=moved.rounding)
+    if data is None or data.validation is None:
+        return own
+
+    def answers(pictures: Judged) -> Answers:
+        return Answers(session.run(pictures.images), pictures.allowed)
+
+    fitted = confidence.fit(
+        answers(data.validation),
+        data.validation.groups(order.labels),
+        order.labels,
+        order.request.coverage,
+        answers(data.lesson) if data.lesson is not None else None,
+    )
+    return replace(fitted, calibrated=own.calibrated, doubt=own.doubt, rounding=own.rounding)
+
+
+def _golden(
+    comparison: Comparison, pictures: Pictures, source: SourceModel, request: ExportRequest
+) -> tuple[Golden, ...]:
+    """Choose inputs spread over the pictures, kept as a PNG file would hold them."""
+    chosen = np.linspace(0, len(pictures.images) - 1, _GOLDEN_INPUTS).astype(int)
+    golden = []
+    for index in chosen:
+        image = pictures.images[index]
+        encoded = parity.as_png(image, request.preprocess)
+        stored = preprocess.tensor_from_bytes(encoded, source.spec, request.preprocess).tobytes()
+        if stored != image.tobytes():
+            raise ExportError("golden inputs do not survive the preprocessing")
+        rows = comparison.source[index], comparison.own[index]
+        golden.append(Golden(encoded, stored, *(_shortest(row) for row in rows)))
+    return tuple(golden)
+
+
+def _shortest(row: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return float32 numbers with the fewest digits that say which they are; all digits of their doubles would be twice as long."""
+    return tuple(float(str(value)) for value in row)

@@ -1,0 +1,272 @@
+"""int8 that is chosen: every way of quantising is measured, and the fastest that holds is taken.
+
+Accuracy is measured on pictures that are neither calibrated on nor tested on; time on this machine, all files in turn.
+When no way holds, the layers that hurt most are given back to float, one after the other.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters.graph import flip_ensemble, uint8_input
+from edge_fm_exporters.graph.editing import ModelProto
+from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.normalization.scale import Scale
+from edge_fm_exporters.quantization import float_stem, static, strip
+from edge_fm_exporters.quantization.static import Calibration, Recipe
+from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.artifact.passport import PrecisionKind
+from edge_fm_runtime.artifact.session import OnnxSession
+
+ROUNDS = 400
+"""Of timing, one picture through each file."""
+
+_NOISE = 0.05
+_RESAMPLES = 1000
+_PROBED = 256
+_MAX_FLOAT_LAYERS = 6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What int8 may cost, and what it must bring.
+
+    Attributes:
+        max_drop: accuracy that may be lost, in [0, 1].
+        max_class_drop: recall that any class may lose, in [0, 1].
+        min_speedup: how many times as fast as float32 it must be, for one picture.
+    """
+
+    max_drop: float = 0.003
+    max_class_drop: float = 0.03
+    min_speedup: float = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that could be the result, and what was measured of it.
+
+    Attributes:
+        name: how it was made.
+        recipe: how it was quantised; None for float32.
+        data: the file, without a passport.
+        accuracy: in [0, 1]; None where the pictures have no classes.
+        drop: accuracy lost against the source; labels that differ, where the pictures have no classes.
+        drop_interval: that holds with 95 % (a paired bootstrap over the pictures).
+        worst_class: index of the class that loses most recall, and how much; None without classes.
+        label_agreement: with the source, in [0, 1], on what the training watched if that is known, as many pictures of each kind;
+            else on the pictures that accuracy is measured on.
+        latency_us: median for one picture, one thread.
+        speedup: against float32.
+        verdict: why it may not be used; empty if it may.
+    """
+
+    name: str
+    recipe: Recipe | None
+    data: bytes
+    accuracy: float | None
+    drop: float
+    drop_interval: tuple[float, float]
+    worst_class: tuple[int, float] | None
+    label_agreement: float
+    latency_us: float = 0.0
+    speedup: float = 1.0
+    verdict: str = ""
+
+    @property
+    def kind(self) -> PrecisionKind:
+        """The arithmetic."""
+        return PrecisionKind.FP32 if self.recipe is None else PrecisionKind.INT8
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a search works on.
+
+    Attributes:
+        model: the cleaned float32 graph with a float32 input.
+        spec: of its input.
+        scale: of the pixels, as far as the graph does not do it.
+        calibration: (N, height, width, channels) float32, scaled.
+        pictures: to measure accuracy on; neither calibrated on nor tested on.
+        expected: the source's probabilities for them, (N, classes) float32.
+        nodes: the only ones to quantise; empty for all.
+        mirrored: whether a file answers pictures together with their mirror images.
+        watched: what the training watched, (N, height, width, channels) uint8, with the source's probabilities, if there is such.
+    """
+
+    model: ModelProto
+    spec: InputSpec
+    scale: Scale
+    calibration: NDArray[np.float32]
+    pictures: Pictures
+    expected: NDArray[np.float32]
+    nodes: tuple[str, ...] = ()
+    mirrored: bool = False
+    watched: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
+
+    def file(self, network: ModelProto) -> bytes:
+        """Return a quantised network with its uint8 input as the file that it becomes."""
+        network = strip.compacted(float_stem.with_channels_last(network))
+        network = flip_ensemble.graph(network) if self.mirrored else network
+        return bytes(network.SerializeToString())
+
+
+Listener = Callable[[str], None]
+"""Told what is tried now."""
+
+
+def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) -> tuple[Candidate, ...]:
+    """Return float32 and every way of quantising that was tried, measured and judged.
+
+    Args:
+        fp32: the float32 file.
+        material: what to quantise, and pictures.
+        limits: what int8 may cost.
+        listener: told what is tried.
+    """
+    recipes = [Recipe(calibration) for calibration in Calibration]
+    if float_stem.nodes(material.model) and not material.nodes and material.scale.plain:
+        recipes += [replace(recipe, float_stem=True) for recipe in recipes]
+    found = [_measured("float32", None, fp32, material)]
+    for recipe in recipes:
+        listener(recipe.name)
+        found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
+    if all(_loss(candidate, limits) for candidate in found[1:]):
+        found += _given_back(found[1:], material, limits, listener)
+    listener("timing")
+    return tuple(_judged(candidate, limits) for candidate in _timed(found, material.spec.shape))
+
+
+def best(candidates: tuple[Candidate, ...]) -> Candidate:
+    """Return the int8 file that holds and is fastest, else float32, which comes first.
+
+    Of files that are as fast but for noise, it is the one that gives most pictures its source's label, which fewer pictures tell
+    than it takes for accuracy.
+    """
+    passed = [candidate for candidate in candidates[1:] if not candidate.verdict]
+    if not passed:
+        return candidates[0]
+    fastest = max(candidate.speedup for candidate in passed)
+    return min(
+        (candidate for candidate in passed if candidate.speedup >= (1 - _NOISE) * fastest),
+        key=lambda candidate: (-candidate.label_agreement, candidate.drop),
+    )
+
+
+def _built(recipe: Recipe, material: Material) -> ModelProto:
+    model = static.quantize(material.model, material.calibration, recipe, material.nodes)
+    if recipe.float_stem:
+        return float_stem.with_uint8_input(
+            model, float_stem.nodes(material.model), material.spec, material.scale
+        )
+    if uint8_input.begins_quantized(model) and material.scale.single:
+        return uint8_input.quantized_with_uint8_input(model, material.spec, material.scale)
+    return uint8_input.with_uint8_input(model, material.spec, material.scale)
+
+
+def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:
+    session = OnnxSession(data)
+    own = session.run(material.pictures.images).argmax(axis=1)
+    source, labels = material.expected.argmax(axis=1), material.pictures.labels
+    lost = (source == labels).astype(np.int64) - (own == labels) if labels is not None else (source != own)
+    rng = np.random.default_rng(0)
+    counts = np.array([(lost == -1).sum(), (lost == 0).sum(), (lost == 1).sum()])
+    drawn = rng.multinomial(len(lost), counts / len(lost), _RESAMPLES) @ np.array([-1, 0, 1]) / len(lost)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    worst = None
+    if labels is not None:
+        drops = {int(label): float(lost[labels == label].mean()) for label in np.unique(labels)}
+        worst = max(drops.items(), key=lambda entry: entry[1])
+    same = own == source
+    if material.watched is not None:
+        images, expected = material.watched
+        same = session.run(images).argmax(axis=1) == expected.argmax(axis=1)
+    return Candidate(
+        name,
+        recipe,
+        data,
+        float(np.mean(own == labels)) if labels is not None else None,
+        float(lost.mean()),
+        (float(low), float(high)),
+        worst,
+        float(np.mean(same)),
+    )
+
+
+def _loss(candidate: Candidate, limits: Limits) -> str:
+    """Return which limit on accuracy a candidate misses, empty if none."""
+    if candidate.drop > limits.max_drop:
+        return f"loses {candidate.drop:.4f}, the limit is {limits.max_drop:g} (--max-drop)"
+    if candidate.worst_class is not None and candidate.worst_class[1] > limits.max_class_drop:
+        return f"a class loses {candidate.worst_class[1]:.4f}, the limit is {limits.max_class_drop:g} (--max-class-drop)"
+    return ""
+
+
+def _given_back(
+    tried: list[Candidate], material: Material, limits: Limits, listener: Listener
+) -> list[Candidate]:
+    """Give layers back to float, the one that hurts most first, until a file holds."""
+    start = min(tried, key=lambda candidate: candidate.drop).recipe or Recipe()
+    found: list[Candidate] = []
+    layers = _by_harm(start, material, listener)
+    for count in range(1, min(len(layers), _MAX_FLOAT_LAYERS + 1)):  # at least one stays in int8
+        recipe = replace(start, float_nodes=tuple(layers[:count]))
+        listener(recipe.name)
+        found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
+        if not _loss(found[-1], limits):
+            break
+    return found
+
+
+def _by_harm(recipe: Recipe, material: Material, listener: Listener) -> list[str]:
+    """Return the names of the weighted layers, first the one whose quantisation alone moves probabilities most."""
+    stem_nodes = float_stem.nodes(material.model) if recipe.float_stem else ()
+    layers = [
+        node.name
+        for node in material.model.graph.node
+        if node.op_type in static.WEIGHTED
+        and node.name not in stem_nodes
+        and (not material.nodes or node.name in material.nodes)
+    ]
+    images, expected = material.pictures.images[:_PROBED], material.expected[:_PROBED]
+    harm = {}
+    for name in layers:
+        listener(f"{name} alone")
+        others = tuple(other for other in layers if other != name)
+        data = material.file(_built(replace(recipe, float_nodes=others), material))
+        harm[name] = float(np.abs(OnnxSession(data).run(images) - expected).mean())
+    return sorted(layers, key=lambda name: -harm[name])
+
+
+def _timed(candidates: list[Candidate], shape: tuple[int, int, int]) -> list[Candidate]:
+    """Time one picture through all files in turn, so that noise hits all alike."""
+    sessions = [OnnxSession(candidate.data) for candidate in candidates]
+    picture = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+    times: list[list[float]] = [[] for _ in sessions]
+    for _ in range(ROUNDS):
+        for session, taken in zip(sessions, times, strict=True):
+            session.run(picture)  # the first call after another file's finds cold caches
+            started = time.perf_counter()
+            session.run(picture)
+            taken.append(time.perf_counter() - started)
+    medians = [median(taken) * 1e6 for taken in times]
+    return [
+        replace(candidate, latency_us=took, speedup=medians[0] / took)
+        for candidate, took in zip(candidates, medians, strict=True)
+    ]
+
+
+def _judged(candidate: Candidate, limits: Limits) -> Candidate:
+    if candidate.recipe is None:
+        return candidate
+    verdict = _loss(candidate, limits)
+    if not verdict and candidate.speedup < limits.min_speedup:
+        verdict = (
+            f"{candidate.speedup:.2f} times as fast, the least is {limits.min_speedup:g} (--min-speedup)"
+        )
+    return replace(candidate, verdict=verdict)

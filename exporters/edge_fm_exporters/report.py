@@ -1,0 +1,78 @@
+"""What an export tried and what came of it: a table, and files beside the model."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from edge_fm_exporters import ExportResult
+from edge_fm_exporters.quantization.search import Candidate
+from edge_fm_runtime.errors import OutputError
+
+COLUMNS = (
+    *("candidate", "kB ", "accuracy ", "drop (95 %) ", "worst class", "same label ", "us ", "speed-up "),
+    "verdict",
+)
+
+
+def rows(result: ExportResult) -> list[list[str]]:
+    """Return a row for each file that was tried."""
+    chosen = result.passport.precision.settings
+    return [_row(candidate, result, chosen) for candidate in result.candidates]
+
+
+def _row(candidate: Candidate, result: ExportResult, chosen: tuple[tuple[str, str], ...]) -> list[str]:
+    low, high = candidate.drop_interval
+    used = (candidate.recipe.settings if candidate.recipe is not None else ()) == chosen
+    verdict = "**chosen**" if used else candidate.verdict or "passes"
+    worst = "-"
+    if candidate.worst_class is not None:
+        worst = f"{result.passport.labels[candidate.worst_class[0]]} {candidate.worst_class[1]:+.4f}"
+    return [
+        candidate.name,
+        f"{len(candidate.data) / 1000:,.0f}",
+        "-" if candidate.accuracy is None else f"{candidate.accuracy:.4f}",
+        f"{candidate.drop:+.4f} [{low:+.4f}, {high:+.4f}]",
+        worst,
+        f"{candidate.label_agreement:.2%}",
+        f"{candidate.latency_us:.0f}",
+        f"{candidate.speedup:.2f}",
+        verdict.strip("*"),
+    ]
+
+
+def write(model: Path, result: ExportResult) -> list[Path]:
+    """Write every candidate's figures as JSON, and the test pictures whose label is another one as CSV, beside the model.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    figures, flipped = model.with_suffix(".candidates.json"), model.with_suffix(".flips.csv")
+    labels = result.passport.labels
+    measured = [
+        {name: value for name, value in asdict(candidate).items() if name != "data"}
+        | {"size_bytes": len(candidate.data)}
+        for candidate in result.candidates
+    ]
+    try:
+        text = json.dumps(
+            {"chosen_on": result.chosen_on, "candidates": measured}, indent=2, ensure_ascii=False
+        )
+        figures.write_text(text + "\n", encoding="utf-8")
+        with flipped.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["index", "true", "source", "source_probability", "file", "file_probability"])
+            writer.writerows(
+                [
+                    flip.index,
+                    "" if flip.true is None else labels[flip.true],
+                    labels[flip.source],
+                    f"{flip.source_probability:.4f}",
+                    labels[flip.own],
+                    f"{flip.own_probability:.4f}",
+                ]
+                for flip in result.flips
+            )
+    except OSError as error:
+        raise OutputError(f"{error.filename} cannot be written: {error.strerror}") from error
+    return [figures, flipped]

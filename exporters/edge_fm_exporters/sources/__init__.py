@@ -1,0 +1,1 @@
+"""Read trained models, one module per format."""

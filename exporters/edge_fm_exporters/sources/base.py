@@ -1,0 +1,43 @@
+"""What every source format gives to the pipeline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_runtime.artifact.input_spec import InputSpec
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A trained classifier in the framework it came from.
+
+    Attributes:
+        path: the file it was read from.
+        spec: its input.
+        classes: how many outputs it has.
+        predict: from (N, height, width, channels) float32, scaled, to (N, classes) float32 probabilities.
+        convert: from an opset to an onnx.ModelProto with the float32 input `image` (N, height, width,
+            channels), scaled, and the output `probabilities`.
+        tools: (name, version) of what read and converts it.
+        max_difference: largest difference of a probability that its float32 export may show.
+        calibrated: whether its probabilities are meant as such, and not made from votes.
+        names: of its classes, where it knows them.
+        added: what was changed on the way to probabilities, in words; empty if nothing was.
+        quantizable: nodes of the cleaned graph that int8 is for; empty for all.
+    """
+
+    path: Path
+    spec: InputSpec
+    classes: int
+    predict: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    convert: Callable[[int], Any]
+    tools: tuple[tuple[str, str], ...]
+    max_difference: float = 1e-5
+    calibrated: bool = True
+    names: tuple[str, ...] = ()
+    added: str = ""
+    quantizable: tuple[str, ...] = ()

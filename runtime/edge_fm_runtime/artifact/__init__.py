@@ -1,0 +1,1 @@
+"""The model file and all that it says: passport, container, input, session."""

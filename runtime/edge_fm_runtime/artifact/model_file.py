@@ -1,0 +1,57 @@
+"""Model files on disk: the bundled ones by name, others by path; read and checked without onnxruntime."""
+
+import functools
+import os
+from pathlib import Path
+
+from edge_fm_runtime.artifact import onnx_file
+from edge_fm_runtime.artifact.passport import KEY, Passport
+from edge_fm_runtime.errors import ModelError
+
+BUNDLED = ("fashion", "fashion-nano", "digits")
+"""Models that come with the package, by name."""
+
+_FOLDER = Path(__file__).parents[1] / "models"
+
+
+def read_model(model: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a bundled model or of a file, at most the size cap.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if isinstance(model, str) and model in BUNDLED:
+        return _read_bundled(model)
+    path = Path(model)
+    try:
+        if path.stat().st_size > onnx_file.MAX_MODEL_BYTES:
+            raise ModelError(
+                f"{path} is over the size limit of {onnx_file.MAX_MODEL_BYTES:,} bytes for a model"
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(
+            f"there is no model {str(model)!r}: give the path of an .onnx file, or one of {', '.join(BUNDLED)}"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_passport(data: bytes) -> Passport | None:
+    """Return the checked passport of a model file's bytes, None if it has none.
+
+    Raises:
+        ModelError: the file is refused, or its passport is broken or without a seal.
+    """
+    file = onnx_file.parse(data)
+    text = file.metadata.get(KEY)
+    if text is None:
+        return None
+    if not file.sealed:
+        raise ModelError("the model's passport has no seal, so it cannot be trusted: export the model again")
+    return Passport.from_json(text)
+
+
+@functools.cache
+def _read_bundled(name: str) -> bytes:
+    return (_FOLDER / f"{name}.onnx").read_bytes()

@@ -1,0 +1,266 @@
+"""The passport: all that a runner must know about a model, kept inside the `.onnx` file.
+
+It is JSON under the metadata key `edge_fm.passport`, parsed once, here, into frozen dataclasses that check
+themselves. Nothing downstream touches a dict, and no preprocessing flag exists at run time.
+"""
+
+import base64
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.artifact.strict_json import BROKEN, REMEDY, read, require
+from edge_fm_runtime.errors import ModelError
+
+KEY = "edge_fm.passport"
+"""Metadata key of the passport."""
+
+VERSION = 5
+"""Version of the passport's form; a runner refuses a newer one."""
+
+_MAX_CLASSES = 10_000
+_MAX_LABEL_LENGTH = 200
+_MAX_WEIGHT = 1000
+
+MOST_DOUBT = 1000.0
+"""Logits; further apart than any that are looked at again."""
+
+
+class PrecisionKind(StrEnum):
+    """The arithmetic of the weights and activations."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become a label.
+
+    Attributes:
+        temperature: probabilities are raised to 1 / temperature and normalised (Guo et al. 2017,
+            "On Calibration of Modern Neural Networks"); 1 leaves them.
+        unknown_below: a confidence under this makes the status `unknown`, in [0, 1].
+        coverage: the share of validation images that stays at or above it, in (0, 1].
+        groups: labels whose probabilities are summed for the confidence of each of them: a shoe that may be a sandal or a
+            sneaker is surely a shoe. A label in no group stands for itself.
+        calibrated: whether the probabilities are a model's own, and not made from votes.
+        familiarity: a bias, then one weight for each label, from which `familiarity.py` says how likely it is that a picture is of
+            any class at all; empty where nothing was known of pictures that are not. Confidences are multiplied by it.
+        doubt, rounding: a JPEG that was decoded small is decoded whole when the logits of its two likeliest labels, before the temperature, are at
+            most the root of (doubt / n)^2 + rounding^2 apart, n being the pixels left for each of the input, along one axis: docs/decisions/0005.
+    """
+
+    temperature: float = 1.0
+    unknown_below: float = 0.0
+    coverage: float = 1.0
+    groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={"added_in": 2})
+    calibrated: bool = field(default=True, metadata={"added_in": 3})
+    familiarity: tuple[float, ...] = field(default=(), metadata={"added_in": 4})
+    doubt: float = field(default=0.7, metadata={"added_in": 5})
+    rounding: float = field(default=0.0, metadata={"added_in": 5})
+
+    def __post_init__(self) -> None:
+        require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
+        require(0 <= self.unknown_below <= 1, f"an unknown threshold of {self.unknown_below}, not 0 to 1")
+        require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
+        for name in ("doubt", "rounding"):
+            value = getattr(self, name)
+            require(0 <= value <= MOST_DOUBT, f"a {name} of {value}, not 0 to {MOST_DOUBT:g}")
+        for weight in self.familiarity:
+            require(
+                abs(weight) <= _MAX_WEIGHT,
+                f"a weight of {weight} for the familiarity, not -{_MAX_WEIGHT} to {_MAX_WEIGHT}",
+            )
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The arithmetic, and the quantisation settings that led to it as (name, value) pairs."""
+
+    kind: PrecisionKind = PrecisionKind.FP32
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of a probability that a replay on another machine may show."""
+        return 1e-3 if self.kind is PrecisionKind.INT8 else 1e-5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured when the file was made, source against file on the same images.
+
+    Attributes:
+        data: name of the data set.
+        split: which part of it; calibration and choice never use `test`.
+        images: how many.
+        source_accuracy: of the source model, in [0, 1]; None where the images have no labels.
+        accuracy: of this file.
+        label_agreement: share of images given the same label by both.
+        max_probability_difference: the largest over all images and classes.
+    """
+
+    data: str
+    split: str
+    images: int
+    source_accuracy: float | None
+    accuracy: float | None
+    label_agreement: float
+    max_probability_difference: float
+
+    def __post_init__(self) -> None:
+        require(self.images >= 0, f"evidence on {self.images} images")
+        for name in ("source_accuracy", "accuracy", "label_agreement", "max_probability_difference"):
+            value = getattr(self, name)
+            require(value is None or 0 <= value <= 1, f"evidence with {name} {value}, not 0 to 1")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One input that every device must answer alike.
+
+    Attributes:
+        image: the encoded picture, as a file would hold it.
+        tensor: the input tensor made from it: uint8 bytes in (height, width, channels) order.
+        source: the source model's probabilities.
+        own: this file's probabilities on the machine that exported it.
+    """
+
+    image: bytes
+    tensor: bytes
+    source: tuple[float, ...]
+    own: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the model comes from: source file and its SHA-256, tools as (name, version), date, data, licence."""
+
+    source: str
+    source_sha256: str
+    tools: tuple[tuple[str, str], ...]
+    created: str
+    data: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The labels in another language, in the order of the outputs; the language as in HTML, such as `ko`."""
+
+    language: str
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        require(
+            re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", self.language) is not None,
+            f"labels in the language {self.language!r:.60}, which is no code such as ko",
+        )
+        _check_labels(self.labels)
+
+
+@dataclass(frozen=True)
+class Passport:
+    """Everything above, for one model; `labels` are in the order of the outputs."""
+
+    labels: tuple[str, ...]
+    input: InputSpec
+    preprocess: Preprocess
+    decision: Decision
+    precision: Precision
+    evidence: tuple[Evidence, ...]
+    golden: tuple[Golden, ...]
+    provenance: Provenance
+    version: int = VERSION
+    translations: tuple[Translation, ...] = field(default=(), metadata={"added_in": 3})
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.version <= VERSION,
+            f"passport version {self.version}; this edge-fm knows up to {VERSION}, update it",
+        )
+        _check_labels(self.labels)
+        languages = [translation.language for translation in self.translations]
+        require(len(set(languages)) == len(languages), "the same language twice")
+        for translation in self.translations:
+            require(
+                len(translation.labels) == len(self.labels),
+                f"{len(translation.labels)} labels in {translation.language} for {len(self.labels)}",
+            )
+        grouped = [label for group in self.decision.groups for label in group]
+        require(
+            set(grouped) <= set(self.labels) and len(set(grouped)) == len(grouped),
+            f"groups of {grouped!r:.60}, which are not each a label of its own",
+        )
+        require(
+            len(self.decision.familiarity) in {0, 1 + len(self.labels)},
+            f"{len(self.decision.familiarity)} numbers for the familiarity, neither none nor a bias and {len(self.labels)} weights",
+        )
+        for golden in self.golden:
+            require(
+                len(golden.tensor) == math.prod(self.input.shape),
+                f"a golden tensor of {len(golden.tensor)} bytes for an input of {self.input.shape}",
+            )
+            for row in (golden.source, golden.own):
+                require(
+                    len(row) == len(self.labels),
+                    f"{len(row)} golden probabilities for {len(self.labels)} labels",
+                )
+
+    def spoken(self, language: str | None) -> Self:
+        """Return the same with its labels in another language; None leaves them.
+
+        Raises:
+            ModelError: it has no labels in that language.
+        """
+        if language is None:
+            return self
+        found = next((t.labels for t in self.translations if t.language == language), None)
+        if found is None:
+            known = (
+                ", ".join(translation.language for translation in self.translations) or "no other language"
+            )
+            raise ModelError(
+                f"the model has no labels in {language!r}, only in its own and in {known}: "
+                f"export it again with --translation {language}=A,B,..."
+            )
+        names = dict(zip(self.labels, found, strict=True))
+        groups = tuple(tuple(names[label] for label in group) for group in self.decision.groups)
+        return replace(self, labels=found, decision=replace(self.decision, groups=groups), translations=())
+
+    def to_json(self) -> str:
+        """Return the text that is kept in the model; bytes are base64."""
+        return json.dumps(
+            asdict(self), default=lambda raw: base64.b64encode(raw).decode(), separators=(",", ":")
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parse and check the text of a model.
+
+        Raises:
+            ModelError: it is no JSON, a part is missing, of the wrong type or out of range.
+        """
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ModelError(f"{BROKEN}: it is not JSON. {REMEDY}") from None
+        parsed = read(cls, value, "passport")
+        if not isinstance(parsed, cls):  # pragma: no cover - _read returns what it was asked for
+            raise TypeError
+        return parsed
+
+
+def _check_labels(labels: tuple[str, ...]) -> None:
+    require(2 <= len(labels) <= _MAX_CLASSES, f"{len(labels)} labels, not 2 to {_MAX_CLASSES}")  # noqa: PLR2004
+    require(len(set(labels)) == len(labels), "the same label twice")
+    for label in labels:
+        require(
+            0 < len(label) <= _MAX_LABEL_LENGTH and label.isprintable(),
+            f"the label {label!r}, which is empty, too long or not printable",
+        )

@@ -1,0 +1,1 @@
+"""Find inputs: paths, URLs and archive members."""

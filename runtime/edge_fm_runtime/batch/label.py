@@ -1,0 +1,212 @@
+"""Label inputs: find them, skip what the journal has, have the rest classified, write every row."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_fm_runtime.artifact.input_spec import RECIPE_VERSION
+from edge_fm_runtime.batch.inputs import find, locators
+from edge_fm_runtime.batch.options import BATCH, Options
+from edge_fm_runtime.batch.outputs import files, shards
+from edge_fm_runtime.batch.outputs import journal as journal_module
+from edge_fm_runtime.batch.outputs.journal import Ledger, Terms
+from edge_fm_runtime.batch.outputs.rows import Row, decode, status_of
+from edge_fm_runtime.batch.outputs.shards import Part
+from edge_fm_runtime.batch.workers.pool import Pool
+from edge_fm_runtime.batch.workers.protocol import Job
+from edge_fm_runtime.batch.workers.supervised_process import Chunk
+from edge_fm_runtime.status import Status
+
+_CHUNK = 128
+"""Inputs in one message to a worker, at most."""
+
+_LEAST = 4
+"""The same at least, but for the last one: an inference takes as long for fewer."""
+
+_SHARE = 4
+"""Messages that each worker has still to come while they are large; then they get smaller, so that all workers end together."""
+
+_WORTH_A_WORKER = 64
+"""Inputs below which another worker costs more than it brings."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file's bytes, labels if it has no passport, and the language of its labels if not its own."""
+
+    data: bytes
+    labels: tuple[str, ...] | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        rows: one for each input.
+        resumed: how many of them an earlier run had done.
+        by_status: how many of each.
+        by_label: how many of each, answered inputs only.
+        note: why everything was done again, if it was.
+    """
+
+    rows: int
+    resumed: int
+    by_status: dict[Status, int]
+    by_label: dict[str, int]
+    note: str = ""
+
+    @property
+    def bad(self) -> int:
+        """How many inputs could not be answered though they should be pictures."""
+        return sum(count for status, count in self.by_status.items() if status.bad)
+
+
+Listener = Callable[[int, int, Counter[Status]], None]
+"""Called with (rows done, rows in all, how many of each status this run has made)."""
+
+
+def label(
+    model: Model,
+    inputs: Sequence[str],
+    output: Path,
+    options: Options,
+    listener: Listener,
+    *,
+    found: Sequence[str] | None = None,
+) -> Summary:
+    """Write one row for every input.
+
+    Args:
+        model: what answers.
+        inputs: what `sources.find` understands.
+        output: `.csv`, `.jsonl` or `.parquet`; appears when every row is there.
+        options: how.
+        listener: told of progress.
+        found: the inputs, if they have been found already.
+
+    Raises:
+        SourceError: an input is not there, or there are none.
+        ModelError: the model cannot be used.
+        OutputError: the output cannot be written; what was done is kept in the journal.
+    """
+    files.check(output, options.row.top, options.fields)
+    every = find.find(inputs, outputs=own_files(output)) if found is None else list(found)
+    chosen = every if options.shard is None else shards.belonging(every, options.shard)
+    terms = terms_of(model, options)
+    with Ledger(output, terms, chosen, fresh=options.fresh) as journal:
+        for path in (output, shards.meta_path(output)):
+            files.sweep(path)
+        to_do = journal.open_indices
+        resumed = len(chosen) - len(to_do)
+        made: Counter[Status] = Counter()
+        listener(resumed, len(chosen), made)
+        for chunk, lines in _labelled(model, chosen, to_do, options):
+            journal.append(chunk.indices, lines)
+            made.update(map(status_of, lines))
+            listener(resumed + made.total(), len(chosen), made)
+        counted = _Counted(journal.rows())
+        if options.shard is None:
+            files.write(output, counted, options.row.top, options.fields)
+        else:
+            paths = shards.paths_sha256(map(locators.text, every))
+            part = Part(terms, options.shard, len(chosen), len(every), paths)
+            files.write(output, counted, options.row.top, meta=part.to_json())
+            if output.suffix.lower() != ".parquet":
+                with files.atomic(shards.meta_path(output)) as meta:
+                    meta.write_text(part.to_json() + "\n", encoding="utf-8")
+    return Summary(len(chosen), resumed, dict(counted.by_status), dict(counted.by_label), journal.restarted)
+
+
+def stream(model: Model, inputs: Sequence[str], options: Options, write: Callable[[str], None]) -> Summary:
+    """Give each row as a JSON line as soon as it is done, in the order in which they are done; no journal is kept.
+
+    Raises:
+        SourceError: an input is not there, or there are none.
+        ModelError: the model cannot be used.
+    """
+    chosen = find.find(inputs)
+    if options.shard is not None:
+        chosen = shards.belonging(chosen, options.shard)
+
+    def rows() -> Iterator[Row]:
+        for _, lines in _labelled(model, chosen, list(range(len(chosen))), options):
+            for line in lines:
+                yield decode(line)[0]
+
+    counted = _Counted(rows())
+    for row in counted:
+        write(files.json_line(row, options.row.top, options.fields))
+    return Summary(len(chosen), 0, dict(counted.by_status), dict(counted.by_label))
+
+
+def own_files(output: Path) -> list[str]:
+    """Return the files that a run writes."""
+    return [
+        str(path)
+        for path in (
+            output,
+            journal_module.journal_path(output),
+            journal_module.lock_path(output),
+            shards.meta_path(output),
+        )
+    ]
+
+
+def _labelled(
+    model: Model, inputs: Sequence[str], to_do: Sequence[int], options: Options
+) -> Iterator[tuple[Chunk, list[bytes]]]:
+    """Yield the rows of the inputs at `to_do`, in any order, from worker processes."""
+    if not to_do:
+        return
+    workers = max(1, min(options.workers, -(-len(to_do) // _WORTH_A_WORKER)))
+    chunks = []
+    for start, stop in _divided(len(to_do), workers):
+        indices = tuple(to_do[start:stop])
+        chunks.append(Chunk(indices, tuple(inputs[index] for index in indices)))
+    job = Job(model.data, model.labels, model.language, options.row, options.memory_bytes)
+    with Pool(job, workers, options.timeout_s) as pool:
+        yield from pool.label(chunks)
+
+
+def _divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
+    """Yield where each message to a worker begins and ends: whole batches at first, then smaller ones.
+
+    Args:
+        count: of inputs.
+        workers: that take one message after the other.
+    """
+    start = 0
+    while start < count:
+        size = min(_CHUNK, max(_LEAST, (count - start) // (workers * _SHARE)))
+        size = min(size // BATCH * BATCH or size, count - start)
+        yield start, start + size
+        start += size
+
+
+def terms_of(model: Model, options: Options) -> Terms:
+    """Return all that a run's rows depend on besides their inputs."""
+    limits = options.row.limits
+    labels = "" if model.labels is None else "\0".join(model.labels)
+    language = "" if model.language is None else f"\0lang={model.language}"
+    digest = hashlib.sha256(model.data + labels.encode() + language.encode()).hexdigest()
+    return Terms(digest, RECIPE_VERSION, options.row.top, limits.max_bytes, limits.max_pixels)
+
+
+class _Counted:
+    """Rows, counted as they pass."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self.by_status: Counter[Status] = Counter()
+        self.by_label: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.by_status[row.status] += 1
+            if row.ranking:
+                self.by_label[row.ranking[0][0]] += 1
+            yield row

@@ -1,0 +1,180 @@
+"""Parts of one labelling, done apart and put together with a proof that nothing is missing.
+
+An input belongs to the shard that the CRC-32 of its row's path says, so that a new file moves no other; where a list
+of all inputs was made first, to the shard that its place in the list says. Each part says which model, options and list of inputs
+it is of; merging holds all parts to the same.
+"""
+
+import hashlib
+import heapq
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+
+from edge_fm_runtime.batch.inputs import locators, remote
+from edge_fm_runtime.batch.options import Shard
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.journal import Terms
+from edge_fm_runtime.batch.outputs.rows import Row
+from edge_fm_runtime.errors import OutputError, SourceError
+
+
+class Rule(StrEnum):
+    """How inputs are divided into shards."""
+
+    CRC32 = "crc32"
+    RANGE = "range"  # of places in the sorted list
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part file says of itself.
+
+    Attributes:
+        terms: what its rows depend on.
+        shard: which part it is.
+        rows: how many it has.
+        all_inputs: how many inputs all shards have together.
+        all_paths_sha256: of all rows' paths in order, each followed by a NUL: the same in every part.
+        rule: which inputs belong to a shard.
+        by_status: how many rows of each status, where that was counted.
+        by_label: how many rows of each label, likewise.
+    """
+
+    terms: Terms
+    shard: Shard
+    rows: int
+    all_inputs: int
+    all_paths_sha256: str
+    rule: Rule = Rule.CRC32
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    by_label: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the text that is kept beside or in the part."""
+        return json.dumps({"edge_fm_part": 1, **asdict(self)}, indent=2)
+
+    @classmethod
+    def of(cls, path: str) -> "Part":
+        """Read what a part file, at a URL if it is Parquet, says of itself.
+
+        Raises:
+            SourceError: it is missing, or no part.
+        """
+        if not remote.is_url(path) and not Path(path).is_file():
+            raise SourceError(f"there is no part {path!r}: check the name")
+        try:
+            is_parquet = path.lower().endswith(".parquet")
+            text = (
+                files.parquet_meta(path) if is_parquet else meta_path(Path(path)).read_text(encoding="utf-8")
+            )
+            values = json.loads(text)
+            del values["edge_fm_part"]
+            values["terms"], values["shard"] = Terms(**values["terms"]), Shard(**values["shard"])
+            values["rule"] = Rule(values.get("rule", Rule.CRC32))
+            return cls(**values)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SourceError(
+                f"{path} does not say which part it is ({error!r}): it was not made with 'edge-fm label --shard', "
+                f"or {meta_path(Path(path)).name} is missing"
+            ) from error
+
+
+def meta_path(part: Path) -> Path:
+    """Return where a CSV or JSON-lines part keeps what it says of itself."""
+    return part.with_name(f"{part.name}.meta.json")
+
+
+def belonging(inputs: Sequence[str], shard: Shard) -> list[str]:
+    """Return the inputs of one shard, in order."""
+    return [locator for locator in inputs if _shard_of(locators.text(locator), shard.count) == shard.index]
+
+
+def paths_sha256(paths: Iterable[str]) -> str:
+    """Return the SHA-256 of rows' paths."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def merge(names: Sequence[str | Path], output: Path) -> int:
+    """Put parts, at URLs if they are Parquet, together into the bytes of an unsharded run; return how many rows there are.
+
+    Raises:
+        SourceError: a part or a row is missing, doubled, or from another run; nothing is written.
+        OutputError: the output cannot be written.
+    """
+    paths = list(map(str, names))
+    if not paths:
+        raise SourceError("no part was given: name the files that 'edge-fm label --shard' wrote")
+    parts = {path: Part.of(path) for path in paths}
+    first_path, first = next(iter(parts.items()))
+    seen: dict[int, str] = {}
+    for path, part in parts.items():
+        if (part.terms, part.shard.count, part.rule) != (first.terms, first.shard.count, first.rule):
+            raise SourceError(
+                f"{path} was made with another model, other options or other shards than {first_path}"
+            )
+        if (part.all_inputs, part.all_paths_sha256) != (first.all_inputs, first.all_paths_sha256):
+            raise SourceError(
+                f"{path} was made of another list of inputs than {first_path}: files came or went between"
+            )
+        if part.shard.index in seen:
+            raise SourceError(
+                f"{path} and {seen[part.shard.index]} are both shard {part.shard.index}/{first.shard.count}"
+            )
+        seen[part.shard.index] = path
+    missing = [str(index) for index in range(1, first.shard.count + 1) if index not in seen]
+    if missing:
+        raise SourceError(f"of {first.shard.count} shards, {', '.join(missing)} are missing")
+    if str(output.resolve()) in {os.path.realpath(path) for path in paths}:
+        raise OutputError(f"{output} is one of the parts: choose another output with -o")
+    top = first.terms.top
+    files.check(output, top, ())
+    streams = [_checked(path, parts[path]) for _, path in sorted(seen.items())]
+    by_place = first.rule is Rule.RANGE
+    rows = (
+        chain.from_iterable(streams) if by_place else heapq.merge(*streams, key=lambda row: row.path.encode())
+    )
+    files.write(output, _proved(rows, first), top)
+    return first.all_inputs
+
+
+def _checked(path: str, part: Part) -> Iterator[Row]:
+    """Yield a part's rows, held to what it says of itself."""
+    rows = 0
+    last = b""
+    for row in files.read(path):
+        key = row.path.encode()
+        if part.rule is Rule.CRC32 and _shard_of(row.path, part.shard.count) != part.shard.index:
+            raise SourceError(f"{path} has a row of another shard: {row.path!r}")
+        if rows and key <= last:
+            raise SourceError(f"{path} has a row twice or out of order: {row.path!r}")
+        rows, last = rows + 1, key
+        yield row
+    if rows != part.rows:
+        raise SourceError(
+            f"{path} has {rows:,} rows and should have {part.rows:,}: copy it again, or label again"
+        )
+
+
+def _proved(rows: Iterable[Row], part: Part) -> Iterator[Row]:
+    """Yield all rows; at the end, their paths must be those that every part was made of."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row.path.encode() + b"\0")
+        yield row
+    if digest.hexdigest() != part.all_paths_sha256:
+        raise SourceError(
+            "the rows of all parts together are not those of the inputs: label the shards again"
+        )
+
+
+def _shard_of(path: str, count: int) -> int:
+    return zlib.crc32(path.encode()) % count + 1

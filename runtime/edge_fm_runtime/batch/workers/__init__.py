@@ -1,0 +1,1 @@
+"""Decode and classify in supervised processes."""

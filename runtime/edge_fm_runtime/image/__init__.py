@@ -1,0 +1,1 @@
+"""From encoded bytes or frames to the input tensor: guard, decode, preprocess."""
