@@ -142,7 +142,7 @@ def agreement(photos: Path, model: str | None, kind: str, images: int) -> None:
         small.append(preprocess.tensor_from_bytes(data, spec, recipe))
         whole.append(preprocess.tensor_from_bytes(data, spec, recipe, full_scale=True))
         row = classifier.probabilities(small[-1][np.newaxis])[0]
-        again.append(classifier.second_look(data, row) is not None)
+        again.append(classifier.redecode(data, row) is not None)
     first, full = (classifier.probabilities(np.stack(some)).argmax(axis=1) for some in (small, whole))
     given = np.where(again, full, first)
     difference = np.abs(np.stack(small).astype(int) - np.stack(whole))

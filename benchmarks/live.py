@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop
-from edge_fm_runtime.live.cameras.camera_stream import LiveCamera
+from edge_fm_runtime.live.cameras.camera_stream import CameraStream
 from edge_fm_runtime.live.cameras.mjpeg import MjpegPipe
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.live.region import Region
-from edge_fm_runtime.live.smoothing import Steady
+from edge_fm_runtime.live.smoothing import LabelSmoother
 
 ROOT = Path(__file__).resolve().parent.parent
 WEBCAM = [sys.executable, "-m", "edge_fm", "webcam"]
@@ -67,7 +67,7 @@ def latency() -> None:
     classifier = Classifier.load("fashion")
     frames = list(frames_of_garments(50))
     for name in ("centre", "full"):
-        region, steady, taken_ms = Region.parse(name), Steady(classifier, 0.3, 0.3), []
+        region, steady, taken_ms = Region.parse(name), LabelSmoother(classifier, 0.3, 0.3), []
         region.suit(classifier.passport.input)
         for number in range(4000):
             frame = frames[number % len(frames)]
@@ -166,7 +166,7 @@ def age(seconds: float) -> None:
     shown: list[tuple[int, float]] = []
 
     class Seen:
-        def show(self, reading: Reading) -> bool:
+        def show(self, reading: FrameResult) -> bool:
             bits = reading.frame_bgr[15, 20::40, 0] > 127
             shown.append((int(sum(1 << n for n, bit in enumerate(bits) if bit)), time.monotonic()))
             return True
@@ -184,7 +184,7 @@ def age(seconds: float) -> None:
         if source.stdout is None:
             raise TypeError
         descriptor = source.stdout.fileno()
-        camera = LiveCamera(lambda: MjpegPipe(descriptor), "pipe", "", reopens=False)
+        camera = CameraStream(lambda: MjpegPipe(descriptor), "pipe", "", reopens=False)
         loop.run(classifier, camera, [Seen()])
         source.wait()
         times.seek(0)

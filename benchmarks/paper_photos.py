@@ -57,7 +57,9 @@ def without(count: int) -> list[Photo]:
         shape = _SHAPES[number % len(_SHAPES)]
         cover = np.zeros(shape, np.float32)
         if number % 3 == 0:
-            picture = cv2.resize(backgrounds.empty(160, rng), shape[::-1], interpolation=cv2.INTER_CUBIC)
+            picture = cv2.resize(
+                backgrounds.empty_scene(160, rng), shape[::-1], interpolation=cv2.INTER_CUBIC
+            )
         else:
             if number % 3 == 1:
                 _lay(paper.inked(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng), cover)

@@ -51,7 +51,7 @@ def _drawn(number: int) -> Photo:
     garment = wardrobe.draw(label, rng, _SIDE).astype(np.float32)
     cover = cv2.GaussianBlur(np.clip((garment - 16) / 16, 0, 1), (0, 0), 1.5)
     tone = garment if rng.random() < 0.5 else 255 - garment
-    ground = backgrounds.empty(_SIDE, rng).astype(np.float32)
+    ground = backgrounds.empty_scene(_SIDE, rng).astype(np.float32)
     return Photo(_jpeg(ground * (1 - cover) + tone * cover, rng), label)
 
 
@@ -61,7 +61,7 @@ def _without(kind: str, number: int) -> Photo:
         grain = int(rng.integers(4, 57))
         noise = np.asarray(cv2.resize(rng.uniform(0, 255, (grain, grain)), (_SIDE, _SIDE)), np.float32)
         return Photo(_jpeg(noise, rng), None)
-    picture = backgrounds.empty(_SIDE, rng)
+    picture = backgrounds.empty_scene(_SIDE, rng)
     for _ in range(int(rng.integers(3, 9)) if kind == "drawn clutter" else 0):
         centre, axes = rng.integers(30, _SIDE - 30, 2).tolist(), rng.integers(8, 70, 2).tolist()
         shade, turn = int(rng.integers(256)), float(rng.uniform(0, 180))
@@ -73,5 +73,5 @@ def _without(kind: str, number: int) -> Photo:
 def _jpeg(picture: NDArray[np.float32], rng: np.random.Generator) -> bytes:
     """Return a picture under another light and through a lens, as a JPEG file."""
     large = cv2.resize(picture, (400, 400), interpolation=cv2.INTER_CUBIC)
-    seen = transforms.developed(np.clip(np.rint(large), 0, 255).astype(np.uint8), rng)
+    seen = transforms.photometric_jitter(np.clip(np.rint(large), 0, 255).astype(np.uint8), rng)
     return cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])[1].tobytes()

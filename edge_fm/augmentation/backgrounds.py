@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from edge_fm.augmentation.transforms import _SUPERSAMPLING, _USUAL_SIZE, Grey, Variation, catalogue, developed
+from edge_fm.augmentation.transforms import (
+    _SUPERSAMPLING,
+    _USUAL_SIZE,
+    Grey,
+    Variation,
+    photometric_jitter,
+    product_view,
+)
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 
@@ -17,15 +24,15 @@ def scene(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
     Returns:
         (size, size) uint8.
     """
-    garment = catalogue(image, variation, rng).astype(np.float32)
+    garment = product_view(image, variation, rng).astype(np.float32)
     size = image.shape[0]
     cover = cv2.GaussianBlur(np.clip(garment / 24, 0, 1), (0, 0), 0.6 * size / _USUAL_SIZE)
     tone = garment if rng.random() < 0.5 else 255 - garment
-    ground = empty(size, rng).astype(np.float32)
-    return developed(np.rint(ground * (1 - cover) + tone * cover).astype(np.uint8), rng)
+    ground = empty_scene(size, rng).astype(np.float32)
+    return photometric_jitter(np.rint(ground * (1 - cover) + tone * cover).astype(np.uint8), rng)
 
 
-def empty(size: int, rng: np.random.Generator) -> Grey:
+def empty_scene(size: int, rng: np.random.Generator) -> Grey:
     """Return a surrounding with nothing to classify: a shade, a gradient, stripes, edges, blobs or noise."""
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -52,10 +59,10 @@ def empty(size: int, rng: np.random.Generator) -> Grey:
     return canvas
 
 
-def cluttered(size: int, rng: np.random.Generator) -> Grey:
+def clutter(size: int, rng: np.random.Generator) -> Grey:
     """Return a surrounding with two to seven things in its middle that are no garment: polygons, blots and bent strips."""
     fine = size * _SUPERSAMPLING
-    canvas = empty(fine, rng)
+    canvas = empty_scene(fine, rng)
     for _ in range(int(rng.integers(2, 8))):
         shade, kind = int(rng.integers(256)), rng.integers(3)
         middle, reach = rng.uniform(0.25, 0.75, 2) * fine, rng.uniform(0.08, 0.4) * fine
@@ -74,4 +81,4 @@ def cluttered(size: int, rng: np.random.Generator) -> Grey:
             cv2.fillPoly(canvas, [points], shade, cv2.LINE_AA)
         else:
             cv2.polylines(canvas, [points], False, shade, int(rng.integers(2, 9)), cv2.LINE_AA)
-    return developed(as_uint8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)), rng)
+    return photometric_jitter(as_uint8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)), rng)

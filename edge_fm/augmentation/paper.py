@@ -66,7 +66,7 @@ def blank(size: int, rng: np.random.Generator) -> Grey:
     """Return a picture with no digit on it: a bare sheet, a scribble, or any other surrounding."""
     kind = rng.random()
     if kind < 0.3:
-        return backgrounds.empty(size, rng)
+        return backgrounds.empty_scene(size, rng)
     fine = size * _SUPERSAMPLING
     cover = np.zeros((fine, fine), np.float32)
     if kind < 0.7:
@@ -125,7 +125,7 @@ def photograph(cover: Cover, size: int, rng: np.random.Generator) -> Grey:
                 cut[0] // 2 : fine.shape[0] - (cut[0] - cut[0] // 2),
                 cut[1] // 2 : fine.shape[1] - (cut[1] - cut[1] // 2),
             ]
-    view = transforms.developed(
+    view = transforms.photometric_jitter(
         as_uint8(cv2.resize(fine, (inner_w, inner_h), interpolation=cv2.INTER_AREA)), rng
     )
     canvas = np.zeros((size, size), np.uint8)

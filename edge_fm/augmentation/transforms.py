@@ -45,7 +45,7 @@ class Variation:
     elastic: float = 0.0
 
 
-def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
+def photograph_view(content: Grey, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
     """Return another view of a photograph, letterboxed in black as the runtime does it.
 
     How far it is turned, zoomed, moved and stretched is itself drawn, from not at all to as far as it goes: a network that sees
@@ -80,7 +80,9 @@ def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Ge
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_REFLECT_101
     matrix = np.column_stack([linear, centre])
     fine = cv2.warpAffine(content, matrix, (fine_w, fine_h), flags=cv2.INTER_LINEAR, borderMode=border)
-    view = developed(as_uint8(cv2.resize(fine, (inner_w, inner_h), interpolation=cv2.INTER_AREA)), rng)
+    view = photometric_jitter(
+        as_uint8(cv2.resize(fine, (inner_w, inner_h), interpolation=cv2.INTER_AREA)), rng
+    )
     if rng.random() < variation.erase / 2:
         _erase(view, rng)
     canvas = np.zeros((size, size), np.uint8)
@@ -89,7 +91,7 @@ def photograph(content: Grey, size: int, variation: Variation, rng: np.random.Ge
     return canvas
 
 
-def catalogue(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
+def product_view(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
     """Return a data set's picture, moved, scaled and tilted a little, maybe mirrored, maybe with a part erased.
 
     Args:
@@ -114,7 +116,7 @@ def catalogue(image: Grey, variation: Variation, rng: np.random.Generator) -> Gr
             max(0, -down) : size + min(0, -down), max(0, -right) : size + min(0, -right)
         ]
     if variation.elastic:
-        moved = _bent(moved, variation.elastic * unit, rng)
+        moved = _elastic(moved, variation.elastic * unit, rng)
     if variation.flip and rng.random() < 0.5:
         moved = moved[:, ::-1].copy()
     if rng.random() < variation.erase:
@@ -122,7 +124,7 @@ def catalogue(image: Grey, variation: Variation, rng: np.random.Generator) -> Gr
     return np.asarray(moved, np.uint8)
 
 
-def developed(image: Grey, rng: np.random.Generator) -> Grey:
+def photometric_jitter(image: Grey, rng: np.random.Generator) -> Grey:
     """Return a picture under another light and through another lens: gamma, contrast, gradient, inversion, blur, noise."""
     size_h, size_w = image.shape
     picture = image.astype(np.float32) / 255
@@ -145,7 +147,7 @@ def developed(image: Grey, rng: np.random.Generator) -> Grey:
     return as_uint8(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
 
 
-def _bent(image: Grey, deviation: float, rng: np.random.Generator) -> Grey:
+def _elastic(image: Grey, deviation: float, rng: np.random.Generator) -> Grey:
     """Return a picture whose points are moved by a field that is smooth over a quarter of it."""
     size = image.shape[0]
     field = rng.normal(0, deviation, (4, 4, 2)).astype(np.float32)

@@ -49,7 +49,7 @@ def bundle(
     unknown = set(extras or ()) - set(wheels.EXTRAS)
     if unknown:
         raise DataError(f"--with {', '.join(sorted(unknown))}: there is {' and '.join(wheels.EXTRAS)}")
-    order = packing.Order(
+    order = packing.BundleRequest(
         models, out, wheels.find_platform(platform), python, tuple(dict.fromkeys(extras or ())), wheel
     )
     with terminal.progress("bundle") as bar:

@@ -133,7 +133,7 @@ def _settings(architecture: "Architecture") -> dict[str, object]:
 
     if architecture.name not in edge.WIDTHS:
         return asdict(architecture.settings)
-    usual = settings_module.USUAL.get(architecture.name, settings_module.Settings())
+    usual = settings_module.DEFAULTS.get(architecture.name, settings_module.EdgeSettings())
     return {
         "epochs": usual.epochs,
         "batch_size": usual.batch_size,

@@ -115,14 +115,14 @@ def export(
     from edge_fm_exporters import ExportRequest, report
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
-    from edge_fm_exporters.normalization.scale import read
-    from edge_fm_exporters.pipeline import load
-    from edge_fm_exporters.quantization.search import Limits
+    from edge_fm_exporters.normalization.scale import parse_scale
+    from edge_fm_exporters.pipeline import load_source
+    from edge_fm_exporters.quantization.search import Int8Limits
     from edge_fm_runtime.artifact.input_spec import Preprocess
 
     prefer_tensorflow()
     chosen = sources.Source.of(source, data, labels, scale)
-    model = load(chosen.model)
+    model = load_source(chosen.model)
     if model.added:
         terminal.say(f"{chosen.model}: {model.added}")
     dataset = datasets.load(chosen.data, model.spec) if chosen.data is not None else None
@@ -132,9 +132,11 @@ def export(
         chosen.model,
         out,
         labelled,
-        read(chosen.scale, dataset.train.images if dataset is not None else None) if chosen.scale else None,
+        parse_scale(chosen.scale, dataset.train.images if dataset is not None else None)
+        if chosen.scale
+        else None,
         int8,
-        Limits(max_drop, max_class_drop, min_speedup),
+        Int8Limits(max_drop, max_class_drop, min_speedup),
         opset,
         Preprocess(fit=fit, polarity=polarity),
         unknown_coverage,

@@ -14,7 +14,7 @@ from edge_fm.cli import scale, terminal
 from edge_fm.cli.names import Language, read_labels
 
 if TYPE_CHECKING:
-    from edge_fm_runtime.batch.label import Model, Summary
+    from edge_fm_runtime.batch.label import LabelSummary, Model
     from edge_fm_runtime.batch.options import Options
     from edge_fm_runtime.status import Status
 
@@ -126,7 +126,7 @@ def label(
     passport = read_passport(data)
     names = read_labels(labels) if labels is not None else None
     if passport is not None:
-        passport.spoken(lang)  # a language that it lacks is said before anything is begun
+        passport.in_language(lang)  # a language that it lacks is said before anything is begun
     classes = len(passport.labels) if passport is not None else len(names or ())
     on_ray = engine is Engine.RAY
     apart = {"--shard": shard is not None, "--fields": fields is not None, "--watch": watch}
@@ -197,7 +197,7 @@ def _refuse(apart: list[str], *, on_ray: bool, has_address: bool, workers: int) 
 
 def _run(
     name: str, model: "Model", inputs: Sequence[str], out: str, options: "Options", *, watching: bool
-) -> "Summary":
+) -> "LabelSummary":
     from edge_fm_runtime.batch import label as label_module
     from edge_fm_runtime.errors import OutputError
 
@@ -213,13 +213,13 @@ def _run(
         if watching:
             from edge_fm_runtime.batch.watch import watch
             from edge_fm_runtime.classifier import Classifier
-            from edge_fm_runtime.hot_reload import Renewal
-            from edge_fm_runtime.live.sd_notify import Supervision
+            from edge_fm_runtime.hot_reload import HotReloader
+            from edge_fm_runtime.live.sd_notify import SdNotifier
 
             terminal.note("watching; Ctrl-C ends")
             current = Classifier.from_bytes(model.data, model.labels, model.language)
-            renewal = Renewal(name, current, terminal.note, model.labels, model.language)
-            supervision = Supervision()
+            renewal = HotReloader(name, current, terminal.note, model.labels, model.language)
+            supervision = SdNotifier()
 
             def alive() -> None:
                 supervision.wait("watching")
@@ -243,13 +243,13 @@ def _run(
     return done
 
 
-def _say_done(out: str, done: "Summary") -> None:
+def _say_done(out: str, done: "LabelSummary") -> None:
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(done.by_status.items()))
     resumed = f" ({done.resumed:,} were done before)" if done.resumed else ""
     terminal.say(f"{out}: {done.rows:,} rows: {counts}{resumed}")
 
 
-def _say_summary(done: "Summary", *, on_stderr: bool) -> None:
+def _say_summary(done: "LabelSummary", *, on_stderr: bool) -> None:
     rows = [["status", status, f"{count:,}"] for status, count in sorted(done.by_status.items())]
     rows += [
         ["label", name, f"{count:,}"]

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm.datasets.photographs import Photographs
     from edge_fm.models.runs import Run
-    from edge_fm.training.edge.settings import Settings
-    from edge_fm.training.edge.train import Sources
+    from edge_fm.training.edge.settings import EdgeSettings
+    from edge_fm.training.edge.train import TrainingSources
     from edge_fm.training.results import Listener
 
 
 @dataclass(frozen=True)
-class Lessons:
+class EdgeTrainOptions:
     """The options of `train` that no other model takes, as the user gave them.
 
     Attributes:
@@ -47,7 +47,7 @@ class Lessons:
 def train(
     name: str,
     data: list[str],
-    lessons: Lessons,
+    lessons: EdgeTrainOptions,
     out: Path,
     changes: dict[str, Any],
     listening: "Callable[[terminal.Bar, int], Listener]",
@@ -113,10 +113,10 @@ def train(
         table, _, folder = mapped[0]
         photographs = _photographs(table, Path(folder), lessons.class_map, lessons, dataset, changes["seed"])
     changes = changes | {"taught": lessons.taught}
-    usual = settings_module.USUAL.get(name, settings_module.Settings())
+    usual = settings_module.DEFAULTS.get(name, settings_module.EdgeSettings())
     settings = replace(usual, **{key: value for key, value in changes.items() if value is not None})
     taught_by = distillation.open_teachers(lessons.teachers, plain[0], dataset) if lessons.teachers else None
-    sources = train_module.Sources(dataset, photographs, taught_by, lessons.start, lessons.answers)
+    sources = train_module.TrainingSources(dataset, photographs, taught_by, lessons.start, lessons.answers)
     if lessons.folds:
         _train_folds(name, sources, plain[0], lessons.folds, lessons.people, out, settings, listening)
         return None
@@ -126,17 +126,17 @@ def train(
 
 def _train_folds(
     name: str,
-    sources: "Sources",
+    sources: "TrainingSources",
     data: str,
     count: int,
     people: Path | None,
     out: Path,
-    settings: "Settings",
+    settings: "EdgeSettings",
     listening: "Callable[[terminal.Bar, int], Listener]",
 ) -> None:
     from edge_fm.training.edge import cross_fitting, folds
 
-    whose = folds.read_people(people) if people is not None else {}
+    whose = folds.read_groups(people) if people is not None else {}
     with terminal.progress("training") as bar:
 
         def listening_to(fold: int) -> "Listener":
@@ -153,14 +153,14 @@ def _train_folds(
 
 
 def _photographs(
-    table: str, folder: Path, class_map: Path, lessons: Lessons, dataset: "Dataset", seed: int
+    table: str, folder: Path, class_map: Path, lessons: EdgeTrainOptions, dataset: "Dataset", seed: int
 ) -> "tuple[Photographs, Photographs]":
     from edge_fm.datasets import photographs as photographs_module
 
     held_out = photographs_module.read_held_out(lessons.hold_out) if lessons.hold_out is not None else None
     mapping = photographs_module.read_map(class_map, table, dataset.class_names)
     answers = (
-        photographs_module.read_answers(lessons.answers, tuple(mapping))
+        photographs_module.read_soft_labels(lessons.answers, tuple(mapping))
         if lessons.answers is not None
         else None
     )

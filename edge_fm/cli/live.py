@@ -147,12 +147,12 @@ def webcam(
     Example: rpicam-vid -t 0 --codec mjpeg -o - | edge-fm webcam - --view web
     """
     from edge_fm_runtime.classifier import Classifier
-    from edge_fm_runtime.hot_reload import Renewal
+    from edge_fm_runtime.hot_reload import HotReloader
     from edge_fm_runtime.live import loop, records
     from edge_fm_runtime.live.cameras.opening import CameraSettings, open_camera
     from edge_fm_runtime.live.region import Region
-    from edge_fm_runtime.live.sd_notify import Supervision
-    from edge_fm_runtime.live.smoothing import Steady
+    from edge_fm_runtime.live.sd_notify import SdNotifier
+    from edge_fm_runtime.live.smoothing import LabelSmoother
 
     if view is not ViewName.WEB:
         _refuse_unused(
@@ -161,11 +161,11 @@ def webcam(
     seen, most = Region.parse(region), _bytes(max_storage)
     names_given = read_labels(labels) if labels is not None else None
     classifier = Classifier.load(model, names_given, lang)
-    renewal = Renewal(model, classifier, terminal.note, names_given, lang)
+    renewal = HotReloader(model, classifier, terminal.note, names_given, lang)
     unseen = view is ViewName.NONE and record is None and save_unknown is None
     is_grey = unseen and classifier.passport.input.channels == 1
     settings = CameraSettings(_size(size), rate, fast, every, is_grey)
-    steady = Steady(classifier) if raw else Steady(classifier, smoothing, hold / 1000)
+    steady = LabelSmoother(classifier) if raw else LabelSmoother(classifier, smoothing, hold / 1000)
     with contextlib.ExitStack() as begun, _stopping() as stop:
 
         def keep(opened: loop.View) -> None:
@@ -195,7 +195,7 @@ def webcam(
             from edge_fm_runtime.live.text import TextView
 
             keep(TextView(terminal.say, terminal.note))
-        keep(Supervision())
+        keep(SdNotifier())
         begun.pop_all()  # from here on the loop closes them
         with renewal:
             frames = loop.run(classifier, camera, views, seen, steady, stop, renewal)

@@ -126,8 +126,8 @@ def _passport_rows(passport: "Passport", size_bytes: int) -> list[list[str]]:
         ["preprocess", ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())],
         [
             "decision",
-            f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}, doubt {decision.doubt:g}, rounding {decision.rounding:g}"
-            + (", with familiarity" if decision.familiarity else "")
+            f"temperature {decision.temperature:g}, unknown below {decision.unknown_below:g}, coverage {decision.coverage:.0%}, redecode margin {decision.reduced_decode_margin:g}, rounding margin {decision.rounding_margin:g}"
+            + (", with known-class score" if decision.known_class_weights else "")
             + ("" if decision.calibrated else ", from votes: not calibrated"),
         ],
         [

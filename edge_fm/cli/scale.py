@@ -11,7 +11,7 @@ import typer
 from edge_fm.cli import terminal
 
 if TYPE_CHECKING:
-    from edge_fm_runtime.batch.label import Model, Summary
+    from edge_fm_runtime.batch.label import LabelSummary, Model
     from edge_fm_runtime.batch.options import Options
     from edge_fm_runtime.cluster.ray_cluster import Cluster
     from edge_fm_runtime.cluster.ray_engine import Progress
@@ -61,7 +61,7 @@ def manifest(
 
 def label_on(
     cluster: "Cluster", model: "Model", inputs: Sequence[str], out: str, options: "Options"
-) -> "Summary":
+) -> "LabelSummary":
     """Label on a Ray cluster, with progress."""
     from edge_fm_runtime.cluster import ray_engine
     from edge_fm_runtime.errors import OutputError

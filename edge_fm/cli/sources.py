@@ -9,7 +9,7 @@ from edge_fm.cli.names import read_labels
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
     from edge_fm_exporters import ExportData
-    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.labelled_images import LabelledImages
 
 _CHOICE_IMAGES = 5000
 
@@ -56,8 +56,8 @@ def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "
     from edge_fm import datasets
     from edge_fm.models import runs
     from edge_fm_exporters import ExportData
-    from edge_fm_exporters.decision.confidence import Judged
-    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.decision.confidence import DecisionImages
+    from edge_fm_exporters.labelled_images import LabelledImages
     from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
 
     kept = run / runs.CALIBRATION if run is not None else None
@@ -67,29 +67,29 @@ def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "
         chosen = datasets.load(calibration, dataset.spec) if calibration is not None else dataset
         ranges = chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
 
-    def judged(name: str) -> Judged | None:
-        return Judged.load(run / name) if run is not None and (run / name).is_file() else None
+    def judged(name: str) -> DecisionImages | None:
+        return DecisionImages.load(run / name) if run is not None and (run / name).is_file() else None
 
     return ExportData(
         dataset.name,
         dataset.licence,
         ranges,
-        Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
         judged(runs.VALIDATION),
         _training(dataset),
         _choice(dataset, run),
-        judged(runs.LESSON),
+        judged(runs.OOD_CALIBRATION),
     )
 
 
-def _training(dataset: "Dataset") -> "Pictures":
-    from edge_fm_exporters.labelled_images import Pictures
+def _training(dataset: "Dataset") -> "LabelledImages":
+    from edge_fm_exporters.labelled_images import LabelledImages
 
     sample = dataset.train.sample(len(dataset.train), seed=0)
-    return Pictures(f"{dataset.name} (training)", "train", sample.images, sample.labels)
+    return LabelledImages(f"{dataset.name} (training)", "train", sample.images, sample.labels)
 
 
-def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
+def _choice(dataset: "Dataset", run: Path | None) -> "LabelledImages":
     """Return what int8 is chosen on.
 
     It is chosen on what the training held out, or on training pictures that are not calibrated on.
@@ -97,7 +97,7 @@ def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
     import numpy as np
 
     from edge_fm.models import runs
-    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.labelled_images import LabelledImages
     from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
 
     settings = runs.Run.load(run).settings if run is not None else {}
@@ -110,4 +110,4 @@ def _choice(dataset: "Dataset", run: Path | None) -> "Pictures":
         end = calibrated + min(_CHOICE_IMAGES, (len(shuffled) - calibrated + 1) // 2)
         part, kind = shuffled.take(np.arange(calibrated, end)), "training"
     name = f"{len(part):,} {kind} pictures of {dataset.name}"
-    return Pictures(name, kind, part.images, part.labels)
+    return LabelledImages(name, kind, part.images, part.labels)

@@ -195,7 +195,7 @@ def train(
     Example, on a GPU: KERAS_BACKEND=jax edge-fm train edge --batch-size 512 --learning-rate 0.004 --bf16 --data fashion-mnist -o runs/edge
     """
     from edge_fm.cli import lessons
-    from edge_fm.cli.lessons import Lessons
+    from edge_fm.cli.lessons import EdgeTrainOptions
     from edge_fm.models import edge, zoo
     from edge_fm.training.train import train as fit
     from edge_fm_runtime.errors import DataError
@@ -210,7 +210,9 @@ def train(
         )
         if value is not None
     }
-    taken = Lessons(class_map, hold_out, tuple(teachers or ()), taught, answers, start, people=people)
+    taken = EdgeTrainOptions(
+        class_map, hold_out, tuple(teachers or ()), taught, answers, start, people=people
+    )
     architecture = zoo.find(name)
     if name in edge.WIDTHS:
         taken = replace(taken, size=size, folds=folds)
@@ -237,7 +239,7 @@ def train(
         run = lessons.train(name, data or [], taken, out, changes, _listener)
     else:
         data = data or [architecture.data]
-        if len(data) != 1 or taken != Lessons() or (bf16, learning_rate) != (None, None):
+        if len(data) != 1 or taken != EdgeTrainOptions() or (bf16, learning_rate) != (None, None):
             raise DataError(
                 f"{name} trains on one --data, without --map, --hold-out, --people, --teacher, --answers, --start, --learning-rate and --bf16: "
                 "the edge family takes them"

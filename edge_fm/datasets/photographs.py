@@ -36,7 +36,7 @@ _ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
-class Answers:
+class SoftLabels:
     """What another model, of whatever kind, holds photographs to be, in terms of their folders.
 
     Attributes:
@@ -68,7 +68,7 @@ class Photographs:
     folders: tuple[str, ...]
     names: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...] = ()
-    answers: Answers | None = None
+    answers: SoftLabels | None = None
 
     def chosen(self, indices: NDArray[np.intp]) -> "Photographs":
         """Return those at the given places, without what could not be read."""
@@ -178,7 +178,7 @@ def read_photographs(
     return _read(training, mapping, class_names, size, answers), _read(validation, mapping, class_names, size)
 
 
-def read_answers(path: Path, folders: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+def read_soft_labels(path: Path, folders: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """Return what a model holds photographs to be: for each path, (folders,) float32 that sum to 1.
 
     Args:
@@ -243,5 +243,5 @@ def _read(
         tuple(folders),
         tuple(names),
         tuple(unreadable),
-        Answers(np.stack(shares), groups) if answers is not None else None,
+        SoftLabels(np.stack(shares), groups) if answers is not None else None,
     )

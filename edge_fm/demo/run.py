@@ -108,19 +108,19 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
         return str(out / "fashion.onnx")
     say("export    samples/cnn.keras to int8, calibrated and measured on drawn garments ...")
     from edge_fm_exporters import ExportData, ExportRequest, export
-    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.labelled_images import LabelledImages
     from edge_fm_exporters.normalization.scale import UNIT
     from edge_fm_exporters.pipeline import evidence_line
-    from edge_fm_exporters.quantization.search import Limits
+    from edge_fm_exporters.quantization.search import Int8Limits
 
     dataset = datasets.load("wardrobe")
-    test = Pictures(dataset.name, "test", dataset.test.images, dataset.test.labels)
+    test = LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels)
     half = len(dataset.train) // 2
     ranges, rest = dataset.train.sample(half, seed=0), dataset.train.sample(len(dataset.train), seed=0)
     rest = rest.take(np.arange(half, len(rest)))
-    choice = Pictures(dataset.name, "training", rest.images, rest.labels)
+    choice = LabelledImages(dataset.name, "training", rest.images, rest.labels)
     target = out / "cnn.onnx"
-    request = ExportRequest(seed, target, dataset.class_names, UNIT, int8=True, limits=Limits(_MAX_DROP))
+    request = ExportRequest(seed, target, dataset.class_names, UNIT, int8=True, limits=Int8Limits(_MAX_DROP))
     data = ExportData(dataset.name, dataset.licence, ranges.images, test, choice=choice)
     result = export(request, data)
     say(

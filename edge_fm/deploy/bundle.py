@@ -33,7 +33,7 @@ Listener = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Order:
+class BundleRequest:
     """What to bundle.
 
     Attributes:
@@ -70,7 +70,7 @@ class Bundle:
     wheels: tuple[tuple[str, str], ...]
 
 
-def make(order: Order, listener: Listener) -> Bundle:
+def make(order: BundleRequest, listener: Listener) -> Bundle:
     """Make a bundle; it appears only when it is whole.
 
     Args:
@@ -150,7 +150,7 @@ def _keep_licences(fetched: Sequence[Path], folder: Path) -> None:
 
 
 def _write_scripts(
-    order: Order, folder: Path, fetched: Sequence[Path], installed: int, models: tuple[str, ...]
+    order: BundleRequest, folder: Path, fetched: Sequence[Path], installed: int, models: tuple[str, ...]
 ) -> None:
     names = [f"./{wheel.name}" for wheel in fetched if not wheel.name.startswith("pip-")]
     (folder / "wheels.txt").write_text("\n".join(names) + "\n")

@@ -40,19 +40,21 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
 def _from_source(
     name: str, path: Path, data: str, scale: str | None, labels: tuple[str, ...] | None
 ) -> tuple[Predictor, Dataset]:
-    from edge_fm_exporters.labelled_images import Pictures
+    from edge_fm_exporters.labelled_images import LabelledImages
     from edge_fm_exporters.normalization import scale as scales
     from edge_fm_exporters.normalization import search
-    from edge_fm_exporters.pipeline import load
+    from edge_fm_exporters.pipeline import load_source
 
-    source = load(path)
+    source = load_source(path)
     dataset = datasets.load(data, source.spec)
     datasets.require_shape(dataset, source.spec)
     if scale is None:
         sample = dataset.train.sample(len(dataset.train), seed=0)
-        chosen, _ = search.find(source, Pictures(dataset.name, "train", sample.images, sample.labels))
+        chosen, _ = search.find_scale(
+            source, LabelledImages(dataset.name, "train", sample.images, sample.labels)
+        )
     else:
-        chosen = scales.read(scale, dataset.train.images)
+        chosen = scales.parse_scale(scale, dataset.train.images)
     names = labels or source.names or dataset.class_names
     predictor = Predictor(
         name,

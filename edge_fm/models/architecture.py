@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from edge_fm.models import runs
-from edge_fm.models.settings import Options, Settings
+from edge_fm.models.settings import Options, TrainSettings
 from edge_fm_runtime.errors import DataError
 
 
@@ -95,7 +95,7 @@ class Architecture:
     parameters: int
     framework: Framework
     build: Build
-    settings: Settings = field(default_factory=Settings)
+    settings: TrainSettings = field(default_factory=TrainSettings)
     options: Options = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = (Variant(),)

@@ -28,7 +28,7 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
-LESSON = "lesson.npz"
+OOD_CALIBRATION = "lesson.npz"
 
 
 def begin(folder: Path) -> None:

@@ -7,7 +7,7 @@ Options = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainSettings:
     """How long and how to train.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_fm.models import edge, linear, tutorials
 from edge_fm.models.architecture import Architecture, Build, Framework, Reference, Variant
-from edge_fm.models.settings import Options, Settings
+from edge_fm.models.settings import Options, TrainSettings
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
 
@@ -25,7 +25,7 @@ def _keras(
     summary: str,
     parameters: int,
     build: Any,  # noqa: ANN401  # a function of `networks`, all but its last three arguments
-    settings: Settings,
+    settings: TrainSettings,
     *variants: Variant,
     data: str = "fashion-mnist",
     dropout: float | None = None,
@@ -42,7 +42,7 @@ def _sklearn(
     summary: str,
     build: Build,
     options: Options,
-    settings: Settings,
+    settings: TrainSettings,
     *references: Reference,
     data: str = "fashion-mnist",
     parameters: int = 7_850,
@@ -60,7 +60,7 @@ def _sklearn(
     )
 
 
-_WHOLE = Settings(epochs=1, patience=None, validation_share=0)
+_WHOLE = TrainSettings(epochs=1, patience=None, validation_share=0)
 """For models that are fitted at once."""
 
 _LISTED = (
@@ -77,7 +77,7 @@ _LISTED = (
         "standardised pixels, logistic regression by stochastic gradient descent",
         linear.standardised_sgd,
         {"alpha": 1e-4},
-        Settings(epochs=300, patience=None, validation_share=0),
+        TrainSettings(epochs=300, patience=None, validation_share=0),
         Reference(0.827),
     ),
     _sklearn(
@@ -85,7 +85,7 @@ _LISTED = (
         "logistic regression by stochastic gradient descent, five passes",
         linear.sgd,
         {"alpha": 1e-4, "max_iter": 5, "average": 1},
-        Settings(epochs=1, patience=None, validation_share=0, folds=5),
+        TrainSettings(epochs=1, patience=None, validation_share=0, folds=5),
         Reference(0.819, part="folds"),
     ),
     _keras(
@@ -93,7 +93,7 @@ _LISTED = (
         "softmax",
         7_850,
         partial(tutorials.dense, "ann", (), "linear"),
-        Settings(epochs=50, batch_size=32, patience=5, validation_share=0.2),
+        TrainSettings(epochs=50, batch_size=32, patience=5, validation_share=0.2),
         Variant((Reference(0.853, part="validation"),)),
     ),
     _keras(
@@ -101,7 +101,7 @@ _LISTED = (
         "Dense 100 sigmoid, softmax",
         79_510,
         partial(tutorials.dense, "dnn-sigmoid", (100,), "sigmoid"),
-        Settings(epochs=10, batch_size=32, patience=None, validation_share=0.2),
+        TrainSettings(epochs=10, batch_size=32, patience=None, validation_share=0.2),
         Variant(),
     ),
     _keras(
@@ -109,7 +109,7 @@ _LISTED = (
         "Dense 128, softmax",
         101_770,
         partial(tutorials.dense, "mlp-128", (128,), "relu"),
-        Settings(epochs=50, patience=5),
+        TrainSettings(epochs=50, patience=5),
         Variant(
             (Reference(0.872, runs=2),),
             settings={"epochs": 5, "patience": None},
@@ -121,7 +121,7 @@ _LISTED = (
         "Dense 256, Dense 64, softmax",
         218_058,
         partial(tutorials.dense, "mlp-256-64", (256, 64), "relu"),
-        Settings(epochs=30, batch_size=128, patience=None),
+        TrainSettings(epochs=30, batch_size=128, patience=None),
         Variant((Reference(0.8896),)),
     ),
     _keras(
@@ -129,7 +129,7 @@ _LISTED = (
         "Dense 256, Dropout, Dense 128, Dropout, softmax",
         235_146,
         partial(tutorials.dense, "mlp-dropout", (256, 128), "relu"),
-        Settings(epochs=50, patience=5),
+        TrainSettings(epochs=50, patience=5),
         Variant((_stopped(0.8831, runs=5),)),
         dropout=0.2,
     ),
@@ -138,7 +138,7 @@ _LISTED = (
         "Conv 32, MaxPool, Conv 64, MaxPool, Dense 100, Dropout, softmax",
         333_526,
         partial(tutorials.two_convolutions, "cnn", 100),
-        Settings(),
+        TrainSettings(),
         Variant(
             (
                 Reference(0.9193, part="validation"),
@@ -153,7 +153,7 @@ _LISTED = (
         "Conv 32 / 2, Conv 64 / 2, MaxPool, Dense 1024, Dropout, Dense 256, Dropout, softmax",
         874_634,
         partial(tutorials.strided, "cnn-strided-wide", (1024, 256)),
-        Settings(epochs=50, patience=5),
+        TrainSettings(epochs=50, patience=5),
         Variant((_stopped(0.9026, runs=5),)),
         dropout=0.2,
     ),
@@ -162,7 +162,7 @@ _LISTED = (
         "Conv 32 / 2, Conv 64 / 2, MaxPool, Dense 128, Dropout, softmax",
         93_962,
         partial(tutorials.strided, "cnn-strided", (128,)),
-        Settings(epochs=50, patience=5),
+        TrainSettings(epochs=50, patience=5),
         Variant((_stopped(0.9054, runs=5),)),
         Variant((_stopped(0.9028, runs=5),), options={"dropout": 0}),
         dropout=0.2,
@@ -172,7 +172,7 @@ _LISTED = (
         "Conv 32, MaxPool, Conv 64, MaxPool, Dense 128, Dropout, softmax",
         421_642,
         partial(tutorials.two_convolutions, "cnn-dropout", 128),
-        Settings(),
+        TrainSettings(),
         Variant((_stopped(0.915, runs=2),)),
         dropout=0.3,
     ),
@@ -181,7 +181,7 @@ _LISTED = (
         "Conv 10, MaxPool, Dropout, Dense 100, softmax",
         197_210,
         partial(tutorials.light, "cnn-light"),
-        Settings(epochs=50, patience=5),
+        TrainSettings(epochs=50, patience=5),
         Variant((_stopped(0.9160, runs=4),)),
         dropout=0.5,
     ),
@@ -190,7 +190,7 @@ _LISTED = (
         "Dense 300, Dense 100, softmax",
         266_610,
         partial(tutorials.dense, "mnist-mlp", (300, 100), "relu"),
-        Settings(epochs=20, patience=None),
+        TrainSettings(epochs=20, patience=None),
         Variant((Reference(0.98), Reference(0.98, "precision"), Reference(0.97, "recall"))),
         data="mnist",
         metrics=("precision", "recall"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_fm.datasets import Split
 from edge_fm.models import runs
-from edge_fm.models.settings import Settings
+from edge_fm.models.settings import TrainSettings
 from edge_fm.models.tutorials import KerasModel
 from edge_fm.training.results import Figures, Fitted, Listener, Watched, class_weights
 from edge_fm_exporters.framework import import_keras
@@ -28,7 +28,7 @@ def fit(
     model: KerasModel,
     training: Split,
     validation: Watched | None,
-    settings: Settings,
+    settings: TrainSettings,
     listener: Listener,
     folder: Path,
     metrics: tuple[str, ...] = (),

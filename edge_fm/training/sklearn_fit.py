@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge_fm.datasets import Split
 from edge_fm.models.linear import Estimator
-from edge_fm.models.settings import Settings
+from edge_fm.models.settings import TrainSettings
 from edge_fm.training.results import Figures, Fitted, Listener, Watched, class_weights
 from edge_fm_runtime.errors import DataError
 
@@ -23,7 +23,7 @@ def pixels(split: Split) -> NDArray[np.float32]:
 
 
 def fit(
-    model: Estimator, training: Split, watched: Watched | None, settings: Settings, listener: Listener
+    model: Estimator, training: Split, watched: Watched | None, settings: TrainSettings, listener: Listener
 ) -> Fitted:
     """Fit a classifier; one that is fitted pass by pass has its scores of each pass kept.
 
@@ -73,7 +73,7 @@ def _fit_by_passes(
     inputs: NDArray[np.float32],
     training: Split,
     watched: Watched | None,
-    settings: Settings,
+    settings: TrainSettings,
     listener: Listener,
 ) -> Fitted:
     (_, scaler), (_, classifier) = model.steps

@@ -13,7 +13,7 @@ from edge_fm.drawing import curves
 from edge_fm.models import runs
 from edge_fm.models.architecture import Architecture, Framework
 from edge_fm.models.runs import Run
-from edge_fm.models.settings import Options, Settings
+from edge_fm.models.settings import Options, TrainSettings
 from edge_fm.training import keras_fit, sklearn_fit
 from edge_fm.training.results import Figures, Fitted, Listener, Watched
 from edge_fm_exporters.framework import import_keras
@@ -25,7 +25,7 @@ def train(
     dataset: Dataset,
     data: str,
     folder: Path,
-    settings: Settings,
+    settings: TrainSettings,
     listener: Listener,
     options: Options | None = None,
 ) -> Run:
@@ -85,7 +85,7 @@ def train(
     return run
 
 
-def _check(architecture: Architecture, dataset: Dataset, settings: Settings) -> None:
+def _check(architecture: Architecture, dataset: Dataset, settings: TrainSettings) -> None:
     """Refuse what cannot be trained before anything of an earlier run in the folder is touched."""
     if architecture.framework is Framework.KERAS and settings.patience and not settings.validation_share:
         raise DataError(
@@ -100,7 +100,7 @@ def _fit(
     dataset: Dataset,
     training: Split,
     validation: Watched | None,
-    settings: Settings,
+    settings: TrainSettings,
     options: Options,
     folder: Path,
     listener: Listener,
@@ -118,7 +118,7 @@ def _fit(
 
 
 def _cross_validate(
-    architecture: Architecture, dataset: Dataset, settings: Settings, options: Options
+    architecture: Architecture, dataset: Dataset, settings: TrainSettings, options: Options
 ) -> Figures:
     """Return the mean accuracy over stratified folds of the training part, and that of each."""
     accuracies = []

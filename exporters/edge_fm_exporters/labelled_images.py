@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Pictures:
+class LabelledImages:
     """Images to measure on.
 
     Attributes:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.graph.editing import ModelProto
-from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_runtime.artifact.input_spec import Polarity, Preprocess
 from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession, Session
@@ -47,7 +47,7 @@ class Flip:
     own_probability: float
 
 
-def compare(source: NDArray[np.float32], session: Session, pictures: Pictures) -> Comparison:
+def compare(source: NDArray[np.float32], session: Session, pictures: LabelledImages) -> Comparison:
     """Run the file on the pictures and compare with the source's probabilities for them."""
     own = session.run(pictures.images)
     source_labels, own_labels = source.argmax(axis=1), own.argmax(axis=1)
@@ -63,7 +63,7 @@ def compare(source: NDArray[np.float32], session: Session, pictures: Pictures) -
     return Comparison(evidence, source, own)
 
 
-def flips(comparison: Comparison, pictures: Pictures) -> tuple[Flip, ...]:
+def flips(comparison: Comparison, pictures: LabelledImages) -> tuple[Flip, ...]:
     """Return the pictures to which the file gives another label than its source."""
     source, own = comparison.source.argmax(axis=1), comparison.own.argmax(axis=1)
     return tuple(
@@ -123,7 +123,7 @@ def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64] | None) -> f
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedGraph:
     """A graph that could be the result, compared with its source."""
 
     data: bytes
@@ -131,12 +131,12 @@ class Verified:
     comparison: Comparison
 
 
-def verified(
-    model: ModelProto, precision: Precision, expected: NDArray[np.float32], pictures: Pictures
-) -> Verified:
+def verify_graph(
+    model: ModelProto, precision: Precision, expected: NDArray[np.float32], pictures: LabelledImages
+) -> VerifiedGraph:
     """Return a graph compared with its source's answers for the pictures."""
     data = model.SerializeToString()
-    return Verified(data, precision, compare(expected, OnnxSession(data), pictures))
+    return VerifiedGraph(data, precision, compare(expected, OnnxSession(data), pictures))
 
 
 def as_png(image: NDArray[np.uint8], recipe: Preprocess) -> bytes:
@@ -146,7 +146,7 @@ def as_png(image: NDArray[np.uint8], recipe: Preprocess) -> bytes:
     return bytes(cv2.imencode(".png", pixels, _SMALLEST)[1].tobytes())
 
 
-def through_bytes(sealed: bytes, comparison: Comparison, pictures: Pictures) -> tuple[int, int]:
+def labels_from_bytes(sealed: bytes, comparison: Comparison, pictures: LabelledImages) -> tuple[int, int]:
     """Return how many pictures, given to the sealed file as encoded bytes, get the label of their tensors, and of how many.
 
     Raises:

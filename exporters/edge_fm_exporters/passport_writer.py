@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters import parity
 from edge_fm_exporters.decision import confidence, reduced_decoding
-from edge_fm_exporters.decision.confidence import Answers, Judged
+from edge_fm_exporters.decision.confidence import DecisionImages, ScoredImages
 from edge_fm_exporters.graph import editing
-from edge_fm_exporters.labelled_images import Pictures
-from edge_fm_exporters.parity import Comparison, Verified
-from edge_fm_exporters.request import ExportData, ExportRequest, Order
+from edge_fm_exporters.labelled_images import LabelledImages
+from edge_fm_exporters.parity import Comparison, VerifiedGraph
+from edge_fm_exporters.request import ExportData, ExportRequest, ResolvedExport
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact import onnx_file
 from edge_fm_runtime.artifact.passport import KEY, Decision, Golden, Passport, Provenance
@@ -24,8 +24,8 @@ from edge_fm_runtime.image import preprocess
 _GOLDEN_INPUTS = 8
 
 
-def stamp(
-    candidate: Verified, order: Order, data: ExportData | None, pictures: Pictures
+def write_passport(
+    candidate: VerifiedGraph, order: ResolvedExport, data: ExportData | None, pictures: LabelledImages
 ) -> tuple[bytes, Passport]:
     """Return the sealed file and its passport.
 
@@ -57,10 +57,10 @@ def stamp(
         ),
         translations=request.translations,
     )
-    return sealed(candidate.data, passport, request.batch), passport
+    return with_passport(candidate.data, passport, request.batch), passport
 
 
-def sealed(data: bytes, passport: Passport, batch: int | None) -> bytes:
+def with_passport(data: bytes, passport: Passport, batch: int | None) -> bytes:
     """Return a file with its passport.
 
     Args:
@@ -71,29 +71,38 @@ def sealed(data: bytes, passport: Passport, batch: int | None) -> bytes:
     return onnx_file.with_metadata(editing.with_batch(data, batch), {KEY: passport.to_json()})
 
 
-def _decision(candidate: Verified, order: Order, data: ExportData | None) -> Decision:
+def _decision(candidate: VerifiedGraph, order: ResolvedExport, data: ExportData | None) -> Decision:
     """Fit temperature, familiarity, threshold and doubt to the very file that is written."""
     session = OnnxSession(candidate.data)
     moved = reduced_decoding.fit(session.run, order.source.spec, order.request.preprocess)
-    own = Decision(calibrated=order.source.calibrated, doubt=moved.doubt, rounding=moved.rounding)
+    own = Decision(
+        calibrated=order.source.calibrated,
+        reduced_decode_margin=moved.reduced_decode_margin,
+        rounding_margin=moved.rounding_margin,
+    )
     if data is None or data.validation is None:
         return own
 
-    def answers(pictures: Judged) -> Answers:
-        return Answers(session.run(pictures.images), pictures.allowed)
+    def answers(pictures: DecisionImages) -> ScoredImages:
+        return ScoredImages(session.run(pictures.images), pictures.allowed)
 
     fitted = confidence.fit(
         answers(data.validation),
         data.validation.groups(order.labels),
         order.labels,
         order.request.coverage,
-        answers(data.lesson) if data.lesson is not None else None,
+        answers(data.ood_calibration) if data.ood_calibration is not None else None,
     )
-    return replace(fitted, calibrated=own.calibrated, doubt=own.doubt, rounding=own.rounding)
+    return replace(
+        fitted,
+        calibrated=own.calibrated,
+        reduced_decode_margin=own.reduced_decode_margin,
+        rounding_margin=own.rounding_margin,
+    )
 
 
 def _golden(
-    comparison: Comparison, pictures: Pictures, source: SourceModel, request: ExportRequest
+    comparison: Comparison, pictures: LabelledImages, source: SourceModel, request: ExportRequest
 ) -> tuple[Golden, ...]:
     """Choose inputs spread over the pictures, kept as a PNG file would hold them."""
     chosen = np.linspace(0, len(pictures.images) - 1, _GOLDEN_INPUTS).astype(int)

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters import parity, passport_writer
 from edge_fm_exporters.graph import cleanup, editing, flip_ensemble, uint8_input
-from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
-from edge_fm_exporters.normalization.search import find
-from edge_fm_exporters.parity import Verified
+from edge_fm_exporters.normalization.search import find_scale
+from edge_fm_exporters.parity import VerifiedGraph
 from edge_fm_exporters.quantization import search, static
-from edge_fm_exporters.quantization.search import Candidate, Limits
-from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, Order
+from edge_fm_exporters.quantization.search import Candidate, Int8Limits
+from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, ResolvedExport
 from edge_fm_exporters.sources import keras, sklearn
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
@@ -44,19 +44,19 @@ def export(
         OutputError: the file cannot be written.
     """
     _check_output(request.output)
-    single = source or load(request.source)
-    source = flip_ensemble.source(single) if request.mirrored else single
+    single = source or load_source(request.source)
+    source = flip_ensemble.ensemble_source(single) if request.mirrored else single
     labels = request.labels or source.names
     _check_fits(request, labels, source, data)
     training = data.training if data is not None else None
-    scale, scale_scores = find(source, training) if request.scale is None else (request.scale, ())
-    order = Order(request, source, labels, scale)
+    scale, scale_scores = find_scale(source, training) if request.scale is None else (request.scale, ())
+    order = ResolvedExport(request, source, labels, scale)
     float_graph, inner = cleanup.without_scaling(cleanup.clean(source.convert(request.opset)), scale)
     pictures = data.test if data is not None else _noise(source)
     expected = source.predict(scale.applied(pictures.images))
     network = uint8_input.with_uint8_input(float_graph, source.spec, inner)
-    network = flip_ensemble.graph(network) if request.mirrored else network
-    fp32 = parity.verified(network, Precision(), expected, pictures)
+    network = flip_ensemble.ensemble_graph(network) if request.mirrored else network
+    fp32 = parity.verify_graph(network, Precision(), expected, pictures)
     lacking = parity.shortfall(
         PrecisionKind.FP32, fp32.comparison, request.limits.max_drop, source.max_difference
     )
@@ -67,8 +67,8 @@ def export(
     if request.int8 and data is not None:
         tried = _search(fp32.data, (float_graph, inner), order, data, listener)
         chosen, kept_fp32 = _chosen(tried, fp32, expected, data, request.limits)
-    stamped, passport = passport_writer.stamp(chosen, order, data, pictures)
-    right, seen = parity.through_bytes(stamped, chosen.comparison, pictures)
+    stamped, passport = passport_writer.write_passport(chosen, order, data, pictures)
+    right, seen = parity.labels_from_bytes(stamped, chosen.comparison, pictures)
     if right < seen:
         raise ExportError(
             f"from file bytes on, {seen - right} of {seen} pictures get another label than from their tensors: "
@@ -78,7 +78,7 @@ def export(
     return ExportResult(
         passport,
         len(stamped),
-        len(passport_writer.sealed(fp32.data, passport, request.batch)),
+        len(passport_writer.with_passport(fp32.data, passport, request.batch)),
         kept_fp32,
         scale_scores,
         tried,
@@ -89,7 +89,7 @@ def export(
     )
 
 
-def load(path: Path) -> SourceModel:
+def load_source(path: Path) -> SourceModel:
     """Read a trained classifier of any kind that is known, by the file's suffix.
 
     Raises:
@@ -135,22 +135,22 @@ def _check_fits(
         )
 
 
-def _choice(data: ExportData) -> Pictures:
+def _choice(data: ExportData) -> LabelledImages:
     """Return what int8 is chosen on: never the test part."""
-    return data.choice or data.training or Pictures(data.name, "calibration", data.calibration, None)
+    return data.choice or data.training or LabelledImages(data.name, "calibration", data.calibration, None)
 
 
 def _search(
     fp32: bytes,
     bare: tuple[editing.ModelProto, Scale],
-    order: Order,
+    order: ResolvedExport,
     data: ExportData,
     listener: search.Listener,
 ) -> tuple[Candidate, ...]:
     pictures = _choice(data)
     watched = data.validation.images if data.validation is not None else None
     calibration = data.calibration[: static.CALIBRATION_IMAGES]
-    material = search.Material(
+    material = search.QuantizationInputs(
         bare[0],
         order.source.spec,
         bare[1],
@@ -166,18 +166,18 @@ def _search(
 
 def _chosen(
     tried: tuple[Candidate, ...],
-    fp32: Verified,
+    fp32: VerifiedGraph,
     expected: NDArray[np.float32],
     data: ExportData,
-    limits: Limits,
-) -> tuple[Verified, str]:
+    limits: Int8Limits,
+) -> tuple[VerifiedGraph, str]:
     """Return what is written, and why it is not int8; the test part only confirms what was chosen without it."""
     best = search.best(tried)
     if best.recipe is None:
         nearest = min(tried[1:], key=lambda candidate: (candidate.drop, -candidate.speedup))
         return fp32, f"{nearest.name} comes nearest and {nearest.verdict}"
     precision = Precision(PrecisionKind.INT8, best.recipe.settings)
-    own = Verified(best.data, precision, parity.compare(expected, OnnxSession(best.data), data.test))
+    own = VerifiedGraph(best.data, precision, parity.compare(expected, OnnxSession(best.data), data.test))
     lacking = parity.shortfall(PrecisionKind.INT8, own.comparison, limits.max_drop)
     return (fp32, f"{best.name}, on the test part: {lacking}") if lacking else (own, "")
 
@@ -194,10 +194,10 @@ def _mirrored(
     return alone, together
 
 
-def _noise(source: SourceModel) -> Pictures:
+def _noise(source: SourceModel) -> LabelledImages:
     """Without data, parity is still measured: on noise."""
     images = np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, *source.spec.shape), np.uint8)
-    return Pictures("noise", "drawn", images, None)
+    return LabelledImages("noise", "drawn", images, None)
 
 
 def write(path: Path, data: bytes) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.decision.confidence import Judged
-from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.decision.confidence import DecisionImages
+from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.parity import Flip
-from edge_fm_exporters.quantization.search import Candidate, Limits
+from edge_fm_exporters.quantization.search import Candidate, Int8Limits
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact.input_spec import Preprocess
 from edge_fm_runtime.artifact.passport import Passport, Translation
@@ -18,7 +18,7 @@ from edge_fm_runtime.artifact.passport import Passport, Translation
 DEFAULT_OPSET = 17
 DEFAULT_COVERAGE = 0.95
 _DEFAULT_RECIPE = Preprocess()
-_USUAL_LIMITS = Limits()
+_USUAL_LIMITS = Int8Limits()
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class ExportData:
     name: str
     licence: str
     calibration: NDArray[np.uint8]
-    test: Pictures
-    validation: Judged | None = None
-    training: Pictures | None = None
-    choice: Pictures | None = None
-    lesson: Judged | None = None
+    test: LabelledImages
+    validation: DecisionImages | None = None
+    training: LabelledImages | None = None
+    choice: LabelledImages | None = None
+    ood_calibration: DecisionImages | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ExportRequest:
     labels: tuple[str, ...] | None
     scale: Scale | None
     int8: bool = False
-    limits: Limits = _USUAL_LIMITS
+    limits: Int8Limits = _USUAL_LIMITS
     opset: int = DEFAULT_OPSET
     preprocess: Preprocess = _DEFAULT_RECIPE
     coverage: float = DEFAULT_COVERAGE
@@ -111,7 +111,7 @@ class ExportResult:
 
 
 @dataclass(frozen=True)
-class Order:
+class ResolvedExport:
     """A request with what was found out about its source."""
 
     request: ExportRequest

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
-from edge_fm_runtime.artifact.known_class_score import familiarity
+from edge_fm_runtime.artifact.known_class_score import known_class_score
 from edge_fm_runtime.artifact.model_file import read_model, read_passport
 from edge_fm_runtime.artifact.passport import Decision, Passport, Precision, Provenance
 from edge_fm_runtime.artifact.session import OnnxSession, Session
@@ -91,14 +91,17 @@ class Classifier:
                     "source with 'edge-fm export', or give --labels A,B,... and accept the default preprocessing "
                     "(letterbox, grey as it is)"
                 )
-            return cls(session, _default_passport(session.adopt(len(labels)), labels).spoken(language))
+            return cls(
+                session,
+                _default_passport(session.infer_input_spec(len(labels)), labels).in_language(language),
+            )
         if labels is not None and tuple(labels) != passport.labels:
             raise ModelError(
                 f"the model's passport names its labels ({', '.join(passport.labels)}), and --labels says otherwise: "
                 "leave --labels away, or export again with other labels"
             )
         session.check(passport.input, len(passport.labels))
-        return cls(session, passport.spoken(language))
+        return cls(session, passport.in_language(language))
 
     def classify(
         self, picture: str | bytes | os.PathLike[str], limits: Limits = guard.DEFAULT_LIMITS
@@ -114,7 +117,7 @@ class Classifier:
         """
         data = picture if isinstance(picture, bytes) else guard.read_file(picture, limits)
         probabilities = self.probabilities(self.tensor(data, limits)[np.newaxis])
-        whole = self.second_look(data, probabilities[0], limits)
+        whole = self.redecode(data, probabilities[0], limits)
         if whole is not None:
             probabilities = self.probabilities(whole[np.newaxis])
         return self.decide(probabilities)[0]
@@ -127,22 +130,22 @@ class Classifier:
         """Return the (height, width, channels) uint8 input of an encoded picture; see `preprocess`."""
         return preprocess.tensor_from_bytes(data, self.passport.input, self.passport.preprocess, limits)
 
-    def doubtful(self, probabilities: NDArray[np.float32]) -> list[int]:
+    def needs_full_decode(self, probabilities: NDArray[np.float32]) -> list[int]:
         """Return which rows of (N, classes) calibrated probabilities may hang on what reduced decoding left out; see `second_look`."""
-        near = self._nearness(preprocess.LEAST_PIXELS_LEFT)
+        near = self._margin_ratio(preprocess.LEAST_PIXELS_LEFT)
         second, first = np.partition(probabilities.astype(np.float64), -2, axis=1)[:, -2:].T
         found: list[int] = np.flatnonzero(first <= second * near).tolist()
         return found
 
-    def _nearness(self, pixels_left: float) -> float:
+    def _margin_ratio(self, pixels_left: float) -> float:
         """Return how many times as likely as the second label the first may be, and still be doubted; 1 where every pixel is left."""
         decision = self.passport.decision
         if pixels_left == math.inf:
             return 1.0
-        apart = math.hypot(decision.doubt / pixels_left, decision.rounding)
+        apart = math.hypot(decision.reduced_decode_margin / pixels_left, decision.rounding_margin)
         return math.exp(min(apart / decision.temperature, _MOST_LOGITS))
 
-    def second_look(
+    def redecode(
         self,
         data: bytes,
         probabilities: NDArray[np.float32],
@@ -165,9 +168,9 @@ class Classifier:
         """
         spec, recipe = self.passport.input, self.passport.preprocess
         second, first = np.sort(probabilities)[-2:].tolist()
-        if first > second * self._nearness(preprocess.LEAST_PIXELS_LEFT):
+        if first > second * self._margin_ratio(preprocess.LEAST_PIXELS_LEFT):
             return None
-        if first > second * self._nearness(preprocess.pixels_left(data, spec, recipe, limits)):
+        if first > second * self._margin_ratio(preprocess.pixels_left(data, spec, recipe, limits)):
             return None
         begin()
         return preprocess.tensor_from_bytes(data, spec, recipe, limits, full_scale=True)
@@ -207,8 +210,8 @@ class Classifier:
         """Return one prediction for each row of (N, classes) calibrated probabilities."""
         labels = self.passport.labels
         order = np.argsort(-probabilities, axis=1, kind="stable")
-        if self.passport.decision.familiarity:
-            known = familiarity(probabilities, self.passport.decision.familiarity)
+        if self.passport.decision.known_class_weights:
+            known = known_class_score(probabilities, self.passport.decision.known_class_weights)
             probabilities = (probabilities * known[:, np.newaxis]).astype(np.float32)
         summed = probabilities if self._groups is None else np.minimum(probabilities @ self._groups, 1)
         predictions = []

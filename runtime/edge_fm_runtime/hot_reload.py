@@ -22,7 +22,7 @@ _Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Renewed:
+class Reloaded:
     """A new model that may be taken up.
 
     Attributes:
@@ -34,7 +34,7 @@ class Renewed:
     classifier: Classifier
 
 
-class Renewal:
+class HotReloader:
     """Watches the file of a model; of a bundled one there is none to watch."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Renewal:
         """What is in use."""
         return self._current
 
-    def look(self) -> Renewed | None:
+    def look(self) -> Reloaded | None:
         """Look at the file now; return the new model if there is one that may be taken up."""
         stamp = self._stamp()
         if self._path is None or stamp is None or stamp == self._seen:
@@ -118,7 +118,7 @@ class Renewal:
             return None  # between its removal and its return
         return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)
 
-    def _opened(self, path: Path) -> Renewed:
+    def _opened(self, path: Path) -> Reloaded:
         """Open and verify.
 
         Raises:
@@ -136,4 +136,4 @@ class Renewal:
                     f"{len(different)} of its golden inputs answer otherwise here ({different[0].stage} differs): "
                     f"'edge-fm verify {path}' says more"
                 )
-        return Renewed(data, classifier)
+        return Reloaded(data, classifier)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fm_runtime.batch.label import Model, Summary, label
+from edge_fm_runtime.batch.label import LabelSummary, Model, label
 from edge_fm_runtime.batch.options import Options
 from tests.pictures import encoded, png_chunk
 
@@ -22,7 +22,7 @@ def quiet(_done: int, _total: int, _made: object) -> None:
     """Listen to nothing."""
 
 
-def run(model: Model, output: Path, *inputs: object, options: Options = Options()) -> Summary:  # noqa: B008
+def run(model: Model, output: Path, *inputs: object, options: Options = Options()) -> LabelSummary:  # noqa: B008
     """Label without a listener."""
     return label(model, list(map(str, inputs)), output, options, quiet)
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Prediction
-from edge_fm_runtime.live.cameras.base import Shot
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.cameras.base import Frame
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.live.region import Box
 from edge_fm_runtime.live.web.server import WebView
 from edge_fm_runtime.status import Status
@@ -40,10 +40,10 @@ class Frames:
     def ended(self) -> bool:
         return not self.left
 
-    def read(self, wait_s: float) -> list[Shot]:
+    def read(self, wait_s: float) -> list[Frame]:
         level = self.left.pop(0) if self.left else None
         self.at_s += self.period_s
-        return [] if level is None else [Shot(frame(level), time.monotonic(), self.at_s)]
+        return [] if level is None else [Frame(frame(level), time.monotonic(), self.at_s)]
 
     def close(self) -> None:
         self.closed = True
@@ -53,12 +53,12 @@ class Recorder:
     """A view that keeps what it is told and may end the loop."""
 
     def __init__(self, ends_after: int = 1000) -> None:
-        self.readings: list[Reading] = []
+        self.readings: list[FrameResult] = []
         self.notices: list[str] = []
         self.ends_after = ends_after
         self.closed = False
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         self.readings.append(reading)
         return len(self.readings) < self.ends_after
 
@@ -77,14 +77,14 @@ class Recorder:
 
 def reading(
     number: int = 1, label: str = "dark", status: Status = Status.OK, at_s: float = 0.0, height: int = 120
-) -> Reading:
+) -> FrameResult:
     """Return a reading as the loop would make it."""
     rng = np.random.default_rng(number)
     picture = rng.integers(0, 256, (height, 160, 3), dtype=np.uint8)
     prediction = Prediction(label, 0.75, status, ((label, 0.75), ("other", 0.25)))
     tensor = np.full((28, 28, 1), number % 256, np.uint8)
     box = Box(20, 0, height, height)
-    return Reading(number, picture, box, tensor, prediction, at_s, 2.0, 1.5, 30.0, 7)
+    return FrameResult(number, picture, box, tensor, prediction, at_s, 2.0, 1.5, 30.0, 7)
 
 
 class FakeCapture:

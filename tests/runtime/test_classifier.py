@@ -62,8 +62,8 @@ class FixedSession:
     [
         (Decision(), "0.8000"),
         (Decision(groups=(("dark", "light"),)), "1.0000"),
-        (Decision(familiarity=(0.0, 0.0, 0.0)), "0.4000"),
-        (Decision(groups=(("dark", "light"),), familiarity=(0.0, 0.0, 0.0)), "0.5000"),
+        (Decision(known_class_weights=(0.0, 0.0, 0.0)), "0.4000"),
+        (Decision(groups=(("dark", "light"),), known_class_weights=(0.0, 0.0, 0.0)), "0.5000"),
     ],
 )
 def test_a_row_has_the_confidence_of_the_answer(
@@ -76,7 +76,7 @@ def test_a_row_has_the_confidence_of_the_answer(
     (row,) = [decode(line)[0] for line in label_rows(classifier, [f"{path}"], RowOptions(top=2))]
     assert row.ranking[0] == ("light", confidence)
     assert row.ranking[0][1] == f"{classifier.classify(path).confidence:.4f}"
-    assert row.ranking[1] == ("dark", "0.1000" if decision.familiarity else "0.2000")
+    assert row.ranking[1] == ("dark", "0.1000" if decision.known_class_weights else "0.2000")
 
 
 def test_temperature_softens_without_changing_the_order(tiny: Classifier) -> None:
@@ -167,7 +167,7 @@ def waves(quality: int = 90) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("row", "doubt", "rounding", "is_close"),
+    ("row", "reduced_decode_margin", "rounding", "is_close"),
     [
         ([0.52, 0.48], 0.7, 0, True),
         ([0.9, 0.1], 0.7, 0, False),
@@ -177,14 +177,17 @@ def waves(quality: int = 90) -> bytes:
     ],
 )
 def test_an_answer_that_hangs_on_little_is_looked_at_whole(
-    tiny: Classifier, row: list[float], doubt: float, rounding: float, is_close: bool
+    tiny: Classifier, row: list[float], reduced_decode_margin: float, rounding: float, is_close: bool
 ) -> None:
     """Where two labels are nearly as likely, for this model, every pixel of a JPEG is decoded; where they are not, or all were, none is."""
     passport = replace(
-        tiny.passport, decision=replace(tiny.passport.decision, doubt=doubt, rounding=rounding)
+        tiny.passport,
+        decision=replace(
+            tiny.passport.decision, reduced_decode_margin=reduced_decode_margin, rounding_margin=rounding
+        ),
     )
     classifier, probabilities = Classifier(FixedSession(row), passport), np.array(row, np.float32)
-    whole = classifier.second_look(waves(), probabilities)
+    whole = classifier.redecode(waves(), probabilities)
     if is_close:
         full = preprocess.tensor_from_bytes(
             waves(), tiny.passport.input, tiny.passport.preprocess, full_scale=True
@@ -193,7 +196,7 @@ def test_an_answer_that_hangs_on_little_is_looked_at_whole(
         np.testing.assert_array_equal(whole, full)
     else:
         assert whole is None
-    assert classifier.second_look(encoded(grey(90, 500)), probabilities) is None
+    assert classifier.redecode(encoded(grey(90, 500)), probabilities) is None
 
 
 class Telling:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_fm.training.edge.epoch_data import Material
+from edge_fm.training.edge.epoch_data import TrainingImages
 from edge_fm_runtime.errors import DataError
 
 FILE = "state.npz"
@@ -20,7 +20,7 @@ KerasModel = Any
 History = list[dict[str, float]]
 
 
-def fingerprint(model: KerasModel, material: Material, settings: dict[str, object]) -> str:
+def fingerprint(model: KerasModel, material: TrainingImages, settings: dict[str, object]) -> str:
     """Return what must be the same for a training to go on: network, pictures, settings, and the weights that it begins with."""
     weights = hashlib.sha256()
     for variable in model.variables:

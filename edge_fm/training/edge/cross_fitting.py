@@ -19,15 +19,15 @@ from edge_fm.datasets import Split
 from edge_fm.datasets.photographs import Photographs
 from edge_fm.models import runs
 from edge_fm.training.edge import train
-from edge_fm.training.edge.folds import Folds, Plan, runs_of
+from edge_fm.training.edge.folds import FoldPlan, Folds, runs_of
 from edge_fm.training.edge.loop import Listener, accuracy, probabilities
-from edge_fm.training.edge.settings import VALIDATION_SHARE, Settings
+from edge_fm.training.edge.settings import VALIDATION_SHARE, EdgeSettings
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 
 @dataclass(frozen=True)
-class Unseen:
+class OutOfFoldScores:
     """How much of what a network has not seen it gets right, in [0, 1].
 
     Attributes:
@@ -41,14 +41,14 @@ class Unseen:
 
 def train_folds(
     name: str,
-    sources: train.Sources,
+    sources: train.TrainingSources,
     data: str,
     folder: Path,
-    settings: Settings,
+    settings: EdgeSettings,
     count: int,
     whose: Mapping[str, str],
     listening: Callable[[int], Listener],
-) -> list[Unseen]:
+) -> list[OutOfFoldScores]:
     """Train a member of the `edge` family once for each fold, without it, into a folder that `--teacher` takes.
 
     Networks that are finished are kept, and one that was killed is gone on with, when the same is asked for again.
@@ -90,18 +90,18 @@ def train_folds(
         mine = folds.catalogue == fold
         right = np.eye(len(sources.data.class_names), dtype=bool)[training.labels[mine]]
         of_catalogue = accuracy(probabilities(network, training.images[mine]), right)
-        found.append(Unseen(of_catalogue, _of_photographs(network, fold, folds, sources)))
+        found.append(OutOfFoldScores(of_catalogue, _of_photographs(network, fold, folds, sources)))
     divided.save(folder)
     return found
 
 
 def divide(
     count: int,
-    settings: Settings,
+    settings: EdgeSettings,
     training: Split,
     photographs: Photographs | None,
     whose: Mapping[str, str],
-) -> Plan:
+) -> FoldPlan:
     """Divide a training into folds of about the same size; all photographs of a person are of one.
 
     Args:
@@ -118,11 +118,11 @@ def divide(
         fold_of[person] = int(np.argmin(filled))
         filled[fold_of[person]] += size[person]
     of = {name: fold_of[whose.get(name, name)] for name in names}
-    return Plan(count, settings.seed, len(training), settings.mix.variation.flip, of)
+    return FoldPlan(count, settings.seed, len(training), settings.mix.variation.flip, of)
 
 
 def _of_photographs(
-    network: train.KerasModel, fold: int, folds: Folds, sources: train.Sources
+    network: train.KerasModel, fold: int, folds: Folds, sources: train.TrainingSources
 ) -> float | None:
     if sources.photographs is None or folds.photographs is None:
         return None

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset, is_multiple, resized
-from edge_fm.datasets.photographs import Answers
+from edge_fm.datasets.photographs import SoftLabels
 from edge_fm.evaluation import predictors
 from edge_fm.models import runs
 from edge_fm.training.edge import folds
-from edge_fm.training.edge.epoch_data import Pictures
-from edge_fm.training.edge.folds import Plan
+from edge_fm.training.edge.epoch_data import EpochImages
+from edge_fm.training.edge.folds import FoldPlan
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.errors import DataError, ModelError
@@ -52,20 +52,20 @@ class Teacher:
     sha256: str
     probabilities: Probabilities
     by_fold: tuple[Probabilities, ...] = ()
-    plan: Plan | None = None
+    plan: FoldPlan | None = None
 
-    def answers(self, drawn: Pictures) -> Floats:
+    def answers(self, drawn: EpochImages) -> Floats:
         """Return (N, classes) float32, its probabilities for the pictures of an epoch, each by the network that has not seen it."""
         if drawn.folds is None or not self.by_fold:
-            return _in_parts(self.probabilities, drawn.images)
+            return _in_batches(self.probabilities, drawn.images)
         answers = np.empty(drawn.allowed.shape, np.float32)
         for fold, network in enumerate(self.by_fold):
             mine = np.flatnonzero(drawn.folds == fold)
             if len(mine):
-                answers[mine] = _in_parts(network, drawn.images[mine])
+                answers[mine] = _in_batches(network, drawn.images[mine])
         return answers
 
-    def targets(self, drawn: Pictures) -> Floats:
+    def targets(self, drawn: EpochImages) -> Floats:
         """Return what `taught_loss` compares with: (N, 2 * classes) float32, allowed classes and softened answers.
 
         Where another model has said what the folder of a photograph may be, half is that one's, each folder's part shared out
@@ -80,12 +80,12 @@ class Teacher:
         return np.concatenate([drawn.allowed, softened.astype(np.float32)], axis=1)
 
 
-def _in_parts(probabilities: Probabilities, images: NDArray[np.uint8]) -> Floats:
+def _in_batches(probabilities: Probabilities, images: NDArray[np.uint8]) -> Floats:
     starts = range(0, len(images), _AT_ONCE)
     return np.concatenate([probabilities(images[start : start + _AT_ONCE]) for start in starts])
 
 
-def _shared_out(answers: Floats, asked: Answers) -> Floats:
+def _shared_out(answers: Floats, asked: SoftLabels) -> Floats:
     """Return (N, classes): each folder's share, among its classes as in `answers`, or among all alike if it has none."""
     told = np.zeros_like(answers)
     for folder, classes in enumerate(asked.groups):
@@ -132,7 +132,7 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
 
 def _open_folds(model: str, data: str, dataset: Dataset) -> Teacher:
     """Open networks that have each not seen one fold: each answers for its fold, from picture and mirror image where both show the same."""
-    divided = Plan.load(Path(model))
+    divided = FoldPlan.load(Path(model))
     opened = [open_teacher(str(run), data, dataset) for run in folds.runs_of(Path(model), divided.count)]
     by_fold = tuple(teacher.probabilities for teacher in opened)
     if divided.mirror:
@@ -190,7 +190,7 @@ def _hash_of(teachers: Sequence[Teacher]) -> str:
     return hashlib.sha256("".join(teacher.sha256 for teacher in teachers).encode()).hexdigest()
 
 
-def taught_loss(plain: Loss, share: float) -> Loss:
+def distillation_loss(plain: Loss, share: float) -> Loss:
     """Return the loss of probabilities against `Teacher.targets`.
 
     Args:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_fm.augmentation import backgrounds, paper, transforms
 from edge_fm.augmentation.transforms import Grey, Variation
 from edge_fm.datasets import Split
-from edge_fm.datasets.photographs import Answers, Photographs
+from edge_fm.datasets.photographs import Photographs, SoftLabels
 from edge_fm.training.edge.folds import Folds
 
 Floats = NDArray[np.float32]
@@ -55,11 +55,11 @@ class Scenery:
     drawn: Callable[[int, int, Variation, np.random.Generator], Grey] | None = None
 
 
-def _unoccupied(size: int, rng: np.random.Generator) -> Grey:
-    return backgrounds.cluttered(size, rng) if rng.integers(2) else backgrounds.empty(size, rng)
+def _no_object(size: int, rng: np.random.Generator) -> Grey:
+    return backgrounds.clutter(size, rng) if rng.integers(2) else backgrounds.empty_scene(size, rng)
 
 
-ROOM = Scenery(backgrounds.scene, _unoccupied)
+ROOM = Scenery(backgrounds.scene, _no_object)
 """Things in front of a wall, a floor, or anything."""
 
 PAPER = Scenery(paper.written, paper.blank, paper.drawn)
@@ -67,7 +67,7 @@ PAPER = Scenery(paper.written, paper.blank, paper.drawn)
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingImages:
     """What is trained on, and what is watched meanwhile.
 
     Attributes:
@@ -93,7 +93,7 @@ class Material:
         return len(self.catalogue) + sum(round(len(self.catalogue) * share) for share in shares) + photographs
 
 
-def as_seen(
+def camera_views(
     split: Split, classes: int, scenery: Scenery, variation: Variation, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return a split's pictures as a camera sees them, and drawn ones of the same classes if there can be.
@@ -112,7 +112,7 @@ def as_seen(
 
 
 @dataclass(frozen=True)
-class Pictures:
+class EpochImages:
     """The pictures of an epoch, in random order.
 
     Attributes:
@@ -124,17 +124,17 @@ class Pictures:
 
     images: NDArray[np.uint8]
     allowed: Floats
-    answers: Answers | None = None
+    answers: SoftLabels | None = None
     folds: NDArray[np.int32] | None = None
 
 
-def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
+def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> EpochImages:
     """Return the pictures of an epoch; the same for the same arguments."""
     rng = np.random.default_rng([seed, epoch])
     vary, source = mix.variation, material.catalogue
     size = source.images.shape[1]
     eye = np.eye(material.classes, dtype=np.float32)
-    images = [transforms.catalogue(image, vary, rng) for image in source.images[..., 0]]
+    images = [transforms.product_view(image, vary, rng) for image in source.images[..., 0]]
     allowed = [eye[source.labels]]
     folds = material.folds
     of = [folds.catalogue] if folds else []
@@ -155,9 +155,12 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
     if material.photographs is not None:
         for _ in range(mix.views):
             views = np.stack(
-                [transforms.photograph(content, size, vary, rng) for content in material.photographs.contents]
+                [
+                    transforms.photograph_view(content, size, vary, rng)
+                    for content in material.photographs.contents
+                ]
             )
-            views, may_be, held = _blended(views, material.photographs, mix.blended, rng)
+            views, may_be, held = _mixup(views, material.photographs, mix.blended, rng)
             images += list(views)
             allowed.append(may_be.astype(np.float32))
             if held is not None:
@@ -166,8 +169,8 @@ def pictures(material: Material, mix: Mix, seed: int, epoch: int) -> Pictures:
                 of.append(folds.photographs)
     order = rng.permutation(len(images))
     stacked = np.stack([images[index] for index in order])[..., np.newaxis]
-    answers = Answers(np.concatenate(shares)[order], asked.groups) if asked else None
-    return Pictures(
+    answers = SoftLabels(np.concatenate(shares)[order], asked.groups) if asked else None
+    return EpochImages(
         stacked, np.concatenate(allowed)[order], answers, np.concatenate(of)[order] if folds else None
     )
 
@@ -177,7 +180,7 @@ def _any_fold(folds: Folds, count: int) -> NDArray[np.int32]:
     return (np.arange(count) % folds.count).astype(np.int32)
 
 
-def _blended(
+def _mixup(
     views: NDArray[np.uint8], photographs: Photographs, share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Floats | None]:
     """Blend a share of the views with another each: what is seen then may be any class of the two.

@@ -35,7 +35,7 @@ class Folds:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FoldPlan:
     """How a training was divided, to be kept beside the networks that it made.
 
     Attributes:
@@ -78,7 +78,7 @@ class Plan:
         (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Plan":
+    def load(cls, folder: Path) -> "FoldPlan":
         """Read `folds.json`.
 
         Raises:
@@ -90,7 +90,7 @@ class Plan:
             raise DataError(f"{folder / RECORD} is broken ({error}): train the folds again") from error
 
 
-def catalogue_without(fold: int, folds: Folds, training: Split) -> Split:
+def product_images_without(fold: int, folds: Folds, training: Split) -> Split:
     """Return what is left of a data set's training part without one fold."""
     kept = folds.catalogue != fold
     return Split(training.images[kept], training.labels[kept])
@@ -108,7 +108,7 @@ def runs_of(folder: Path, count: int) -> list[Path]:
     return [folder / f"without-{fold}" for fold in range(count)]
 
 
-def read_people(path: Path) -> dict[str, str]:
+def read_groups(path: Path) -> dict[str, str]:
     """Return the person of each photograph, by its path relative to the photographs' folder, with `/`.
 
     Args:

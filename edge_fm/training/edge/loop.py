@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from edge_fm.models import runs
 from edge_fm.training.edge import checkpoint, epoch_data, prefetch
-from edge_fm.training.edge.distillation import Teacher, taught_loss
-from edge_fm.training.edge.epoch_data import Floats, Material, Pictures
-from edge_fm.training.edge.losses import possible_class_loss
-from edge_fm.training.edge.optimizer import averaging_muon
-from edge_fm.training.edge.settings import Settings
+from edge_fm.training.edge.distillation import Teacher, distillation_loss
+from edge_fm.training.edge.epoch_data import EpochImages, Floats, TrainingImages
+from edge_fm.training.edge.losses import partial_label_loss
+from edge_fm.training.edge.optimizer import muon_with_ema
+from edge_fm.training.edge.settings import EdgeSettings
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.posix import usable_cores
 
@@ -29,9 +29,9 @@ Listener = Callable[[int, float, dict[str, float] | None], None]
 def train(
     model: Any,  # noqa: ANN401  # Keras ships no types
     average: Any,  # noqa: ANN401
-    material: Material,
+    material: TrainingImages,
     folder: Path,
-    settings: Settings,
+    settings: EdgeSettings,
     listener: Listener,
     teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
@@ -71,15 +71,15 @@ def train(
 
     epochs = range(len(history), settings.epochs)
     draw = partial(_drawn, replace(material, watched={}), settings)
-    with prefetch.drawn_by(prefetch.processes_for(usable_cores()), draw, epochs) as drawn_of:
+    with prefetch.prefetch_in_processes(prefetch.processes_for(usable_cores()), draw, epochs) as drawn_of:
 
-        def lesson(index: int) -> tuple[Floats, Floats]:
+        def epoch_inputs(index: int) -> tuple[Floats, Floats]:
             drawn = drawn_of(index)
             targets = teacher.targets(drawn) if teacher else drawn.allowed
             taken = steps * settings.batch_size  # all, or all but a part of a batch
             return _scaled(drawn.images[:taken]), targets[:taken]
 
-        for images, targets in prefetch.drawn_ahead(lesson, epochs):
+        for images, targets in prefetch.prefetch(epoch_inputs, epochs):
             fit = model.fit(
                 images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
             )
@@ -94,7 +94,7 @@ def train(
     return history
 
 
-def _compile(model: Any, steps: int, settings: Settings, *, taught: bool) -> Any:  # noqa: ANN401
+def _compile(model: Any, steps: int, settings: EdgeSettings, *, taught: bool) -> Any:  # noqa: ANN401
     """Give a model its loss and its optimiser, whose rate rises for an epoch of so many steps and falls to the end; return the optimiser."""
     schedule = import_keras().optimizers.schedules.CosineDecay(
         0.0,
@@ -103,10 +103,10 @@ def _compile(model: Any, steps: int, settings: Settings, *, taught: bool) -> Any
         warmup_steps=steps,
         alpha=1e-5,
     )
-    optimizer = averaging_muon(schedule, settings.weight_decay, settings.averaging)
+    optimizer = muon_with_ema(schedule, settings.weight_decay, settings.ema_decay)
     optimizer.build(model.trainable_variables)
-    loss = possible_class_loss(settings.smoothing)
-    model.compile(optimizer, taught_loss(loss, settings.taught) if taught else loss)
+    loss = partial_label_loss(settings.smoothing)
+    model.compile(optimizer, distillation_loss(loss, settings.taught) if taught else loss)
     return optimizer
 
 
@@ -116,8 +116,8 @@ def steps_of(pictures: int, batch_size: int) -> int:
     return whole if whole >= _MANY_STEPS else -(-pictures // batch_size)
 
 
-def _drawn(material: Material, settings: Settings, index: int) -> Pictures:
-    return epoch_data.pictures(material, settings.mix_of(index), settings.seed, index)
+def _drawn(material: TrainingImages, settings: EdgeSettings, index: int) -> EpochImages:
+    return epoch_data.draw_epoch(material, settings.mix_of(index), settings.seed, index)
 
 
 def _scaled(images: NDArray[np.uint8]) -> Floats:

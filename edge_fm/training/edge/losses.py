@@ -6,7 +6,7 @@ from typing import Any
 from edge_fm_exporters.framework import import_keras
 
 
-def possible_class_loss(smoothing: float) -> Callable[[Any, Any], Any]:
+def partial_label_loss(smoothing: float) -> Callable[[Any, Any], Any]:
     """Return the loss of probabilities against allowed classes.
 
     For a picture that may be any of several classes, minus the logarithm of their summed probability: a shoe need not

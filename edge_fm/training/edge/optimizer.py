@@ -17,13 +17,13 @@ from edge_fm_exporters.framework import import_keras
 _EVERY_LAYER = ".*"
 
 
-def averaging_muon(learning_rate: Any, weight_decay: float, averaging: float) -> Any:  # noqa: ANN401  # Keras ships no types
+def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> Any:  # noqa: ANN401  # Keras ships no types
     """Return a Keras optimiser that leaves the weights as they are at the end of a `fit`, and keeps their average beside them.
 
     Args:
         learning_rate: a number or a Keras schedule, for both kinds of steps.
         weight_decay: of both; biases and what belongs to batch normalisation have none.
-        averaging: how much of the average a step keeps, in [0, 1).
+        ema_decay: how much of the average a step keeps, in [0, 1).
 
     Returns:
         a `keras.optimizers.Optimizer` with a method more, `average_into(variables)`: it gives variables, in the order of those
@@ -58,7 +58,7 @@ def averaging_muon(learning_rate: Any, weight_decay: float, averaging: float) ->
         adam_weight_decay=weight_decay,
         exclude_layers=[_EVERY_LAYER],  # from Muon as Keras has it
         use_ema=True,
-        ema_momentum=averaging,
+        ema_momentum=ema_decay,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

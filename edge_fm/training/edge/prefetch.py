@@ -31,7 +31,7 @@ def processes_for(cores: int) -> int:
 
 
 @contextmanager
-def drawn_by(
+def prefetch_in_processes(
     processes: int, draw: Callable[[int], _Drawn], epochs: Iterable[int]
 ) -> Iterator[Callable[[int], _Drawn]]:
     """Give a function that returns what `draw` does, each epoch begun in one of several processes while those before it are used.
@@ -89,7 +89,7 @@ def _draw(index: int) -> Any:  # noqa: ANN401  # what the parent's `draw` return
     return _drawing["draw"](index)
 
 
-def drawn_ahead(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:
+def prefetch(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:
     """Yield what is drawn for each epoch, the next one in a thread of its own while the caller works with this one.
 
     A caller that stops waits for nothing: the thread is a daemon.

@@ -10,7 +10,7 @@ VALIDATION_SHARE = 1 / 12
 
 
 @dataclass(frozen=True)
-class Settings:
+class EdgeSettings:
     """How to train.
 
     Attributes:
@@ -19,7 +19,7 @@ class Settings:
         learning_rate: at its highest, after a warm-up of one epoch.
         weight_decay: of the optimiser.
         smoothing: of labels, in [0, 1).
-        averaging: how much of the average a step keeps, in [0, 1).
+        ema_decay: share of the weights' exponential moving average that a step keeps, in [0, 1).
         calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, and half as many are blended, in [0, 1).
         taught: share of the loss that is a teacher's, if there is one, in [0, 1].
         mix: what an epoch is made of.
@@ -32,7 +32,7 @@ class Settings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     smoothing: float = 0.05
-    averaging: float = 0.998
+    ema_decay: float = 0.998
     calm: float = 0.2
     taught: float = 0.9
     mix: Mix = field(default_factory=Mix)
@@ -50,7 +50,7 @@ class Settings:
         )
 
 
-_ON_PAPER = Settings(
+_ON_PAPER = EdgeSettings(
     epochs=70,
     mix=Mix(
         scenes=0.25,
@@ -60,5 +60,5 @@ _ON_PAPER = Settings(
     ),
 )
 
-USUAL = {"digits": _ON_PAPER, "digits-plus": replace(_ON_PAPER, epochs=30)}
+DEFAULTS = {"digits": _ON_PAPER, "digits-plus": replace(_ON_PAPER, epochs=30)}
 """Settings of those that read digits from paper; the others have those of `Settings`."""

@@ -27,11 +27,11 @@ from edge_fm.models import edge, runs
 from edge_fm.models.runs import Run
 from edge_fm.training.edge import checkpoint, epoch_data, export_sets, loop
 from edge_fm.training.edge.distillation import Teacher
-from edge_fm.training.edge.epoch_data import PAPER, ROOM, Material
-from edge_fm.training.edge.folds import Folds, catalogue_without, photographs_without
+from edge_fm.training.edge.epoch_data import PAPER, ROOM, TrainingImages
+from edge_fm.training.edge.folds import Folds, photographs_without, product_images_without
 from edge_fm.training.edge.loop import Listener, accuracy, probabilities
-from edge_fm.training.edge.settings import USUAL, VALIDATION_SHARE, Settings
-from edge_fm.training.edge.warm_start import begin_with
+from edge_fm.training.edge.settings import DEFAULTS, VALIDATION_SHARE, EdgeSettings
+from edge_fm.training.edge.warm_start import warm_start
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
@@ -43,7 +43,7 @@ KerasModel = Any
 
 
 @dataclass(frozen=True)
-class Sources:
+class TrainingSources:
     """Where the pictures come from, as the user named them.
 
     Attributes:
@@ -64,7 +64,7 @@ class Sources:
 
 
 def train_run(
-    name: str, sources: Sources, data: str, folder: Path, settings: Settings, listener: Listener
+    name: str, sources: TrainingSources, data: str, folder: Path, settings: EdgeSettings, listener: Listener
 ) -> Run:
     """Train a member of the `edge` family into a run folder; a folder with a training that was killed is gone on with.
 
@@ -82,7 +82,7 @@ def train_run(
             this folder, no run, or a run or file of another network.
         ModelError: `start` is a file that is missing or refused.
     """
-    if name in USUAL and sources.data.class_names != DIGITS:
+    if name in DEFAULTS and sources.data.class_names != DIGITS:
         raise DataError(
             f"{name} reads the digits 0 to 9, and {data} has {', '.join(sources.data.class_names)}: "
             "give --data mnist, or train edge"
@@ -96,16 +96,20 @@ def train_run(
         photographs = sources.photographs[0] if sources.photographs else None
         folds = sources.teacher.plan.folds(training, photographs, settings.seed)
     if sources.left_out is not None:
-        training = catalogue_without(*sources.left_out, training)
+        training = product_images_without(*sources.left_out, training)
         sources = _without(*sources.left_out, sources)
     model, average = _networks(name, sources, training, folder, settings)
     runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
-    material = replace(_material(name, sources, training, validation, settings), folds=folds)
+    material = replace(_training_images(name, sources, training, validation, settings), folds=folds)
     history = loop.train(model, average, material, folder, settings, listener, sources.teacher)
     export_sets.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
     export_sets.keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    export_sets.keep_lesson(
-        folder / runs.LESSON, material, settings.mix_of(settings.epochs), settings.seed, settings.epochs
+    export_sets.keep_ood_calibration(
+        folder / runs.OOD_CALIBRATION,
+        material,
+        settings.mix_of(settings.epochs),
+        settings.seed,
+        settings.epochs,
     )
     average.save(folder / runs.MODEL)
     run = _record(name, sources, data, settings, history, average, time.monotonic() - started_s)
@@ -114,7 +118,7 @@ def train_run(
     return run
 
 
-def _without(fold: int, folds: Folds, sources: Sources) -> Sources:
+def _without(fold: int, folds: Folds, sources: TrainingSources) -> TrainingSources:
     if sources.photographs is None:
         return sources
     training, validation = sources.photographs
@@ -122,7 +126,7 @@ def _without(fold: int, folds: Folds, sources: Sources) -> Sources:
 
 
 def _networks(
-    name: str, sources: Sources, training: Split, folder: Path, settings: Settings
+    name: str, sources: TrainingSources, training: Split, folder: Path, settings: EdgeSettings
 ) -> tuple[KerasModel, KerasModel]:
     """Return the network that is trained, with the weights to begin with, and one for their running average."""
     dataset, photographs = sources.data, sources.photographs
@@ -134,27 +138,27 @@ def _networks(
         seen = [training.sample(_SEEN, settings.seed).images]
         if photographs is not None:
             seen.append(photographs[0].tensors[:: max(1, len(photographs[0].tensors) // _SEEN)])
-        begin_with(model, sources.start, folder, dataset.class_names, np.concatenate(seen))
+        warm_start(model, sources.start, folder, dataset.class_names, np.concatenate(seen))
     return model, average
 
 
-def _material(
-    name: str, sources: Sources, training: Split, validation: Split, settings: Settings
-) -> Material:
+def _training_images(
+    name: str, sources: TrainingSources, training: Split, validation: Split, settings: EdgeSettings
+) -> TrainingImages:
     """Return what is trained on, and what is watched: validation pictures, as they are and as a camera sees them."""
     photographs, classes = sources.photographs, len(sources.data.class_names)
     watched = {sources.data.name: (validation.images, np.eye(classes, dtype=bool)[validation.labels])}
     if photographs is not None and photographs[1].allowed.any():
         watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
-    scenery = PAPER if name in USUAL else ROOM
+    scenery = PAPER if name in DEFAULTS else ROOM
     if scenery.drawn is not None:
-        watched["paper"] = epoch_data.as_seen(
+        watched["paper"] = epoch_data.camera_views(
             validation, classes, scenery, settings.mix.variation, settings.seed
         )
-    return Material(training, photographs[0] if photographs else None, watched, classes, scenery)
+    return TrainingImages(training, photographs[0] if photographs else None, watched, classes, scenery)
 
 
-def facts(settings: Settings, sources: Sources) -> dict[str, Any]:
+def facts(settings: EdgeSettings, sources: TrainingSources) -> dict[str, Any]:
     """Return what a run's record says of how it was trained."""
     return asdict(settings) | {
         "validation_share": VALIDATION_SHARE,
@@ -171,9 +175,9 @@ def _which(fold: int, folds: Folds) -> str:
 
 def _record(
     name: str,
-    sources: Sources,
+    sources: TrainingSources,
     data: str,
-    settings: Settings,
+    settings: EdgeSettings,
     history: list[dict[str, float]],
     average: KerasModel,
     seconds: float,

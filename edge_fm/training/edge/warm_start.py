@@ -27,7 +27,7 @@ _LEAST_AGREEMENT = 0.9
 """Share of pictures that the network must give the file's label; int8 rounds what lies between layers, which turns a few in a hundred."""
 
 
-def begin_with(
+def warm_start(
     model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...], pictures: NDArray[np.uint8]
 ) -> None:
     """Give a model the weights of a finished run, or of an exported file, of the same architecture; no file is touched.
@@ -46,12 +46,12 @@ def begin_with(
         ModelError: `start` is a file that is missing or refused.
     """
     if not start.is_dir() and (str(start) in BUNDLED or start.suffix == ".onnx"):
-        _begin_with_file(model, start, class_names, pictures)
+        _from_file(model, start, class_names, pictures)
     else:
-        _begin_with_run(model, start, folder, class_names)
+        _from_run(model, start, folder, class_names)
 
 
-def _begin_with_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...]) -> None:
+def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...]) -> None:
     run = runs.Run.load(start)
     if start.resolve() == folder.resolve():
         raise DataError(f"{start} cannot be begun with and written to: give another folder with -o")
@@ -70,7 +70,7 @@ def _begin_with_run(model: KerasModel, start: Path, folder: Path, class_names: t
         ) from error
 
 
-def _begin_with_file(
+def _from_file(
     model: KerasModel, start: Path, class_names: tuple[str, ...], pictures: NDArray[np.uint8]
 ) -> None:
     data = read_model(str(start))
@@ -84,14 +84,14 @@ def _begin_with_file(
     )
     theirs = classifier.passport.input
     _require_size(start, theirs, model)
-    found = weights.of_file(data)
+    found = weights.read_weights(data)
     found[:1] = [(_finer(kernel, model.weights[0].shape), bias) for kernel, bias in found[:1]]
     if not _fill(model, found):
         raise stranger
     scaled = pictures.astype(np.float32) / np.float32(255)
     _measure(model, scaled)
     answers = model.predict(scaled, batch_size=500, verbose=0)
-    if flip_ensemble.joined(data):
+    if flip_ensemble.is_flip_ensemble(data):
         answers = answers + model.predict(scaled[:, :, ::-1], batch_size=500, verbose=0)
     right = classifier.probabilities(datasets.resized(pictures, theirs)).argmax(axis=1)
     if np.mean(answers.argmax(axis=1) == right) < _LEAST_AGREEMENT:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.artifact.known_class_score import familiarity, features
+from edge_fm_runtime.artifact.known_class_score import features, known_class_score
 from edge_fm_runtime.artifact.passport import Decision
 from edge_fm_runtime.errors import DataError
 
@@ -20,7 +20,7 @@ _ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
-class Judged:
+class DecisionImages:
     """Pictures with the classes that each may be.
 
     Attributes:
@@ -32,7 +32,7 @@ class Judged:
     allowed: NDArray[np.bool_]
 
     @classmethod
-    def load(cls, path: Path) -> "Judged":
+    def load(cls, path: Path) -> "DecisionImages":
         """Read an `.npz` with `images` and `allowed`.
 
         Raises:
@@ -59,7 +59,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ScoredImages:
     """What a file says of pictures.
 
     Attributes:
@@ -72,11 +72,11 @@ class Answers:
 
 
 def fit(
-    validation: Answers,
+    validation: ScoredImages,
     groups: tuple[tuple[str, ...], ...],
     labels: tuple[str, ...],
     coverage: float,
-    training: Answers | None = None,
+    training: ScoredImages | None = None,
 ) -> Decision:
     """Return the decision that suits a model's answers.
 
@@ -102,7 +102,7 @@ def fit(
         -np.log(np.maximum((_tempered(logs, t) * right).sum(axis=1), _SMALLEST)).mean() for t in _TEMPERATURES
     ]
     temperature = round(float(_TEMPERATURES[int(np.argmin(losses))]), 3)
-    weights = _familiarity(training, temperature) if training is not None else ()
+    weights = _known_class_weights(training, temperature) if training is not None else ()
     probabilities = _tempered(logs, temperature)
     together = np.eye(len(labels))
     for group in groups:
@@ -110,13 +110,13 @@ def fit(
         together[np.ix_(members, members)] = 1
     confidence = np.take_along_axis(probabilities @ together, probabilities.argmax(axis=1)[:, None], axis=1)[
         :, 0
-    ] * familiarity(probabilities, weights)
+    ] * known_class_score(probabilities, weights)
     threshold = float(np.quantile(confidence, 1 - coverage, method="lower"))
     unknown_below = min(1.0, np.floor(threshold * 1e4) / 1e4)
-    return Decision(temperature, unknown_below, coverage, groups, familiarity=weights)
+    return Decision(temperature, unknown_below, coverage, groups, known_class_weights=weights)
 
 
-def _familiarity(training: Answers, temperature: float) -> tuple[float, ...]:
+def _known_class_weights(training: ScoredImages, temperature: float) -> tuple[float, ...]:
     """Return a bias and a weight for each class; none if all pictures are of a class, or none is."""
     from sklearn.linear_model import LogisticRegression
 

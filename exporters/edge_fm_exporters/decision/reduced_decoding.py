@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Preprocess
-from edge_fm_runtime.artifact.passport import MOST_DOUBT, Decision
+from edge_fm_runtime.artifact.passport import MAX_MARGIN, Decision
 from edge_fm_runtime.image import preprocess
 from edge_fm_runtime.image.opencv import cv2
 
@@ -41,11 +41,11 @@ _QUALITY = 90
 Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-class Moved(NamedTuple):
+class RedecodeMargins(NamedTuple):
     """What `Decision` keeps of it: both in logits, the doubt times the pixels left."""
 
-    doubt: float
-    rounding: float
+    reduced_decode_margin: float
+    rounding_margin: float
 
 
 class _Looks(NamedTuple):
@@ -57,7 +57,7 @@ class _Looks(NamedTuple):
     pixels_left: float
 
 
-def fit(probabilities: Probabilities, spec: InputSpec, recipe: Preprocess) -> Moved:
+def fit(probabilities: Probabilities, spec: InputSpec, recipe: Preprocess) -> RedecodeMargins:
     """Return what suits a model; what is usual, if its answers are never shared between labels.
 
     Args:
@@ -70,9 +70,9 @@ def fit(probabilities: Probabilities, spec: InputSpec, recipe: Preprocess) -> Mo
     by_size = _change(whole, probabilities(looks.small))
     by_rounding = _change(whole, probabilities(looks.off))
     if by_size is None or by_rounding is None:
-        return Moved(Decision().doubt, Decision().rounding)
+        return RedecodeMargins(Decision().reduced_decode_margin, Decision().rounding_margin)
     bounds = _DOUBT * looks.pixels_left * by_size, _ROUNDING * by_rounding
-    return Moved(*(round(min(bound, MOST_DOUBT), 3) for bound in bounds))
+    return RedecodeMargins(*(round(min(bound, MAX_MARGIN), 3) for bound in bounds))
 
 
 def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | None:

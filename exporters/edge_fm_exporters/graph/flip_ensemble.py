@@ -21,11 +21,11 @@ _WIDTH = 2
 _TO_THE_FIRST = np.iinfo(np.int64).min
 """Where a Slice that goes backwards ends, to take the first column too."""
 
-JOINED = "picture_and_mirror"
+ENSEMBLE_INPUT = "picture_and_mirror"
 """What the network takes in the place of the input: (2 N, height, width, channels) uint8."""
 
 
-def source(model: SourceModel) -> SourceModel:
+def ensemble_source(model: SourceModel) -> SourceModel:
     """Return a source whose probabilities are the mean over each picture and its mirror image; `convert` is left as it is."""
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,7 +35,7 @@ def source(model: SourceModel) -> SourceModel:
     return replace(model, predict=predict)
 
 
-def graph(model: ModelProto) -> ModelProto:
+def ensemble_graph(model: ModelProto) -> ModelProto:
     """Return a model that answers with that mean.
 
     Args:
@@ -48,7 +48,7 @@ def graph(model: ModelProto) -> ModelProto:
     both.CopyFrom(model)
     inner = both.graph
     for node in inner.node:
-        node.input[:] = [JOINED if name == INPUT else name for name in node.input]
+        node.input[:] = [ENSEMBLE_INPUT if name == INPUT else name for name in node.input]
         node.output[:] = [f"{OUTPUT}_of_both" if name == OUTPUT else name for name in node.output]
     classes = inner.output[0].type.tensor_type.shape.dim[1].dim_value
     numbers = {
@@ -63,7 +63,7 @@ def graph(model: ModelProto) -> ModelProto:
     turned = ["mirror_last", "mirror_first", "mirror_columns", "mirror_back"]
     before = [
         helper.make_node("Slice", [INPUT, *turned], ["mirror"], name="mirror"),
-        helper.make_node("Concat", [INPUT, "mirror"], [JOINED], name=JOINED, axis=0),
+        helper.make_node("Concat", [INPUT, "mirror"], [ENSEMBLE_INPUT], name=ENSEMBLE_INPUT, axis=0),
     ]
     after = [
         helper.make_node("Reshape", [f"{OUTPUT}_of_both", "mirror_pairs"], ["pairs"], name="pairs"),
@@ -88,8 +88,8 @@ def _mean(model: ModelProto) -> Any:  # noqa: ANN401  # onnx ships no types
     return helper.make_node("ReduceMean", ["pairs", "mirror_axis"], [OUTPUT], name="mean", keepdims=0)
 
 
-def joined(data: bytes) -> bool:
+def is_flip_ensemble(data: bytes) -> bool:
     """Return whether an `.onnx` file answers pictures together with their mirror images."""
     import onnx
 
-    return any(JOINED in node.output for node in onnx.load_from_string(data).graph.node)
+    return any(ENSEMBLE_INPUT in node.output for node in onnx.load_from_string(data).graph.node)

@@ -67,7 +67,7 @@ def summarise(data: bytes) -> Summary:
         value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.input, *graph.output)
     }
-    mirrored = flip_ensemble.joined(data)
+    mirrored = flip_ensemble.is_flip_ensemble(data)
     views = 2 if mirrored else 1
     layers = [
         _layer(node, constants, makers, shapes, views) for node in graph.node if node.op_type not in _PAIRS

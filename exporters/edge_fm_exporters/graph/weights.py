@@ -14,7 +14,7 @@ Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 _LEVELS = 255
 
 
-def of_file(data: bytes) -> list[Weights]:
+def read_weights(data: bytes) -> list[Weights]:
     """Return kernel and bias of every convolution and dense layer, in the order of the graph, for pixels in [0, 1].
 
     Integers come back as the numbers they stand for. A depthwise kernel is (height, width, channels, 1), any other convolution's
@@ -43,7 +43,8 @@ def of_file(data: bytes) -> list[Weights]:
             kernel = kernel.T
         found.append((kernel, bias))
     if found and any(
-        node.op_type == "Cast" and node.input[0] in {INPUT, flip_ensemble.JOINED} for node in graph.node
+        node.op_type == "Cast" and node.input[0] in {INPUT, flip_ensemble.ENSEMBLE_INPUT}
+        for node in graph.node
     ):
         kernel, bias = found[0]  # it scales the pixels (`stem.py`)
         found[0] = kernel * np.float32(_LEVELS), bias

@@ -90,7 +90,7 @@ UNIT = Scale("unit", (0.0,), (255.0,))
 RAW = Scale("raw", (0.0,), (1.0,))
 
 
-def standard(images: NDArray[np.uint8]) -> Scale:
+def standard_scale(images: NDArray[np.uint8]) -> Scale:
     """Return the scale that gives each channel of these pictures a mean of 0 and a deviation of 1.
 
     Args:
@@ -108,7 +108,7 @@ def standard(images: NDArray[np.uint8]) -> Scale:
     return Scale("standard", tuple(map(float, mean)), tuple(map(float, deviation)))
 
 
-def read(text: str, training: NDArray[np.uint8] | None) -> Scale:
+def parse_scale(text: str, training: NDArray[np.uint8] | None) -> Scale:
     """Return what `--scale` says.
 
     Args:
@@ -130,7 +130,7 @@ def read(text: str, training: NDArray[np.uint8] | None) -> Scale:
                 "--scale standard takes mean and deviation from training pictures: give --data DATA, or both as "
                 "--scale standard:MEAN:DEVIATION, in pixels of [0, 255]"
             )
-        return standard(training)
+        return standard_scale(training)
     try:
         mean, deviation = (tuple(float(number) for number in part.split(",")) for part in numbers)
         finite = all(map(np.isfinite, (*mean, *deviation))) and min(deviation) > 0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from edge_fm_exporters.labelled_images import Pictures
-from edge_fm_exporters.normalization.scale import OPTIONS, RAW, UNIT, Scale, standard
+from edge_fm_exporters.labelled_images import LabelledImages
+from edge_fm_exporters.normalization.scale import OPTIONS, RAW, UNIT, Scale, standard_scale
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.errors import ExportError
 
@@ -11,7 +11,9 @@ ENOUGH = 1000
 """Training pictures that are tried."""
 
 
-def find(source: SourceModel, training: Pictures | None) -> tuple[Scale, tuple[tuple[Scale, float], ...]]:
+def find_scale(
+    source: SourceModel, training: LabelledImages | None
+) -> tuple[Scale, tuple[tuple[Scale, float], ...]]:
     """Return the scale with which the network is right most often on training pictures, and how often with each.
 
     Args:
@@ -26,7 +28,7 @@ def find(source: SourceModel, training: Pictures | None) -> tuple[Scale, tuple[t
             f"{source.path} does not say what its pixels were in training: give {OPTIONS}, "
             "or --data DATA, on whose training pictures they are tried"
         )
-    tried = (UNIT, RAW, standard(training.images), Scale("standard:127.5:127.5", (127.5,), (127.5,)))
+    tried = (UNIT, RAW, standard_scale(training.images), Scale("standard:127.5:127.5", (127.5,), (127.5,)))
     images, labels = training.images[:ENOUGH], training.labels[:ENOUGH]
     scores = tuple(
         (scale, float(np.mean(source.predict(scale.applied(images)).argmax(axis=1) == labels)))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.quantization.activations import activations
-from edge_fm_exporters.quantization.layerwise import Stages
+from edge_fm_exporters.quantization.layerwise import LayerwiseRunner
 
 _WEIGHTED = {"Conv", "Gemm"}
 
@@ -37,7 +37,7 @@ def correct(quantised: ModelProto, model: ModelProto, batches: Sequence[NDArray[
         if node.name in wanted and len(node.input) > 2 and node.input[2] in makers  # noqa: PLR2004  # data, weights, bias
     ]
     right = _float_means(model, [wanted[node.name] for node, _ in layers], batches) if layers else []
-    stages, later = Stages(quantised, batches), [node for node, _ in layers]
+    stages, later = LayerwiseRunner(quantised, batches), [node for node, _ in layers]
     for (node, bias), mean in zip(layers, right, strict=True):
         later.pop(0)
         own = np.mean([_mean(value) for value in stages.outputs(node, later)], axis=0)

@@ -20,7 +20,7 @@ _MOST_HELD = 2**28
 """Bytes of one tensor on all pictures that are kept; a larger one is computed again for each layer behind it."""
 
 
-class Stages:
+class LayerwiseRunner:
     """The network on its pictures, as far as it has been gone through.
 
     Args:

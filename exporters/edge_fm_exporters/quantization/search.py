@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.graph import flip_ensemble, uint8_input
 from edge_fm_exporters.graph.editing import ModelProto
-from edge_fm_exporters.labelled_images import Pictures
+from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.quantization import float_stem, static, strip
-from edge_fm_exporters.quantization.static import Calibration, Recipe
+from edge_fm_exporters.quantization.static import Calibration, QuantizationSettings
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession
@@ -32,7 +32,7 @@ _MAX_FLOAT_LAYERS = 6
 
 
 @dataclass(frozen=True)
-class Limits:
+class Int8Limits:
     """What int8 may cost, and what it must bring.
 
     Attributes:
@@ -66,7 +66,7 @@ class Candidate:
     """
 
     name: str
-    recipe: Recipe | None
+    recipe: QuantizationSettings | None
     data: bytes
     accuracy: float | None
     drop: float
@@ -84,7 +84,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Material:
+class QuantizationInputs:
     """What a search works on.
 
     Attributes:
@@ -103,7 +103,7 @@ class Material:
     spec: InputSpec
     scale: Scale
     calibration: NDArray[np.float32]
-    pictures: Pictures
+    pictures: LabelledImages
     expected: NDArray[np.float32]
     nodes: tuple[str, ...] = ()
     mirrored: bool = False
@@ -111,8 +111,8 @@ class Material:
 
     def file(self, network: ModelProto) -> bytes:
         """Return a quantised network with its uint8 input as the file that it becomes."""
-        network = strip.compacted(float_stem.with_channels_last(network))
-        network = flip_ensemble.graph(network) if self.mirrored else network
+        network = strip.strip_redundant(float_stem.with_channels_last(network))
+        network = flip_ensemble.ensemble_graph(network) if self.mirrored else network
         return bytes(network.SerializeToString())
 
 
@@ -120,7 +120,9 @@ Listener = Callable[[str], None]
 """Told what is tried now."""
 
 
-def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) -> tuple[Candidate, ...]:
+def search(
+    fp32: bytes, material: QuantizationInputs, limits: Int8Limits, listener: Listener
+) -> tuple[Candidate, ...]:
     """Return float32 and every way of quantising that was tried, measured and judged.
 
     Args:
@@ -129,7 +131,7 @@ def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) 
         limits: what int8 may cost.
         listener: told what is tried.
     """
-    recipes = [Recipe(calibration) for calibration in Calibration]
+    recipes = [QuantizationSettings(calibration) for calibration in Calibration]
     if float_stem.nodes(material.model) and not material.nodes and material.scale.plain:
         recipes += [replace(recipe, float_stem=True) for recipe in recipes]
     found = [_measured("float32", None, fp32, material)]
@@ -137,7 +139,7 @@ def search(fp32: bytes, material: Material, limits: Limits, listener: Listener) 
         listener(recipe.name)
         found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
     if all(_loss(candidate, limits) for candidate in found[1:]):
-        found += _given_back(found[1:], material, limits, listener)
+        found += _fall_back_to_float(found[1:], material, limits, listener)
     listener("timing")
     return tuple(_judged(candidate, limits) for candidate in _timed(found, material.spec.shape))
 
@@ -158,7 +160,7 @@ def best(candidates: tuple[Candidate, ...]) -> Candidate:
     )
 
 
-def _built(recipe: Recipe, material: Material) -> ModelProto:
+def _built(recipe: QuantizationSettings, material: QuantizationInputs) -> ModelProto:
     model = static.quantize(material.model, material.calibration, recipe, material.nodes)
     if recipe.float_stem:
         return float_stem.with_uint8_input(
@@ -169,7 +171,9 @@ def _built(recipe: Recipe, material: Material) -> ModelProto:
     return uint8_input.with_uint8_input(model, material.spec, material.scale)
 
 
-def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material) -> Candidate:
+def _measured(
+    name: str, recipe: QuantizationSettings | None, data: bytes, material: QuantizationInputs
+) -> Candidate:
     session = OnnxSession(data)
     own = session.run(material.pictures.images).argmax(axis=1)
     source, labels = material.expected.argmax(axis=1), material.pictures.labels
@@ -198,7 +202,7 @@ def _measured(name: str, recipe: Recipe | None, data: bytes, material: Material)
     )
 
 
-def _loss(candidate: Candidate, limits: Limits) -> str:
+def _loss(candidate: Candidate, limits: Int8Limits) -> str:
     """Return which limit on accuracy a candidate misses, empty if none."""
     if candidate.drop > limits.max_drop:
         return f"loses {candidate.drop:.4f}, the limit is {limits.max_drop:g} (--max-drop)"
@@ -207,13 +211,13 @@ def _loss(candidate: Candidate, limits: Limits) -> str:
     return ""
 
 
-def _given_back(
-    tried: list[Candidate], material: Material, limits: Limits, listener: Listener
+def _fall_back_to_float(
+    tried: list[Candidate], material: QuantizationInputs, limits: Int8Limits, listener: Listener
 ) -> list[Candidate]:
     """Give layers back to float, the one that hurts most first, until a file holds."""
-    start = min(tried, key=lambda candidate: candidate.drop).recipe or Recipe()
+    start = min(tried, key=lambda candidate: candidate.drop).recipe or QuantizationSettings()
     found: list[Candidate] = []
-    layers = _by_harm(start, material, listener)
+    layers = _by_sensitivity(start, material, listener)
     for count in range(1, min(len(layers), _MAX_FLOAT_LAYERS + 1)):  # at least one stays in int8
         recipe = replace(start, float_nodes=tuple(layers[:count]))
         listener(recipe.name)
@@ -223,7 +227,9 @@ def _given_back(
     return found
 
 
-def _by_harm(recipe: Recipe, material: Material, listener: Listener) -> list[str]:
+def _by_sensitivity(
+    recipe: QuantizationSettings, material: QuantizationInputs, listener: Listener
+) -> list[str]:
     """Return the names of the weighted layers, first the one whose quantisation alone moves probabilities most."""
     stem_nodes = float_stem.nodes(material.model) if recipe.float_stem else ()
     layers = [
@@ -261,7 +267,7 @@ def _timed(candidates: list[Candidate], shape: tuple[int, int, int]) -> list[Can
     ]
 
 
-def _judged(candidate: Candidate, limits: Limits) -> Candidate:
+def _judged(candidate: Candidate, limits: Int8Limits) -> Candidate:
     if candidate.recipe is None:
         return candidate
     verdict = _loss(candidate, limits)

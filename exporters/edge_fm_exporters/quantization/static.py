@@ -53,7 +53,7 @@ class Calibration(StrEnum):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class QuantizationSettings:
     """One way of quantising.
 
     Attributes:
@@ -89,11 +89,14 @@ class Recipe:
         )
 
 
-_USUAL = Recipe()
+_USUAL = QuantizationSettings()
 
 
 def quantize(
-    model: ModelProto, images: NDArray[np.float32], recipe: Recipe = _USUAL, nodes: tuple[str, ...] = ()
+    model: ModelProto,
+    images: NDArray[np.float32],
+    recipe: QuantizationSettings = _USUAL,
+    nodes: tuple[str, ...] = (),
 ) -> ModelProto:
     """Return a QDQ int8 model.
 

@@ -30,7 +30,7 @@ _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
 """Called as what they make is: their own names say nothing more."""
 
 
-def compacted(model: ModelProto) -> ModelProto:
+def strip_redundant(model: ModelProto) -> ModelProto:
     """Return a QDQ model that computes the same, with constants held once, short names for what the quantiser added, and no notes of its own.
 
     Args:

@@ -47,7 +47,7 @@ def load(path: Path) -> SourceModel:
         raise ModelError(_unreadable(path, error)) from error
     spec, outputs = _image_classifier(path, model)
     halved = _in_float32(model)
-    ending = _ending(model, spec, outputs)
+    ending = _output_activation(model, spec, outputs)
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
         answers = np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)
@@ -61,7 +61,7 @@ def load(path: Path) -> SourceModel:
     return SourceModel(path, spec, max(outputs, _MIN_CLASSES), predict, convert, tools, added=added)
 
 
-class Ending(StrEnum):
+class OutputActivation(StrEnum):
     """What a network's outputs are, and so what makes probabilities of them."""
 
     PROBABILITIES = "probabilities"
@@ -74,27 +74,27 @@ class Ending(StrEnum):
     def said(self) -> str:
         """What is added, in words."""
         return {
-            Ending.PROBABILITIES: "",
-            Ending.LOGITS: "a softmax was added: the network ends in logits",
-            Ending.SIGMOIDS: "its sigmoids were made to sum to one",
-            Ending.SIGMOID: "its one sigmoid was made two classes' probabilities",
-            Ending.LOGIT: "a sigmoid was added and made two classes' probabilities",
+            OutputActivation.PROBABILITIES: "",
+            OutputActivation.LOGITS: "a softmax was added: the network ends in logits",
+            OutputActivation.SIGMOIDS: "its sigmoids were made to sum to one",
+            OutputActivation.SIGMOID: "its one sigmoid was made two classes' probabilities",
+            OutputActivation.LOGIT: "a sigmoid was added and made two classes' probabilities",
         }[self]
 
     def applied(self, outputs: Any, ops: Any) -> Any:  # noqa: ANN401  # a tensor, and `keras.ops`
         """Return probabilities."""
-        if self is Ending.LOGITS:
+        if self is OutputActivation.LOGITS:
             return ops.softmax(outputs, axis=-1)
-        if self is Ending.SIGMOIDS:
+        if self is OutputActivation.SIGMOIDS:
             return outputs / ops.sum(outputs, axis=-1, keepdims=True)
-        if self is Ending.LOGIT:
+        if self is OutputActivation.LOGIT:
             outputs = ops.sigmoid(outputs)
-        if self in {Ending.SIGMOID, Ending.LOGIT}:
+        if self in {OutputActivation.SIGMOID, OutputActivation.LOGIT}:
             return ops.concatenate([1 - outputs, outputs], axis=-1)
         return outputs
 
 
-def _ending(model: Any, spec: InputSpec, outputs: int) -> Ending:  # noqa: ANN401
+def _output_activation(model: Any, spec: InputSpec, outputs: int) -> OutputActivation:  # noqa: ANN401
     """Find out by the numbers what the outputs are: on noise, dark and bright, in either scale."""
     rng = np.random.default_rng(0)
     noise = rng.random((_NOISE, *spec.shape), np.float32)
@@ -102,10 +102,10 @@ def _ending(model: Any, spec: InputSpec, outputs: int) -> Ending:  # noqa: ANN40
     answers = np.asarray(model.predict(pictures, batch_size=500, verbose=0), np.float64)
     inside = bool((answers >= 0).all() and (answers <= 1 + _NEARLY).all())
     if outputs == 1:
-        return Ending.SIGMOID if inside else Ending.LOGIT
+        return OutputActivation.SIGMOID if inside else OutputActivation.LOGIT
     if inside and np.abs(answers.sum(axis=1) - 1).max() < _NEARLY:
-        return Ending.PROBABILITIES
-    return Ending.SIGMOIDS if inside else Ending.LOGITS
+        return OutputActivation.PROBABILITIES
+    return OutputActivation.SIGMOIDS if inside else OutputActivation.LOGITS
 
 
 def _in_float32(model: Any) -> str:  # noqa: ANN401
@@ -189,7 +189,12 @@ def _image_classifier(path: Path, model: Any) -> tuple[InputSpec, int]:  # noqa:
     return InputSpec(*given[1:]), int(answered[1])
 
 
-def _convert(model: Any, spec: InputSpec, opset: int, ending: Ending = Ending.PROBABILITIES) -> Any:  # noqa: ANN401
+def _convert(
+    model: Any,  # noqa: ANN401
+    spec: InputSpec,
+    opset: int,
+    ending: OutputActivation = OutputActivation.PROBABILITIES,
+) -> Any:  # noqa: ANN401
     """Convert through a tf.function: `tf2onnx.convert.from_keras` fails with Keras 3.
 
     Raises:

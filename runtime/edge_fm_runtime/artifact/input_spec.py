@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from edge_fm_runtime.artifact.strict_json import require
 
-RECIPE_VERSION = 2
+PREPROCESS_VERSION = 2
 """Version of the preprocessing in `preprocess.py`; it changes when a tensor could change. A model of an older version runs with
 this one: 2 shrinks reduced JPEGs closer to their full scale."""
 
@@ -66,7 +66,7 @@ class Preprocess:
         alpha: `over-fill`, transparent pixels are laid over `fill`.
     """
 
-    version: int = RECIPE_VERSION
+    version: int = PREPROCESS_VERSION
     grey: str = "bt601"
     fit: Fit = Fit.LETTERBOX
     fill: int = 0
@@ -77,8 +77,8 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         require(
-            1 <= self.version <= RECIPE_VERSION,
-            f"preprocessing version {self.version}; this edge-fm knows up to {RECIPE_VERSION}, update it",
+            1 <= self.version <= PREPROCESS_VERSION,
+            f"preprocessing version {self.version}; this edge-fm knows up to {PREPROCESS_VERSION}, update it",
         )
         require(0 <= self.fill <= 255, f"a fill of {self.fill}, not 0 to 255")  # noqa: PLR2004
         for name, known in (

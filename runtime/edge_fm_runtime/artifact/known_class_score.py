@@ -18,7 +18,7 @@ def features(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
 
 
-def familiarity(probabilities: NDArray[np.floating], weights: tuple[float, ...]) -> NDArray[np.float64]:
+def known_class_score(probabilities: NDArray[np.floating], weights: tuple[float, ...]) -> NDArray[np.float64]:
     """Return how likely each picture is of any class.
 
     Args:

@@ -19,14 +19,14 @@ from edge_fm_runtime.errors import ModelError
 KEY = "edge_fm.passport"
 """Metadata key of the passport."""
 
-VERSION = 5
+VERSION = 6
 """Version of the passport's form; a runner refuses a newer one."""
 
 _MAX_CLASSES = 10_000
 _MAX_LABEL_LENGTH = 200
 _MAX_WEIGHT = 1000
 
-MOST_DOUBT = 1000.0
+MAX_MARGIN = 1000.0
 """Logits; further apart than any that are looked at again."""
 
 
@@ -49,10 +49,11 @@ class Decision:
         groups: labels whose probabilities are summed for the confidence of each of them: a shoe that may be a sandal or a
             sneaker is surely a shoe. A label in no group stands for itself.
         calibrated: whether the probabilities are a model's own, and not made from votes.
-        familiarity: a bias, then one weight for each label, from which `familiarity.py` says how likely it is that a picture is of
-            any class at all; empty where nothing was known of pictures that are not. Confidences are multiplied by it.
-        doubt, rounding: a JPEG that was decoded small is decoded whole when the logits of its two likeliest labels, before the temperature, are at
-            most the root of (doubt / n)^2 + rounding^2 apart, n being the pixels left for each of the input, along one axis: docs/decisions/0005.
+        known_class_weights: a bias, then one weight per label, of the known-class score (`known_class_score.py`) that multiplies
+            every confidence; empty where the export had no images of unknown classes.
+        reduced_decode_margin, rounding_margin: a JPEG decoded at reduced size is decoded again in full when the logits of its
+            two likeliest labels, before the temperature, differ by at most sqrt((reduced_decode_margin / n)^2 +
+            rounding_margin^2), where n is the number of decoded pixels per input pixel along one axis (docs/decisions/0005).
     """
 
     temperature: float = 1.0
@@ -60,21 +61,23 @@ class Decision:
     coverage: float = 1.0
     groups: tuple[tuple[str, ...], ...] = field(default=(), metadata={"added_in": 2})
     calibrated: bool = field(default=True, metadata={"added_in": 3})
-    familiarity: tuple[float, ...] = field(default=(), metadata={"added_in": 4})
-    doubt: float = field(default=0.7, metadata={"added_in": 5})
-    rounding: float = field(default=0.0, metadata={"added_in": 5})
+    known_class_weights: tuple[float, ...] = field(
+        default=(), metadata={"added_in": 4, "formerly": "familiarity"}
+    )
+    reduced_decode_margin: float = field(default=0.7, metadata={"added_in": 5, "formerly": "doubt"})
+    rounding_margin: float = field(default=0.0, metadata={"added_in": 5, "formerly": "rounding"})
 
     def __post_init__(self) -> None:
         require(0.01 <= self.temperature <= 100, f"a temperature of {self.temperature}, not 0.01 to 100")  # noqa: PLR2004
         require(0 <= self.unknown_below <= 1, f"an unknown threshold of {self.unknown_below}, not 0 to 1")
         require(0 < self.coverage <= 1, f"a coverage of {self.coverage}, not above 0 and up to 1")
-        for name in ("doubt", "rounding"):
+        for name in ("reduced_decode_margin", "rounding_margin"):
             value = getattr(self, name)
-            require(0 <= value <= MOST_DOUBT, f"a {name} of {value}, not 0 to {MOST_DOUBT:g}")
-        for weight in self.familiarity:
+            require(0 <= value <= MAX_MARGIN, f"a {name} of {value}, not 0 to {MAX_MARGIN:g}")
+        for weight in self.known_class_weights:
             require(
                 abs(weight) <= _MAX_WEIGHT,
-                f"a weight of {weight} for the familiarity, not -{_MAX_WEIGHT} to {_MAX_WEIGHT}",
+                f"a weight of {weight} for the known-class score, not -{_MAX_WEIGHT} to {_MAX_WEIGHT}",
             )
 
 
@@ -198,8 +201,8 @@ class Passport:
             f"groups of {grouped!r:.60}, which are not each a label of its own",
         )
         require(
-            len(self.decision.familiarity) in {0, 1 + len(self.labels)},
-            f"{len(self.decision.familiarity)} numbers for the familiarity, neither none nor a bias and {len(self.labels)} weights",
+            len(self.decision.known_class_weights) in {0, 1 + len(self.labels)},
+            f"{len(self.decision.known_class_weights)} known-class weights, neither none nor a bias and {len(self.labels)} weights",
         )
         for golden in self.golden:
             require(
@@ -212,7 +215,7 @@ class Passport:
                     f"{len(row)} golden probabilities for {len(self.labels)} labels",
                 )
 
-    def spoken(self, language: str | None) -> Self:
+    def in_language(self, language: str | None) -> Self:
         """Return the same with its labels in another language; None leaves them.
 
         Raises:

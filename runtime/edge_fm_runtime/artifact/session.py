@@ -108,7 +108,7 @@ class OnnxSession:
             )
         self._check_classes(classes)
 
-    def adopt(self, classes: int) -> InputSpec:
+    def infer_input_spec(self, classes: int) -> InputSpec:
         """Return the input of a model without a passport: uint8, or float32 that is taken to be in [0, 1].
 
         Raises:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -54,12 +54,22 @@ def read(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401  # JSON is u
 def _read_dataclass(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     require(isinstance(value, dict), f"{where} {value!r:.60}, which is no object")
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    later = {field.name for field in fields(kind) if "added_in" in field.metadata}
-    missing = [name for name in names if name not in value and name not in later]
+    keys = {field.name: _key(field, value) for field in fields(kind)}
+    optional = {field.name for field in fields(kind) if "added_in" in field.metadata}
+    missing = [name for name, key in keys.items() if key is None and name not in optional]
     require(not missing, f"no {where}.{', '.join(missing)}")
-    given = [name for name in names if name in value]
-    return kind(**{name: read(hints[name], value[name], f"{where}.{name}") for name in given})
+    return kind(
+        **{
+            name: read(hints[name], value[key], f"{where}.{key}")
+            for name, key in keys.items()
+            if key is not None
+        }
+    )
+
+
+def _key(field: Field[Any], value: dict[str, Any]) -> str | None:
+    """Return the key that holds a field: its name, or the one it had in passports of older versions."""
+    return next((key for key in (field.name, field.metadata.get("formerly")) if key in value), None)
 
 
 def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401

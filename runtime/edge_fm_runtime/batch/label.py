@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_fm_runtime.artifact.input_spec import RECIPE_VERSION
+from edge_fm_runtime.artifact.input_spec import PREPROCESS_VERSION
 from edge_fm_runtime.batch.inputs import find, locators
 from edge_fm_runtime.batch.options import BATCH, Options
 from edge_fm_runtime.batch.outputs import files, shards
 from edge_fm_runtime.batch.outputs import journal as journal_module
-from edge_fm_runtime.batch.outputs.journal import Ledger, Terms
+from edge_fm_runtime.batch.outputs.journal import Journal, RunKey
 from edge_fm_runtime.batch.outputs.rows import Row, decode, status_of
 from edge_fm_runtime.batch.outputs.shards import Part
 from edge_fm_runtime.batch.workers.pool import Pool
@@ -42,7 +42,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Summary:
+class LabelSummary:
     """What a run did.
 
     Attributes:
@@ -77,7 +77,7 @@ def label(
     listener: Listener,
     *,
     found: Sequence[str] | None = None,
-) -> Summary:
+) -> LabelSummary:
     """Write one row for every input.
 
     Args:
@@ -96,8 +96,8 @@ def label(
     files.check(output, options.row.top, options.fields)
     every = find.find(inputs, outputs=own_files(output)) if found is None else list(found)
     chosen = every if options.shard is None else shards.belonging(every, options.shard)
-    terms = terms_of(model, options)
-    with Ledger(output, terms, chosen, fresh=options.fresh) as journal:
+    terms = run_key(model, options)
+    with Journal(output, terms, chosen, fresh=options.fresh) as journal:
         for path in (output, shards.meta_path(output)):
             files.sweep(path)
         to_do = journal.open_indices
@@ -118,10 +118,14 @@ def label(
             if output.suffix.lower() != ".parquet":
                 with files.atomic(shards.meta_path(output)) as meta:
                     meta.write_text(part.to_json() + "\n", encoding="utf-8")
-    return Summary(len(chosen), resumed, dict(counted.by_status), dict(counted.by_label), journal.restarted)
+    return LabelSummary(
+        len(chosen), resumed, dict(counted.by_status), dict(counted.by_label), journal.restarted
+    )
 
 
-def stream(model: Model, inputs: Sequence[str], options: Options, write: Callable[[str], None]) -> Summary:
+def stream(
+    model: Model, inputs: Sequence[str], options: Options, write: Callable[[str], None]
+) -> LabelSummary:
     """Give each row as a JSON line as soon as it is done, in the order in which they are done; no journal is kept.
 
     Raises:
@@ -140,7 +144,7 @@ def stream(model: Model, inputs: Sequence[str], options: Options, write: Callabl
     counted = _Counted(rows())
     for row in counted:
         write(files.json_line(row, options.row.top, options.fields))
-    return Summary(len(chosen), 0, dict(counted.by_status), dict(counted.by_label))
+    return LabelSummary(len(chosen), 0, dict(counted.by_status), dict(counted.by_label))
 
 
 def own_files(output: Path) -> list[str]:
@@ -187,13 +191,13 @@ def _divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
         start += size
 
 
-def terms_of(model: Model, options: Options) -> Terms:
+def run_key(model: Model, options: Options) -> RunKey:
     """Return all that a run's rows depend on besides their inputs."""
     limits = options.row.limits
     labels = "" if model.labels is None else "\0".join(model.labels)
     language = "" if model.language is None else f"\0lang={model.language}"
     digest = hashlib.sha256(model.data + labels.encode() + language.encode()).hexdigest()
-    return Terms(digest, RECIPE_VERSION, options.row.top, limits.max_bytes, limits.max_pixels)
+    return RunKey(digest, PREPROCESS_VERSION, options.row.top, limits.max_bytes, limits.max_pixels)
 
 
 class _Counted:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edge_fm_runtime.batch import label
 from edge_fm_runtime.batch.inputs import find, locators
-from edge_fm_runtime.batch.label import Listener, Model, Summary
+from edge_fm_runtime.batch.label import LabelSummary, Listener, Model
 from edge_fm_runtime.batch.options import Options
-from edge_fm_runtime.hot_reload import Renewal
+from edge_fm_runtime.hot_reload import HotReloader
 
 SETTLE_S = 1.0
 _POLL_S = 0.5
@@ -25,8 +25,8 @@ def watch(
     output: Path,
     options: Options,
     listener: Listener,
-    report: Callable[[Summary], None],
-    renewal: Renewal | None = None,
+    report: Callable[[LabelSummary], None],
+    renewal: HotReloader | None = None,
     alive: Callable[[], None] = lambda: None,
     *,
     rounds: int | None = None,

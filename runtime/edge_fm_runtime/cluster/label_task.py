@@ -19,7 +19,7 @@ _CHUNK = 128
 """Inputs in one message to the worker process: four batches."""
 
 
-class Piece:
+class LabelTask:
     """One worker process with a memory limit and a watchdog, used for one list of inputs after another."""
 
     def __init__(self, job: Job, timeout_s: float) -> None:

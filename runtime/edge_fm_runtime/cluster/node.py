@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from edge_fm_runtime import __version__
-from edge_fm_runtime.artifact.input_spec import RECIPE_VERSION
+from edge_fm_runtime.artifact.input_spec import PREPROCESS_VERSION
 from edge_fm_runtime.batch.inputs import remote
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.outputs import files
@@ -20,8 +20,8 @@ from edge_fm_runtime.batch.outputs.shards import Part, Rule
 from edge_fm_runtime.batch.workers.protocol import Job
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.cluster import manifest
-from edge_fm_runtime.cluster.label_task import Piece
-from edge_fm_runtime.cluster.plan import Plan, read_part
+from edge_fm_runtime.cluster.label_task import LabelTask
+from edge_fm_runtime.cluster.plan import ClusterPlan, read_part
 from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.golden import replay
@@ -41,7 +41,7 @@ class Work:
         versions: what the driver runs.
     """
 
-    plan: Plan
+    plan: ClusterPlan
     out: Folder
     timeout_s: float
     versions: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ class Work:
 def versions() -> tuple[tuple[str, str], ...]:
     """Return what a row may depend on, each with its version here."""
     python = ".".join(platform.python_version_tuple()[:2])
-    found = [("edge-fm", __version__), ("recipe", str(RECIPE_VERSION)), ("Python", python)]
+    found = [("edge-fm", __version__), ("recipe", str(PREPROCESS_VERSION)), ("Python", python)]
     for name in ("onnxruntime", "numpy"):
         found.append((name, metadata.version(name)))  # noqa: PERF401  # as the next line
     from edge_fm_runtime.image.opencv import cv2
@@ -105,7 +105,7 @@ class Labeller:
         """
         os.chdir(work.plan.here)
         self._work, self._count = work, count
-        self._piece = Piece(job, work.timeout_s)
+        self._piece = LabelTask(job, work.timeout_s)
 
     def label(self, shard: int) -> dict[str, int]:
         """Put a shard's part in place, if it is not there; return its counts by status.
@@ -128,7 +128,7 @@ class Labeller:
             self._count(status, count)
 
 
-def _part(plan: Plan, shard: int, rows: list[Row]) -> Part:
+def _part(plan: ClusterPlan, shard: int, rows: list[Row]) -> Part:
     by_status = Counter(str(row.status) for row in rows)
     by_label = Counter(row.ranking[0][0] for row in rows if row.ranking)
     manifest = plan.manifest

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from edge_fm_runtime.batch.options import Shard
-from edge_fm_runtime.batch.outputs.journal import Terms
+from edge_fm_runtime.batch.outputs.journal import RunKey
 from edge_fm_runtime.batch.outputs.shards import Part
 from edge_fm_runtime.cluster.manifest import Manifest
 from edge_fm_runtime.cluster.storage import Folder
@@ -31,7 +31,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClusterPlan:
     """What a run will do.
 
     Attributes:
@@ -44,7 +44,7 @@ class Plan:
 
     manifest: Manifest
     inputs: tuple[str, ...]
-    terms: Terms
+    terms: RunKey
     shard_inputs: int
     here: str
 
@@ -98,7 +98,7 @@ class Plan:
         return json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
-    def of(cls, folder: Folder) -> "Plan | None":
+    def of(cls, folder: Folder) -> "ClusterPlan | None":
         """Return what was begun in a folder, None if nothing was.
 
         Raises:
@@ -116,7 +116,7 @@ class Plan:
             return cls(
                 Manifest(**said["list"]),
                 tuple(said["inputs"]),
-                Terms(**said["terms"]),
+                RunKey(**said["terms"]),
                 int(said["shard_inputs"]),
                 str(said["here"]),
             )
@@ -134,7 +134,7 @@ class Counts:
     by_label: Mapping[str, int]
 
 
-def counts(plan: Plan, folder: Folder) -> Counts:
+def counts(plan: ClusterPlan, folder: Folder) -> Counts:
     """Return what all parts together say of themselves.
 
     Raises:
@@ -153,7 +153,7 @@ def counts(plan: Plan, folder: Folder) -> Counts:
     return Counts(by_status, by_label)
 
 
-def read_part(plan: Plan, folder: Folder, shard: int) -> Part:
+def read_part(plan: ClusterPlan, folder: Folder, shard: int) -> Part:
     """Return what a part says of itself.
 
     Raises:
@@ -176,7 +176,7 @@ def forget(folder: Folder) -> None:
     Raises:
         OutputError: something cannot be deleted, or the folder holds somebody else's parts or record.
     """
-    if Plan.of(folder) is None:
+    if ClusterPlan.of(folder) is None:
         return
     for name in folder.names():
         if name == INPUTS or _PART.fullmatch(name):
@@ -191,7 +191,7 @@ def complete_parts(name: str) -> Sequence[str]:
         SourceError: it holds no run, or one that is not complete.
     """
     folder = Folder(name)
-    plan = Plan.of(folder)
+    plan = ClusterPlan.of(folder)
     if plan is None:
         raise SourceError(f"{name} holds no {RECORD}: it is no output of 'edge-fm label --engine ray'")
     missing = plan.missing(folder)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_fm_runtime.batch.label import Model, Summary, terms_of
+from edge_fm_runtime.batch.label import LabelSummary, Model, run_key
 from edge_fm_runtime.batch.options import Options
 from edge_fm_runtime.batch.workers.protocol import Job
 from edge_fm_runtime.cluster import manifest, node, plan
-from edge_fm_runtime.cluster.plan import Plan
+from edge_fm_runtime.cluster.plan import ClusterPlan
 from edge_fm_runtime.cluster.ray_cluster import Cluster, Connection, Ray, check_nodes, last_line, library
 from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
@@ -58,7 +58,7 @@ class Listener:
 
 def label(
     model: Model, inputs: Sequence[str], out: str, options: Options, cluster: Cluster, listener: Listener
-) -> Summary:
+) -> LabelSummary:
     """Write one row for every input, in parts; a run that was stopped goes on with the parts that are missing.
 
     Args:
@@ -80,7 +80,7 @@ def label(
     folder.make()
     if options.fresh:
         plan.forget(folder)
-    begun = Plan.of(folder)
+    begun = ClusterPlan.of(folder)
     with Connection(ray, cluster) as connection:
         if begun is None or begun.missing(folder):
             listener.listing("joining the cluster", 0)
@@ -97,20 +97,20 @@ def label(
     folder.write(plan.RECORD, current.record(counts))
     resumed = current.manifest.rows - sum(_size(current, shard) for shard in missing)
     by_status = {Status(name): count for name, count in counts.by_status.items()}
-    return Summary(current.manifest.rows, resumed, by_status, dict(counts.by_label))
+    return LabelSummary(current.manifest.rows, resumed, by_status, dict(counts.by_label))
 
 
 def _planned(
-    begun: Plan | None,
+    begun: ClusterPlan | None,
     model: Model,
     inputs: Sequence[str],
     folder: Folder,
     options: Options,
     cluster: Cluster,
     listener: Listener,
-) -> Plan:
+) -> ClusterPlan:
     """Return the plan that was begun in the folder, if it is the one that is asked for, or a new one, written there."""
-    terms = terms_of(model, options)
+    terms = run_key(model, options)
     if begun is not None:
         asked = (terms, tuple(inputs), cluster.shard_inputs)
         for what, is_same in zip(
@@ -136,12 +136,12 @@ def _planned(
             listener.note(f"{doubled:,} inputs were named more than once; each has one row")
     if not given.rows:
         raise SourceError(f"{given.name} lists no inputs: nothing to label")
-    made = Plan(given, tuple(inputs), terms, cluster.shard_inputs, os.getcwd())
+    made = ClusterPlan(given, tuple(inputs), terms, cluster.shard_inputs, os.getcwd())
     folder.write(plan.RECORD, made.record(None))
     return made
 
 
-def _size(current: Plan, shard: int) -> int:
+def _size(current: ClusterPlan, shard: int) -> int:
     start, stop = current.range_of(shard)
     return stop - start
 

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.classifier import Classifier, Prediction
-from edge_fm_runtime.hot_reload import Renewal
+from edge_fm_runtime.hot_reload import HotReloader
 from edge_fm_runtime.image.opencv import cv2
-from edge_fm_runtime.live.cameras.base import Camera, Frame, Shot
+from edge_fm_runtime.live.cameras.base import BgrImage, Camera, Frame
 from edge_fm_runtime.live.region import Box, Region
-from edge_fm_runtime.live.smoothing import Steady
+from edge_fm_runtime.live.smoothing import LabelSmoother
 
 _RATE_WINDOW = 30
 _WAIT_S = 0.1
 
 
 @dataclass(frozen=True)
-class Reading:
+class FrameResult:
     """One frame and what was made of it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Reading:
     """
 
     number: int
-    frame_bgr: Frame
+    frame_bgr: BgrImage
     box: Box
     tensor: NDArray[np.uint8]
     prediction: Prediction
@@ -53,7 +53,7 @@ class Reading:
 class View(Protocol):
     """Whoever is told of readings: a window, a page, a log, a recording."""
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Take a reading; False ends the loop."""
         ...
 
@@ -71,9 +71,9 @@ def run(
     camera: Camera,
     views: Sequence[View],
     region: Region | None = None,
-    steady: Steady | None = None,
+    steady: LabelSmoother | None = None,
     stop: threading.Event | None = None,
-    renewal: Renewal | None = None,
+    renewal: HotReloader | None = None,
 ) -> int:
     """Classify frames until the source ends, a view does, or `stop` is set; return how many.
 
@@ -89,7 +89,7 @@ def run(
     Raises:
         SourceError: the source never gave a frame.
     """
-    region, steady = region or Region(), steady or Steady(classifier)
+    region, steady = region or Region(), steady or LabelSmoother(classifier)
     region.suit(classifier.passport.input)
     stop = stop or threading.Event()
     times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
@@ -117,7 +117,7 @@ def run(
                 frames += 1
                 times_s.append(ended_s)
                 rate = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
-                reading = Reading(
+                reading = FrameResult(
                     frames,
                     shot.frame_bgr,
                     box,
@@ -137,7 +137,7 @@ def run(
     return frames
 
 
-def _tensor(classifier: Classifier, shot: Shot, box: Box) -> NDArray[np.uint8]:
+def _tensor(classifier: Classifier, shot: Frame, box: Box) -> NDArray[np.uint8]:
     part = shot.frame_bgr[box.y : box.y + box.height, box.x : box.x + box.width]
     return classifier.frame_tensor(part, shot.greys)
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.image.opencv import as_uint8, cv2
-from edge_fm_runtime.live.cameras.base import Frame
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.cameras.base import BgrImage
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.status import Status
 
 _HEIGHT = 480
@@ -29,7 +29,7 @@ HELP = (
 )
 
 
-def draw(reading: Reading, *, mirror: bool = False, keys: bool = False, notice: str = "") -> Frame:
+def draw(reading: FrameResult, *, mirror: bool = False, keys: bool = False, notice: str = "") -> BgrImage:
     """Return the picture of a reading.
 
     Args:
@@ -56,7 +56,7 @@ def draw(reading: Reading, *, mirror: bool = False, keys: bool = False, notice: 
     return as_uint8(np.concatenate([picture, fitted], axis=1))
 
 
-def _frame(reading: Reading, scale: float, *, mirror: bool) -> Frame:
+def _frame(reading: FrameResult, scale: float, *, mirror: bool) -> BgrImage:
     """Return the frame with its region, enlarged if it is small."""
     frame, box = reading.frame_bgr, reading.box
     height, width = frame.shape[:2]
@@ -74,7 +74,7 @@ def _frame(reading: Reading, scale: float, *, mirror: bool) -> Frame:
     return as_uint8(cv2.flip(picture, 1)) if mirror else picture
 
 
-def _panel(reading: Reading) -> NDArray[np.uint8]:
+def _panel(reading: FrameResult) -> NDArray[np.uint8]:
     panel = np.full((_HEIGHT, _PANEL, 3), _DARK, np.uint8)
     height, width, channels = reading.tensor.shape
     inset = cv2.cvtColor(reading.tensor, cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_RGB2BGR)
@@ -114,7 +114,7 @@ def _panel(reading: Reading) -> NDArray[np.uint8]:
     return panel
 
 
-def _keys(picture: Frame) -> None:
+def _keys(picture: BgrImage) -> None:
     """Lay what the keys do over the frame."""
     wide, tall = min(picture.shape[1], 330), min(picture.shape[0], 34 + 26 * len(HELP))
     picture[:tall, :wide] = picture[:tall, :wide] // 4
@@ -129,6 +129,6 @@ def _font() -> "cv2.FontFace":
 
 
 def _write(
-    picture: Frame, text: str, left: int, baseline: int, colour: tuple[int, int, int], size: int
+    picture: BgrImage, text: str, left: int, baseline: int, colour: tuple[int, int, int], size: int
 ) -> None:
     cv2.putText(picture, text, (left, baseline), colour, _font(), size)

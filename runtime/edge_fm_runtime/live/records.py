@@ -14,9 +14,9 @@ import numpy as np
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 from edge_fm_runtime.live import overlay, snapshot
-from edge_fm_runtime.live.cameras.base import Frame
-from edge_fm_runtime.live.loop import Reading
-from edge_fm_runtime.live.text import spoken
+from edge_fm_runtime.live.cameras.base import BgrImage
+from edge_fm_runtime.live.loop import FrameResult
+from edge_fm_runtime.live.text import format_prediction
 from edge_fm_runtime.status import Status
 
 Note = Callable[[str], None]
@@ -49,9 +49,9 @@ class EventLog:
         self._model = model
         self._last = ""
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Write a line if the label is another one."""
-        label = spoken(reading.prediction)
+        label = format_prediction(reading.prediction)
         if label != self._last:
             self._last = label
             facts = snapshot.described(reading, self._model)
@@ -115,7 +115,7 @@ class Recording:
         self._written = 0
         self._stopped = False
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Write the frame as often as its time asks: not at all if it came early, again to fill a gap."""
         if self._stopped:
             return True
@@ -203,7 +203,7 @@ class UnknownKeeper:
         self._next_s = -np.inf
         self._failing = False
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Keep the frame if the answer is unknown and a second has gone by."""
         if reading.prediction.status is Status.UNKNOWN and reading.at_s >= self._next_s:
             self._next_s = reading.at_s + _BETWEEN_KEPT_S
@@ -240,7 +240,7 @@ def _weight(path: Path) -> int:
     return path.stat().st_size + (facts.stat().st_size if facts.is_file() else 0)
 
 
-def _letterboxed(picture: Frame, size: tuple[int, int]) -> Frame:
+def _letterboxed(picture: BgrImage, size: tuple[int, int]) -> BgrImage:
     """Fit a picture into a video whose size was set by another."""
     scale = min(size[0] / picture.shape[1], size[1] / picture.shape[0])
     wide, tall = max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale))

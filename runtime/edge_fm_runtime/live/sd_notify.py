@@ -8,10 +8,10 @@ import os
 import socket
 import time
 
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.loop import FrameResult
 
 
-class Supervision:
+class SdNotifier:
     """Feeds the watchdog from the loop; does nothing where no systemd asked for it."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Supervision:
         self._next_s = 0.0
         self._ready = False
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Send a sign of life, with the label, when it is time."""
         self._alive(f"{reading.prediction.label} {reading.prediction.confidence:.0%}")
         return True

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edge_fm_runtime.classifier import Classifier, Prediction
 
 
-class Steady:
+class LabelSmoother:
     """Turns each frame's probabilities into the answer to show.
 
     Probabilities are averaged exponentially with a time constant, so that the result does not depend on the frame rate.
@@ -30,9 +30,9 @@ class Steady:
         self._rival: tuple[str, str] | None = None
         self._rival_since_s = 0.0
 
-    def renewed(self, classifier: Classifier) -> "Steady":
+    def renewed(self, classifier: Classifier) -> "LabelSmoother":
         """Return one with the same times for another model, that begins anew."""
-        return Steady(classifier, self._smoothing_s, self._hold_s)
+        return LabelSmoother(classifier, self._smoothing_s, self._hold_s)
 
     def answer(self, probabilities: NDArray[np.float32], at_s: float) -> Prediction:
         """Return what to show.

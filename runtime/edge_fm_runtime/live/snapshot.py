@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_fm_runtime.image.opencv import cv2
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.loop import FrameResult
 
 _JPEG_QUALITY = 95
 
@@ -16,7 +16,7 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def described(reading: Reading, model: str) -> dict[str, Any]:
+def described(reading: FrameResult, model: str) -> dict[str, Any]:
     """Return what was said of a frame, ready for JSON."""
     prediction, box = reading.prediction, reading.box
     return {
@@ -32,7 +32,7 @@ def described(reading: Reading, model: str) -> dict[str, Any]:
     }
 
 
-def save(reading: Reading, model: str, folder: Path, prefix: str) -> Path:
+def save(reading: FrameResult, model: str, folder: Path, prefix: str) -> Path:
     """Write PREFIX-TIME.jpg and PREFIX-TIME.json, and return the picture's path.
 
     Args:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from edge_fm_runtime.classifier import Prediction
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.status import Status
 
 
-def spoken(prediction: Prediction) -> str:
+def format_prediction(prediction: Prediction) -> str:
     """Return the label as it is said: an unknown one is a question."""
     return prediction.label if prediction.status is Status.OK else f"unknown ({prediction.label}?)"
 
@@ -26,13 +26,13 @@ class TextView:
         self._last = self._last_notice = ""
         self._began_s: float | None = None
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Print seconds of the feed since its first frame, label and confidence if the label is another one."""
         began_s = self._began_s = reading.at_s if self._began_s is None else self._began_s
         if self._last_notice:
             self._last_notice = ""
             self._note("frames again")
-        label = spoken(reading.prediction)
+        label = format_prediction(reading.prediction)
         if label != self._last:
             self._last = label
             self._say(f"{reading.at_s - began_s:8.2f} s  {label}  {reading.prediction.confidence:.1%}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import overlay, snapshot
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.live.region import CENTRE, FULL, Box, Region
 
 _TITLE = "edge-fm"
@@ -52,14 +52,14 @@ class WindowView:
             raise SourceError(_NO_WINDOW) from None
         cv2.setMouseCallback(_TITLE, self._mouse)
         self._region, self._model, self._snapshots, self._note = region, model, snapshots, note
-        self._reading: Reading | None = None
+        self._reading: FrameResult | None = None
         self._shape = (0, 0)
         self._mirror = self._keys = self._paused = False
         self._notice = self._said = ""
         self._said_until_s = 0.0
         self._drag: Callable[[int, int], Box] | None = None
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Draw a reading and serve the keys; while paused, stay. False when the window was closed or q was pressed."""
         self._reading, self._notice = reading, ""
         return self._held(self._turn(1))
@@ -117,7 +117,7 @@ class WindowView:
             self._keep(self._reading)
         return self._is_visible()
 
-    def _keep(self, reading: Reading) -> None:
+    def _keep(self, reading: FrameResult) -> None:
         try:
             path = snapshot.save(reading, self._model, self._snapshots, "snapshot")
         except OSError as error:
@@ -156,7 +156,7 @@ class WindowView:
 
         return drawn
 
-    def _in_frame(self, x: int, y: int, reading: Reading) -> tuple[int, int]:
+    def _in_frame(self, x: int, y: int, reading: FrameResult) -> tuple[int, int]:
         """Return the frame's pixel under a pixel of the window's picture."""
         height, width = reading.frame_bgr.shape[:2]
         scale = height / max(1, self._shape[0])

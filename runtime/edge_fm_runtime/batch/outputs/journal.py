@@ -33,7 +33,7 @@ _READ_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
-class Terms:
+class RunKey:
     """All that a row depends on besides its input.
 
     Attributes:
@@ -51,10 +51,10 @@ class Terms:
     max_pixels: int
 
 
-class Ledger:
+class Journal:
     """The journal of one output, opened for reading and appending by one run at a time."""
 
-    def __init__(self, output: Path, terms: Terms, inputs: Sequence[str], *, fresh: bool) -> None:
+    def __init__(self, output: Path, terms: RunKey, inputs: Sequence[str], *, fresh: bool) -> None:
         """Take the lock and find out which of the inputs are done.
 
         Args:

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_fm_runtime.batch.inputs import locators, remote
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.outputs import files
-from edge_fm_runtime.batch.outputs.journal import Terms
+from edge_fm_runtime.batch.outputs.journal import RunKey
 from edge_fm_runtime.batch.outputs.rows import Row
 from edge_fm_runtime.errors import OutputError, SourceError
 
@@ -46,7 +46,7 @@ class Part:
         by_label: how many rows of each label, likewise.
     """
 
-    terms: Terms
+    terms: RunKey
     shard: Shard
     rows: int
     all_inputs: int
@@ -75,7 +75,7 @@ class Part:
             )
             values = json.loads(text)
             del values["edge_fm_part"]
-            values["terms"], values["shard"] = Terms(**values["terms"]), Shard(**values["shard"])
+            values["terms"], values["shard"] = RunKey(**values["terms"]), Shard(**values["shard"])
             values["rule"] = Rule(values.get("rule", Rule.CRC32))
             return cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

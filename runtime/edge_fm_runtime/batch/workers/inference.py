@@ -113,11 +113,11 @@ class _Batch:
     def _look_again(self, probabilities: NDArray[np.float32]) -> None:
         """Put in the answers of those pictures that have to be decoded whole."""
         looked, wholes = [], []
-        for index in self._classifier.doubtful(probabilities):
+        for index in self._classifier.needs_full_decode(probabilities):
             position, data = self._pictures[index]
             begin = functools.partial(self._begin, position)
             try:
-                whole = self._classifier.second_look(data, probabilities[index], self._options.limits, begin)
+                whole = self._classifier.redecode(data, probabilities[index], self._options.limits, begin)
             except InputError as error:
                 self._failures[position] = error
             else:

@@ -6,12 +6,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Frame = NDArray[np.uint8]
+BgrImage = NDArray[np.uint8]
 """(height, width, 3) uint8 in blue, green, red order; (height, width) grey where that was asked for."""
 
 
 @dataclass(frozen=True)
-class Shot:
+class Frame:
     """One frame of a feed.
 
     Attributes:
@@ -21,7 +21,7 @@ class Shot:
         greys: (256,) uint8, the grey that each level of a grey frame stands for; None if they are greys.
     """
 
-    frame_bgr: Frame
+    frame_bgr: BgrImage
     taken_s: float
     at_s: float
     greys: NDArray[np.uint8] | None = None
@@ -45,7 +45,7 @@ class Camera(Protocol):
         """How many frames were passed over because a newer one was there."""
         ...
 
-    def read(self, wait_s: float) -> list[Shot]:
+    def read(self, wait_s: float) -> list[Frame]:
         """Return the next frame, or a few where every one counts and they are there; none if none comes within `wait_s`, or ever again.
 
         Raises:

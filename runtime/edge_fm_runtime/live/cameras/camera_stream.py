@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.image.opencv import as_uint8
-from edge_fm_runtime.live.cameras.base import Shot
+from edge_fm_runtime.live.cameras.base import Frame
 
 FIRST_FRAME_S = 10.0
 """How long an opened source may take to give its first frame."""
@@ -34,7 +34,7 @@ class Capture(Protocol):
         ...
 
 
-class LiveCamera:
+class CameraStream:
     """The newest frame of a source that does not wait.
 
     A frame that cannot be decoded is no unplug: only a source that gives nothing for two seconds is let go and opened
@@ -57,7 +57,7 @@ class LiveCamera:
         """
         self._opener, self._name, self._reopens = opener, name, reopens
         self._condition = threading.Condition()
-        self._newest: Shot | None = None
+        self._newest: Frame | None = None
         self._closing = threading.Event()
         self._frames = 0
         self._opened_s = time.monotonic()
@@ -74,7 +74,7 @@ class LiveCamera:
         )
         self._thread.start()
 
-    def read(self, wait_s: float) -> list[Shot]:
+    def read(self, wait_s: float) -> list[Frame]:
         """Return a frame newer than the last one; none if there is none within `wait_s`, or ever again.
 
         Raises:
@@ -133,7 +133,7 @@ class LiveCamera:
                 with self._condition:
                     self.dropped += self._newest is not None
                     self._frames += 1
-                    self._newest = Shot(as_uint8(frame), now_s, now_s)
+                    self._newest = Frame(as_uint8(frame), now_s, now_s)
                     self._condition.notify()
             elif now_s - last_s > _LOST_S:
                 break

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_fm_runtime.errors import InputError, SourceError
 from edge_fm_runtime.image import guard, preprocess
 from edge_fm_runtime.image.opencv import as_uint8, cv2
-from edge_fm_runtime.live.cameras.base import Frame, Shot
+from edge_fm_runtime.live.cameras.base import BgrImage, Frame
 
 DEFAULT_RATE = 25.0
 """Frames a second of a video that states none."""
@@ -69,13 +69,13 @@ class VideoFile:
         self._clock = _Clock(1 / (rate if 0 < rate < 1000 else DEFAULT_RATE), fast=fast)  # noqa: PLR2004
         self._frames = 0
         self.ended = False
-        self._ahead: queue.Queue[list[Frame | None]] = queue.Queue(1)
-        self._fetched: list[Frame | None] = []
+        self._ahead: queue.Queue[list[BgrImage | None]] = queue.Queue(1)
+        self._fetched: list[BgrImage | None] = []
         self._closing = False
         self._thread = threading.Thread(target=self._decode, name="edge-fm video", daemon=True)
         self._thread.start()
 
-    def read(self, wait_s: float) -> list[Shot]:
+    def read(self, wait_s: float) -> list[Frame]:
         """Return the next frame once it is due, flat out all that are there; none before that, and at the end.
 
         Raises:
@@ -98,10 +98,10 @@ class VideoFile:
             raise SourceError(f"{self._name} has no frame that can be decoded: is it a whole video file?")
         return shots
 
-    def _shot(self, frame: Frame) -> Shot:
+    def _shot(self, frame: BgrImage) -> Frame:
         at_s = self._frames * self._clock.period_s
         self._frames += 1
-        return Shot(frame, time.monotonic(), at_s, self._greys)
+        return Frame(frame, time.monotonic(), at_s, self._greys)
 
     def close(self) -> None:
         """Stop decoding and close the file; a decoder that hangs is left to its thread, which ends with the process."""
@@ -115,7 +115,7 @@ class VideoFile:
 
     def _decode(self) -> None:
         """Fill the queue until the end or until closed; the end is a None."""
-        ready: list[Frame | None] = []
+        ready: list[BgrImage | None] = []
         try:
             while not self._closing:
                 read, frame = self._capture.read()
@@ -142,7 +142,7 @@ class SlideShow:
         self.notice = ""
         self.ended = False
 
-    def read(self, wait_s: float) -> list[Shot]:
+    def read(self, wait_s: float) -> list[Frame]:
         """Return the next picture once it is due; none before that, and at the end.
 
         Raises:
@@ -159,7 +159,7 @@ class SlideShow:
                 continue
             at_s = self._shown * self._clock.period_s
             self._shown += 1
-            return [Shot(frame, time.monotonic(), at_s)]
+            return [Frame(frame, time.monotonic(), at_s)]
         self.ended = True
         if self._shown == 0:
             raise SourceError(f"no picture of the folder can be read: {self.notice}")

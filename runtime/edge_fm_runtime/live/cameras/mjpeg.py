@@ -5,7 +5,7 @@ import os
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.image import preprocess
 from edge_fm_runtime.image.guard import Limits
-from edge_fm_runtime.live.cameras.base import Frame
+from edge_fm_runtime.live.cameras.base import BgrImage
 
 LIMITS = Limits(max_bytes=16 * 2**20, max_pixels=2**25)
 """How large one frame of a stream may be."""
@@ -26,7 +26,7 @@ class MjpegPipe:
         """Whether the writer is still there."""
         return self._open
 
-    def read(self) -> tuple[bool, Frame | None]:
+    def read(self) -> tuple[bool, BgrImage | None]:
         """Return the next frame; False for one that is damaged, and at the end."""
         while (picture := self._cut()) is None:
             chunk = os.read(self._descriptor, _CHUNK)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.image.opencv import cv2
-from edge_fm_runtime.live.cameras.base import Camera, Shot
-from edge_fm_runtime.live.cameras.camera_stream import LiveCamera
+from edge_fm_runtime.live.cameras.base import Camera, Frame
+from edge_fm_runtime.live.cameras.camera_stream import CameraStream
 from edge_fm_runtime.live.cameras.files import SlideShow, VideoFile
 from edge_fm_runtime.live.cameras.luma import open_luma
 from edge_fm_runtime.live.cameras.mjpeg import MjpegPipe
@@ -47,7 +47,7 @@ class BrowserCamera:
     ended = False
     notice = "this machine's camera is not used: switch to your browser's camera on the page"
 
-    def read(self, wait_s: float) -> list[Shot]:
+    def read(self, wait_s: float) -> list[Frame]:
         """Wait."""
         time.sleep(wait_s)
         return []
@@ -73,20 +73,20 @@ def open_camera(source: str, settings: CameraSettings = CameraSettings()) -> Cam
     return _file(Path(source), settings) if live is None else live
 
 
-def _live(source: str, settings: CameraSettings) -> LiveCamera | None:
+def _live(source: str, settings: CameraSettings) -> CameraStream | None:
     """Return a source whose frames do not wait; None if this is none."""
     if source == "-":
         remedy = "pipe a stream of JPEGs into it"
-        return LiveCamera(lambda: MjpegPipe(sys.stdin.fileno()), "standard input", remedy, reopens=False)
+        return CameraStream(lambda: MjpegPipe(sys.stdin.fileno()), "standard input", remedy, reopens=False)
     if source.isdecimal():
         remedy = "is it plugged in, and free? Try another index; 'edge-fm doctor' lists the cameras"
-        return LiveCamera(lambda: _device(int(source), settings), f"camera {source}", remedy)
+        return CameraStream(lambda: _device(int(source), settings), f"camera {source}", remedy)
     if source.startswith(_URL_SCHEMES):
         remedy = "is the address right and the stream running?"
-        return LiveCamera(lambda: _stream(source), _without_password(source), remedy)
+        return CameraStream(lambda: _stream(source), _without_password(source), remedy)
     if source.startswith("/dev/"):
         remedy = "is it plugged in, free, and may this user read it (group 'video')? 'edge-fm doctor' lists the cameras"
-        return LiveCamera(lambda: _device(source, settings), source, remedy)
+        return CameraStream(lambda: _device(source, settings), source, remedy)
     return None
 
 

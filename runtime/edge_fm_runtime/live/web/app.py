@@ -17,8 +17,8 @@ from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.image import preprocess
 from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.live import snapshot
-from edge_fm_runtime.live.cameras.base import Frame
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.cameras.base import BgrImage
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.live.web.hub import Hub, answer
 from edge_fm_runtime.live.web.metrics import CONTENT_TYPE, exposition
 
@@ -38,7 +38,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-Classify = Callable[[Frame, int], Reading]
+Classify = Callable[[BgrImage, int], FrameResult]
 """Classifies a frame of a browser's camera; the number is the frame's in that camera's feed."""
 
 Page = Callable[[Request], Awaitable[Response]]

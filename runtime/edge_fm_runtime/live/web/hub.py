@@ -8,8 +8,8 @@ from typing import Any
 
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 from edge_fm_runtime.live import snapshot
-from edge_fm_runtime.live.loop import Reading
-from edge_fm_runtime.live.text import spoken
+from edge_fm_runtime.live.loop import FrameResult
+from edge_fm_runtime.live.text import format_prediction
 
 _WIDEST = 960
 _JPEG_QUALITY = 80
@@ -24,7 +24,7 @@ class Hub:
         self.model = model
         self._lock = threading.Lock()
         self._encoding = threading.Lock()
-        self._reading: Reading | None = None
+        self._reading: FrameResult | None = None
         self._seen_s = self._started_s = time.monotonic()
         self._notice = ""
         self._encoded: tuple[int, bytes] = (0, b"")
@@ -33,9 +33,9 @@ class Hub:
         self.counts: Counter[str] = Counter()
         self.closed = False
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Remember the newest reading, and each change of label."""
-        label = spoken(reading.prediction)
+        label = format_prediction(reading.prediction)
         with self._lock:
             self._reading, self._seen_s, self._notice = reading, time.monotonic(), ""
             self.counts[reading.prediction.label if label == reading.prediction.label else "unknown"] += 1
@@ -56,7 +56,7 @@ class Hub:
         self.closed = True
 
     @property
-    def reading(self) -> Reading | None:
+    def reading(self) -> FrameResult | None:
         """The newest reading, if there is one."""
         with self._lock:
             return self._reading
@@ -103,7 +103,7 @@ class Hub:
             return self._encoded
 
 
-def answer(reading: Reading, model: str) -> dict[str, Any]:
+def answer(reading: FrameResult, model: str) -> dict[str, Any]:
     """Return what was said of a frame, with the model's input as base64 of its bytes."""
     return {
         **snapshot.described(reading, model),
@@ -112,7 +112,7 @@ def answer(reading: Reading, model: str) -> dict[str, Any]:
     }
 
 
-def _encoded(reading: Reading) -> bytes:
+def _encoded(reading: FrameResult) -> bytes:
     frame, box = reading.frame_bgr, reading.box
     scale = min(1.0, _WIDEST / frame.shape[1])
     picture = frame.copy() if scale == 1 else as_uint8(cv2.resize(frame, None, fx=scale, fy=scale))

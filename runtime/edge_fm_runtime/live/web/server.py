@@ -12,8 +12,8 @@ import numpy as np
 
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live.cameras.base import Frame
-from edge_fm_runtime.live.loop import Reading
+from edge_fm_runtime.live.cameras.base import BgrImage
+from edge_fm_runtime.live.loop import FrameResult
 from edge_fm_runtime.live.region import CENTRE, Region
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -112,7 +112,7 @@ class WebView:
         self.invitation = f"{self.address}?token={token}" if token else self.address
         note(f"look at {self.invitation}")
 
-    def show(self, reading: Reading) -> bool:
+    def show(self, reading: FrameResult) -> bool:
         """Leave the reading to the viewers."""
         return self._hub.show(reading)
 
@@ -133,7 +133,7 @@ class WebView:
                 raise SourceError("the server did not start")
             time.sleep(0.005)
 
-    def _classified(self, frame: Frame, number: int) -> Reading:
+    def _classified(self, frame: BgrImage, number: int) -> FrameResult:
         """Classify a frame of a browser's camera; onnxruntime sessions may be run from several threads at once."""
         started_s = time.perf_counter()
         classifier, region = self._current(), Region(CENTRE)
@@ -142,7 +142,7 @@ class WebView:
         tensor = classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
         prediction = classifier.decide(classifier.probabilities(tensor[np.newaxis]))[0]
         latency_ms = (time.perf_counter() - started_s) * 1000
-        return Reading(
+        return FrameResult(
             number, frame, box, tensor, prediction, time.monotonic(), latency_ms, latency_ms, 0.0, 0
         )
 

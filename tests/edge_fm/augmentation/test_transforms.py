@@ -1,0 +1,56 @@
+"""What is imitated of cameras."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edge_fm.augmentation import backgrounds, transforms
+from edge_fm.augmentation.transforms import Grey, Variation
+from tests.edge_fm.pictures import picture
+
+
+def test_every_view_is_a_letterboxed_picture() -> None:
+    """A view of a photograph has the model's size, varies, comes again from its seed, and has black bars where it is not square."""
+    views = [
+        transforms.photograph_view(picture(1), 28, Variation(), np.random.default_rng(n)) for n in range(200)
+    ]
+    assert all(view.shape == (28, 28) and view.dtype == np.uint8 for view in views)
+    assert len({view.tobytes() for view in views}) == 200
+    again = transforms.photograph_view(picture(1), 28, Variation(), np.random.default_rng(7))
+    assert (again == views[7]).all()
+    narrow = transforms.photograph_view(
+        picture(1, 300, 100), 28, Variation(rotation=0), np.random.default_rng(0)
+    )
+    assert not narrow[:, 0].any()
+    assert narrow[:, 14].any()
+
+
+def test_only_what_may_be_mirrored_is() -> None:
+    """Without flip no picture is mirrored: a digit must not be."""
+    left = np.zeros((28, 28), np.uint8)
+    left[:, :10] = 200
+    still = Variation(flip=False, erase=0, tilt=0)
+    for seed in range(100):
+        moved = transforms.product_view(left, still, np.random.default_rng(seed))
+        assert moved[:, :14].sum() > moved[:, 14:].sum()
+    mirrored = [
+        transforms.product_view(left, Variation(erase=0), np.random.default_rng(n)) for n in range(100)
+    ]
+    share = np.mean([view[:, 14:].sum() > view[:, :14].sum() for view in mirrored])
+    assert 0.3 < share < 0.7
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: backgrounds.scene(picture(1, 28, 28), Variation(), rng),
+        lambda rng: backgrounds.empty_scene(28, rng),
+        lambda rng: backgrounds.clutter(28, rng),
+    ],
+)
+def test_drawn_surroundings_are_pictures(draw: Callable[[np.random.Generator], Grey]) -> None:
+    """Scenes, empty pictures and clutter are uint8 of the right size, and each is another."""
+    made = [draw(np.random.default_rng(n)) for n in range(50)]
+    assert all(one.shape == (28, 28) and one.dtype == np.uint8 for one in made)
+    assert len({one.tobytes() for one in made}) == 50

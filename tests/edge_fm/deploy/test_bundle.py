@@ -1,0 +1,306 @@
+"""Bundles: made here with real wheels, installed without a network, and refused when anything is wrong."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_fm.deploy import bundle, sbom, wheels
+from edge_fm.deploy.bundle import BundleRequest
+from edge_fm.deploy.wheels import Platform
+from edge_fm_runtime.artifact.model_file import read_model
+from edge_fm_runtime.errors import DataError, ModelError, OutputError
+from tests.conftest import ROOT, RunCli
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+HERE = Platform(f"linux-{platform.machine()}", platform.machine())
+Install = Callable[..., subprocess.CompletedProcess[str]]
+
+needs_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or HERE.name not in wheels.PLATFORMS,
+    reason="bundles are for Linux on aarch64 and x86_64",
+)
+
+
+def silent(_what: str) -> None:
+    """Listen to nothing."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle for this machine; what follows works on copies."""
+    out = tmp_path_factory.mktemp("bundle") / "edge"
+    bundle.make(BundleRequest(["fashion", "digits"], out, HERE, PYTHON), silent)
+    return out
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    """Return a copy that may be spoilt."""
+    return Path(shutil.copytree(made, tmp_path / "edge"))
+
+
+def install(
+    folder: Path, *arguments: object, tools: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run install.sh with no network where that can be had, with some commands replaced by scripts of one line."""
+    path = os.environ["PATH"]
+    if tools:
+        fakes = folder.parent / "tools"
+        fakes.mkdir(exist_ok=True)
+        for name, line in tools.items():
+            (fakes / name).write_text(f"#!/bin/sh\n{line}\n")
+            (fakes / name).chmod(0o755)
+        path = f"{fakes}:{path}"
+    alone = ["unshare", "--net"] if os.geteuid() == 0 and shutil.which("unshare") else []
+    return subprocess.run(
+        [*alone, "sh", str(folder / "install.sh"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": path, "PIP_INDEX_URL": "http://127.0.0.1:9/none"},
+    )
+
+
+def sealed_again(folder: Path) -> None:
+    """Write the sums anew, as somebody who means to deceive would."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+@needs_linux
+@pytest.mark.slow
+class TestInstall:
+    """install.sh on this machine."""
+
+    def test_from_bundle_to_label_and_away_again(self, copied: Path, tmp_path: Path) -> None:
+        """It installs, verifies, labels as here; a second run changes nothing; uninstalled, nothing is left."""
+        prefix = tmp_path / "there"
+        done = install(copied, "--prefix", prefix)
+        assert done.returncode == 0, done.stderr
+        assert "label FOLDER --model" in done.stdout
+        tool = prefix / "bin" / "edge-fm"
+        pictures = ROOT / "samples" / "wardrobe"
+        for command in ([str(tool)], [sys.executable, "-m", "edge_fm"]):
+            out = tmp_path / f"{len(command)}.csv"
+            model = prefix / "current" / "models" / "fashion.onnx"
+            subprocess.run(
+                [*command, "label", str(pictures), "-o", str(out), "--model", str(model)], check=True
+            )
+        assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "3.csv").read_bytes()
+        listed = subprocess.run(
+            [prefix / "current" / "bin" / "python", "-c", "import sys, tensorflow"],
+            capture_output=True,
+            check=False,
+        )
+        assert b"No module named 'tensorflow'" in listed.stderr
+        release = (prefix / "current").resolve()
+        before = release.stat().st_ino
+        assert install(copied, "--prefix", prefix).returncode == 0
+        assert (prefix / "current").resolve().stat().st_ino == before
+        model.write_bytes(model.read_bytes()[:-1])
+        assert install(copied, "--prefix", prefix).returncode == 1
+        mended = install(copied, "--prefix", prefix)  # a release that failed is made anew
+        assert mended.returncode == 0, mended.stderr
+        # Without HOME, as in a job of a service manager.
+        bare = {"PATH": os.environ["PATH"]}
+        subprocess.run(["/bin/sh", str(prefix / "uninstall.sh")], check=True, capture_output=True, env=bare)
+        assert not prefix.exists()
+
+    def test_killed_at_any_moment_it_completes_when_run_again(self, copied: Path, tmp_path: Path) -> None:
+        """Three kills on the way leave no half install in use; the run after them ends well, and no other release stays."""
+        prefix = tmp_path / "there"
+        for pause_s in (0.5, 2.5, 5):
+            process = subprocess.Popen(
+                ["/bin/sh", str(copied / "install.sh"), "--prefix", str(prefix)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            time.sleep(pause_s)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert not (prefix / "current").exists() or (prefix / "current" / ".complete").is_file()
+        assert install(copied, "--prefix", prefix).returncode == 0
+        assert len(list((prefix / "releases").iterdir())) == 1
+        subprocess.run([prefix / "bin" / "edge-fm", "verify", "fashion"], check=True, capture_output=True)
+        self._a_model_that_fails_keeps_the_old_release(copied, prefix)
+
+    def _a_model_that_fails_keeps_the_old_release(self, copied: Path, prefix: Path) -> None:
+        """An upgrade with a tampered model stops before it is used, although its sums are right."""
+        used = (prefix / "current").resolve()
+        model = copied / "models" / "fashion.onnx"
+        data = bytearray(model.read_bytes())
+        data[len(data) // 2] ^= 1
+        model.write_bytes(bytes(data))
+        script = (copied / "install.sh").read_text()
+        (copied / "install.sh").write_text(script.replace("release=0.1.0-", "release=0.1.1-"))
+        sealed_again(copied)
+        failed = install(copied, "--prefix", prefix)
+        assert failed.returncode == 1
+        assert "fashion.onnx does not answer here" in failed.stderr
+        assert (prefix / "current").resolve() == used
+        subprocess.run([prefix / "bin" / "edge-fm", "verify", "digits"], check=True, capture_output=True)
+
+    @pytest.mark.parametrize(
+        ("spoil", "said"),
+        [
+            (lambda folder: next(folder.glob("wheels/numpy*")).write_bytes(b"x"), "damaged or missing"),
+            (lambda folder: (folder / "models" / "digits.onnx").unlink(), "damaged or missing"),
+            (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
+            (lambda folder: (folder / "models" / "more.onnx").write_bytes(b"x"), "more.onnx has no sum"),
+            (lambda folder: (folder / "SHA256SUMS").write_text(""), "has no sum"),
+        ],
+    )
+    def test_what_is_not_as_it_was_made(
+        self, spoil: Callable[[Path], object], said: str, copied: Path, tmp_path: Path
+    ) -> None:
+        """A damaged, missing, added or unsummed file is named before anything is written."""
+        spoil(copied)
+        refused = install(copied, "--prefix", tmp_path / "there")
+        assert refused.returncode == 1
+        assert said in refused.stderr
+        assert not (tmp_path / "there").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "tools", "said"),
+        [
+            ((), {"uname": '[ "$1" = -s ] && echo Linux || echo armv7l'}, "this machine is armv7l"),
+            ((), {"uname": "echo Darwin"}, "this is Darwin"),
+            ((), {"ldd": "echo musl libc"}, "musl"),
+            ((), {"df": "printf 'h\\n/dev/x 9 9 2048 1%% /\\n'"}, "has 2 MB free"),
+            (("--python", "/bin/false"), {}, "is not Python"),
+            (("--service", "webcam"), {"id": "echo 1000"}, "needs root"),
+            (("--service", "cook"), {}, "webcam or watch"),
+            (("--service", "watch", "/srv"), {}, "a folder and an output"),
+            (("--what",), {}, "not known"),
+        ],
+    )
+    def test_where_it_does_not_fit(
+        self, arguments: tuple[str, ...], tools: dict[str, str], said: str, copied: Path, tmp_path: Path
+    ) -> None:
+        """Another machine, system, C library or Python, no space, no root, a wrong word: each is a sentence."""
+        refused = install(copied, "--prefix", tmp_path / "there", *arguments, tools=tools)
+        assert refused.returncode == 1
+        assert said in refused.stderr
+        assert not list((tmp_path / "there").glob("releases/*"))
+
+
+@needs_linux
+def test_everything_in_it_has_a_sum_a_licence_and_a_line(made: Path) -> None:
+    """Sums cover every file; the bill of materials names each wheel and model with the hash of its file; licences are there."""
+    lines = [line.split("  ", 1) for line in (made / "SHA256SUMS").read_text().splitlines()]
+    sums = {path: digest for digest, path in lines}
+    files = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    assert sums.keys() == files - {"SHA256SUMS"}
+    bill = json.loads((made / "sbom.cdx.json").read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    hashes = {component["hashes"][0]["content"] for component in bill["components"]}
+    parts = [path for path in files if path.endswith((".whl", ".onnx"))]
+    assert hashes == {sums[path] for path in parts}
+    assert {component["type"] for component in bill["components"]} == {"library", "machine-learning-model"}
+    wheels = [path for path in parts if path.endswith(".whl")]
+    assert not [path for path in wheels if "tensorflow" in path or "keras" in path]
+    without = {Path(path).name.split("-")[0] for path in wheels} - {
+        path.name for path in (made / "licences").iterdir()
+    }
+    assert without <= {"flatbuffers", "mdurl"}, without
+
+
+def test_pins_are_what_is_installed_for_where_it_goes() -> None:
+    """The versions are those of this environment, OpenCV is headless, nothing of the train extra comes along, and markers are the device's."""
+    pins = dict(wheels.pinned("3.11", wheels.PLATFORMS["linux-aarch64"], ()))
+    assert {"numpy", "onnxruntime", "typer", "rich", "opencv-python-headless"} <= pins.keys()
+    assert not {"tensorflow", "keras", "onnx", "opencv-python", "colorama", "uvicorn"} & pins.keys()
+    web = dict(wheels.pinned("3.11", wheels.PLATFORMS["linux-aarch64"], ("web",)))
+    assert {"uvicorn", "starlette", "cryptography", "cffi"} <= web.keys()
+    assert pins.items() <= web.items()
+
+
+@needs_linux
+def test_as_an_archive(made: Path, tmp_path: Path) -> None:
+    """A name that ends in .tar.gz makes an archive with one folder in it, that belongs to nobody."""
+    wheel = next(made.glob("wheels/edge_fm-*.whl"))
+    out = tmp_path / "edge.tar.gz"
+    bundle.make(BundleRequest(["fashion"], out, HERE, PYTHON, wheel=wheel), silent)
+    with tarfile.open(out) as archive:
+        members = archive.getmembers()
+    assert {member.name.split("/")[0] for member in members} == {"edge"}
+    assert {(member.uid, member.uname, member.mtime) for member in members} == {(0, "", 0)}
+    assert "edge/install.sh" in {member.name for member in members}
+    assert [path.name for path in tmp_path.iterdir()] == ["edge.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fashion", "--platform", "linux-armv7l"), "32-bit ARM"),
+        (("fashion", "--platform", "windows"), "linux-aarch64, linux-x86_64"),
+        (("fashion", "--python", "3.9"), "3.11, 3.12, 3.13"),
+        (("fashion", "--with", "cake"), "web and parquet"),
+        (("nothing.onnx",), "there is no model"),
+        (("fashion", "fashion"), "same file name"),
+        (("fashion", "--wheel", "README.md"), "no wheel of edge-fm"),
+    ],
+)
+def test_what_cannot_be_bundled(arguments: tuple[str, ...], said: str, cli: RunCli, tmp_path: Path) -> None:
+    """Each is refused with what there is, and nothing is left behind."""
+    result = cli("bundle", *arguments, "-o", tmp_path / "edge")
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wheel_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the wheel's name, the platform and the Python."""
+    monkeypatch.setattr(wheels, "pinned", lambda *_: [("numpy", "0.0.1")])
+    monkeypatch.setattr(wheels, "put_own", lambda *_: None)
+    with pytest.raises(DataError, match=r"numpy==0\.0\.1 for linux-aarch64 and Python 3\.11"):
+        bundle.make(
+            BundleRequest(["fashion"], tmp_path / "edge", wheels.PLATFORMS["linux-aarch64"], "3.11"), silent
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_model_is_not_carried_anywhere(tmp_path: Path) -> None:
+    """It is refused here, not on the device; neither is a place that is taken written over."""
+    data = bytearray(read_model("fashion"))
+    data[len(data) // 2] ^= 1
+    (tmp_path / "broken.onnx").write_bytes(bytes(data))
+    target = wheels.PLATFORMS["linux-aarch64"]
+    with pytest.raises(ModelError):
+        bundle.make(BundleRequest([str(tmp_path / "broken.onnx")], tmp_path / "edge", target, "3.11"), silent)
+    (tmp_path / "edge").mkdir()
+    with pytest.raises(OutputError, match="there already"):
+        bundle.make(BundleRequest(["fashion"], tmp_path / "edge", target, "3.11"), silent)
+
+
+def test_without_the_extra_nothing_is_begun(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is named with the way to get it, before anything is fetched."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cyclonedx" else find(name))
+    result = cli("bundle", "fashion", "-o", tmp_path / "edge")
+    assert result.code == 2
+    assert "pip install 'edge-fm[bundle]'" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_of_wheels() -> None:
+    """A wheel's name and version are read from its file name."""
+    assert sbom.named(Path("opencv_python_headless-5.0-cp37-abi3-x.whl")) == ("opencv-python-headless", "5.0")

@@ -1,0 +1,305 @@
+"""The zoo: every model by name, its shape, its options, its figures to reach."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets
+from edge_fm.models import measurements, zoo
+from edge_fm.models.architecture import Framework
+from edge_fm.models.settings import TrainSettings
+from edge_fm.training import sklearn_fit
+from edge_fm.training.edge import settings as settings_module
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.image.opencv import cv2
+from tests.conftest import ROOT, RunCli
+
+_KERAS = [name for name, a in zoo.ARCHITECTURES.items() if a.framework is Framework.KERAS]
+_SKLEARN = [name for name, a in zoo.ARCHITECTURES.items() if a.framework is Framework.SKLEARN]
+
+LAYERS = {
+    "ann": ["Flatten", "Dense"],
+    "dnn-sigmoid": ["Flatten", "Dense", "Dense"],
+    "mlp-128": ["Flatten", "Dense", "Dense"],
+    "mlp-256-64": ["Flatten", "Dense", "Dense", "Dense"],
+    "mlp-dropout": ["Flatten", "Dense", "Dropout", "Dense", "Dropout", "Dense"],
+    "cnn": ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout", "Dense"],
+    "cnn-strided-wide": [
+        *("Conv2D", "Conv2D", "MaxPooling2D", "Flatten"),
+        *("Dense", "Dropout", "Dense", "Dropout", "Dense"),
+    ],
+    "cnn-strided": ["Conv2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout", "Dense"],
+    "cnn-dropout": [
+        *("Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D"),
+        *("Flatten", "Dense", "Dropout", "Dense"),
+    ],
+    "cnn-light": ["Conv2D", "MaxPooling2D", "Flatten", "Dropout", "Dense", "Dense"],
+    "mnist-mlp": ["Flatten", "Dense", "Dense", "Dense"],
+}
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", _KERAS)
+def test_networks_are_what_they_say(name: str) -> None:
+    """Each has the stated number of parameters for its data set, pixels in, probabilities out."""
+    architecture = zoo.find(name)
+    model = architecture.build((28, 28, 1), 10, architecture.options)
+    assert model.count_params() == architecture.parameters
+    answer = np.asarray(model(np.zeros((2, 28, 28, 1), np.float32)))
+    assert answer.shape == (2, 10)
+    np.testing.assert_allclose(answer.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", LAYERS)
+def test_networks_have_the_layers_of_their_tutorials(name: str) -> None:
+    """The kinds of layers, in their order."""
+    architecture = zoo.find(name)
+    model = architecture.build((28, 28, 1), 10, architecture.options)
+    assert [type(layer).__name__ for layer in model.layers] == LAYERS[name]
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", _KERAS)
+def test_networks_take_other_pictures(name: str) -> None:
+    """Other sizes, colour and numbers of classes are a matter of the data."""
+    architecture = zoo.find(name)
+    model = architecture.build((64, 64, 3), 4, architecture.options)
+    assert model.output_shape == (None, 4)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", _SKLEARN)
+def test_linear_models_are_what_they_say(name: str) -> None:
+    """Fitted on ten classes of 784 pixels, each has the stated number of parameters."""
+    architecture = zoo.find(name)
+    wardrobe = datasets.limited(datasets.load("wardrobe"), 300, 10)
+    model = architecture.build((28, 28, 1), 10, architecture.options | {"max_iter": 2})
+    settings = TrainSettings(epochs=1, patience=None)
+    sklearn_fit.fit(model, wardrobe.train, None, settings, lambda _number, _share, _figures: None)
+    final = model.steps[-1][1] if hasattr(model, "steps") else model
+    parts = getattr(final, "estimators_", [final])
+    assert sum(part.coef_.size + part.intercept_.size for part in parts) == architecture.parameters
+
+
+@pytest.mark.train
+def test_an_option_changes_the_network() -> None:
+    """The rate that is asked for is the rate of every dropout layer; none leaves the layer out."""
+    architecture = zoo.find("mlp-dropout")
+    model = architecture.build((28, 28, 1), 10, architecture.with_options({"dropout": "0.35"}))
+    assert [layer.rate for layer in model.layers if "dropout" in layer.name] == [0.35, 0.35]
+    bare = architecture.build((28, 28, 1), 10, architecture.with_options({"dropout": "0"}))
+    assert not [layer for layer in bare.layers if "dropout" in layer.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("mlp-128", {"dropout": "0.3"}, "has no option 'dropout': what it lets you vary is none"),
+        ("cnn", {"width": "3"}, "what it lets you vary is dropout=0.4"),
+        ("cnn", {"dropout": "1.5"}, "a number from 0 to 0.95"),
+        ("cnn", {"dropout": "nan"}, "a number from 0 to 0.95"),
+        ("cnn", {"dropout": "much"}, "a number from 0 to 0.95"),
+        ("logreg", {"max_iter": "2.5"}, "a whole number from 1"),
+    ],
+)
+def test_options_that_cannot_be(name: str, given: dict[str, str], said: str) -> None:
+    """An option that the model lacks, or a value out of range, is a sentence."""
+    with pytest.raises(DataError, match=said):
+        zoo.find(name).with_options(given)
+
+
+def test_an_unknown_architecture_names_the_nearest() -> None:
+    """A typing error is answered with a suggestion."""
+    with pytest.raises(DataError, match="did you mean cnn"):
+        zoo.find("cnnn")
+
+
+def test_every_row_of_the_sources_is_here() -> None:
+    """The names, and that every figure that a source shows is one to reach."""
+    shown = {
+        name: [reference.value for variant in a.variants for reference in variant.references]
+        for name, a in zoo.ARCHITECTURES.items()
+        if a.variants
+    }
+    assert shown == {
+        "logreg": [0.841],
+        "sgd": [0.827],
+        "sgd-cv": [0.819],
+        "ann": [0.853],
+        "dnn-sigmoid": [],
+        "mlp-128": [0.872, 0.8885],
+        "mlp-256-64": [0.8896],
+        "mlp-dropout": [0.8831],
+        "cnn": [0.9193, 0.222, 0.912],
+        "cnn-strided-wide": [0.9026],
+        "cnn-strided": [0.9054, 0.9028],
+        "cnn-dropout": [0.915],
+        "cnn-light": [0.9160],
+        "mnist-mlp": [0.98, 0.98, 0.97],
+        "ovr": [],
+        "ovo": [],
+    }
+
+
+@pytest.mark.train
+class TestTrainCommand:
+    """`edge-fm train` as it is typed."""
+
+    def test_the_exam(self, cli: RunCli, tmp_path: Path) -> None:
+        """A model that misses what is asked of it ends with exit code 1, and its run folder is kept."""
+        line = ["train", "logreg", "--data", "wardrobe", "--set", "max_iter=3", "-o", tmp_path / "run"]
+        assert cli(*line, "--min-accuracy", "0.3", "--max-loss", "9").code == 0
+        failed = cli(*line, "--min-accuracy", "0.999", "--max-loss", "0.001")
+        assert failed.code == 1
+        assert "is below 0.999" in failed.err
+        assert "is above 0.001" in failed.err
+        assert (tmp_path / "run" / "model.skops").is_file()
+
+    def test_the_data_that_a_model_was_made_for(
+        self, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without --data, a model trains on its tutorial's data set."""
+        asked: list[str] = []
+        wardrobe = datasets.limited(datasets.load("wardrobe"), 200, 50)
+
+        def loaded(data: str, *_spec: object) -> datasets.Dataset:
+            asked.append(data)
+            return wardrobe
+
+        monkeypatch.setattr(datasets, "load", loaded)
+        assert cli("train", "ovr", "--set", "max_iter=1", "-o", tmp_path / "run").code == 0
+        assert asked == ["mnist"]
+
+    def test_own_photographs(self, cli: RunCli, tmp_path: Path) -> None:
+        """Classes from folder names, colour, another size, unreadable files counted and named, training goes on."""
+        rng = np.random.default_rng(0)
+        for index, name in enumerate(("red", "green")):
+            (tmp_path / "photos" / name).mkdir(parents=True)
+            for number in range(12 + 20 * index):
+                picture = rng.integers(0, 90, (40, 30, 3), np.uint8)
+                picture[..., 2 - index] += 150
+                cv2.imwrite(str(tmp_path / "photos" / name / f"{number}.png"), picture)
+        (tmp_path / "photos" / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+        done = cli(
+            *("train", "mlp-128", "--data", tmp_path / "photos", "--size", 16, "--channels", 3),
+            *("--epochs", 8, "--patience", 0, "--validation", 0, "-o", tmp_path / "run"),
+        )
+        assert done.code == 0, done.err
+        assert "1 files were left out" in done.err
+        assert "broken.jpg" in done.err
+        assert "test: accuracy 1.0000" in done.out
+        exported = cli("export", tmp_path / "run", "--data", tmp_path / "photos", "-o", tmp_path / "own.onnx")
+        assert exported.code == 0, exported.err
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--set", "dropout"], "expected NAME=VALUE"),
+            (["--size", "32"], "has a size of its own"),
+            (["--channels", "2"], "expected 1 for grey or 3 for colour"),
+            (["--map", "map.toml"], "the edge family takes them"),
+        ],
+    )
+    def test_wrong_use(self, cli: RunCli, tmp_path: Path, options: list[str], said: str) -> None:
+        """What cannot be meant is a sentence and exit code 2, and nothing is begun."""
+        done = cli("train", "cnn", "--data", "wardrobe", *options, "-o", tmp_path / "run")
+        assert done.code == 2
+        assert said in done.err
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("folders", [["one"], ["one", "empty"]])
+    def test_folders_that_do_not_suffice(self, cli: RunCli, tmp_path: Path, folders: list[str]) -> None:
+        """One class only, or a class without a picture, is said."""
+        for name in folders:
+            (tmp_path / "photos" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "photos" / "one" / "a.png"), np.zeros((9, 9), np.uint8))
+        done = cli("train", "cnn", "--data", tmp_path / "photos", "-o", tmp_path / "run")
+        assert done.code == 2
+        assert "at least two classes" in done.err or "no picture that can be read" in done.err
+
+    def test_the_edge_family_refuses_what_its_recipe_lacks(self, cli: RunCli, tmp_path: Path) -> None:
+        """An option without effect is not swallowed."""
+        for option in (
+            ["--set", "dropout=0.3"],
+            ["--patience", "3"],
+            ["--channels", "3"],
+            ["--no-balance"],
+        ):
+            done = cli("train", "edge", "--data", "wardrobe", *option, "-o", tmp_path / "run")
+            assert done.code == 2
+            assert "its own recipe" in done.err
+
+    @pytest.mark.parametrize("options", [["--validation", "0"], ["--folds", "1"], ["--folds", "9999"]])
+    def test_a_refused_training_loses_no_earlier_run(
+        self, cli: RunCli, tmp_path: Path, options: list[str]
+    ) -> None:
+        """What cannot be trained is said before the folder's earlier run is touched."""
+        (tmp_path / "run.json").write_text("an earlier run")
+        done = cli("train", "mlp-128", "--data", "wardrobe", *options, "-o", tmp_path)
+        assert done.code == 2, done.err
+        assert (tmp_path / "run.json").read_text() == "an earlier run"
+
+
+class TestTable:
+    """`edge-fm zoo` and docs/zoo.md, from what was measured."""
+
+    def test_the_page_is_what_was_measured(self) -> None:
+        """docs/zoo.md is what docs/zoo.json says, to the letter."""
+        table = measurements.load()
+        assert (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8") == table.markdown()
+
+    def test_every_row_is_measured(self) -> None:
+        """Each model of the tutorials has its figures, of today's parameters, and its references are today's."""
+        rows = {row["name"]: row for row in measurements.load().raw["rows"]}
+        for name, architecture in zoo.ARCHITECTURES.items():
+            if not architecture.variants:
+                continue
+            assert rows[name]["parameters"] == architecture.parameters
+            wanted = [(r.value, r.metric, r.part) for v in architecture.variants for r in v.references]
+            assert [(f["value"], f["metric"], f["part"]) for f in rows[name]["figures"]] == wanted
+
+    def test_no_name_is_cut_when_piped(self, cli: RunCli) -> None:
+        """Each model is one line with its name and all its figures whole."""
+        lines = cli("zoo").out.splitlines()
+        table = measurements.load()
+        for architecture in zoo.ARCHITECTURES.values():
+            (line,) = [line for line in lines if line.split()[:1] == [architecture.name]]
+            assert f"{architecture.parameters:,}" in line
+            for cell in table.cells(architecture.name):
+                assert cell in line
+
+    @pytest.mark.parametrize("name", zoo.ARCHITECTURES)
+    def test_one_model(self, cli: RunCli, name: str) -> None:
+        """`edge-fm zoo NAME` says its layers, what it lets one vary, and what a source shows."""
+        shown = cli("zoo", name)
+        architecture = zoo.find(name)
+        assert shown.code == 0
+        assert architecture.summary in shown.out
+        for option, value in architecture.options.items():
+            assert f"{option}={value:g}" in shown.out
+        for variant in architecture.variants:
+            for reference in variant.references:
+                assert str(reference) in shown.out
+
+    @pytest.mark.parametrize("name", ["edge-plus", "digits", "cnn"])
+    def test_the_settings_are_those_of_its_training(self, cli: RunCli, name: str) -> None:
+        """The settings shown are those that the model is trained with where none are given: the edge family's are its recipe's."""
+        of_recipe = settings_module.DEFAULTS.get(name, settings_module.EdgeSettings())
+        settings = zoo.find(name).settings if name == "cnn" else of_recipe
+        shown = " ".join(cli("zoo", name).out.split())
+        assert f"epochs {settings.epochs}, batch size {settings.batch_size}" in shown
+        assert ("patience" in shown) == (name == "cnn")
+
+    def test_as_json(self, cli: RunCli) -> None:
+        """`--json` prints all that was measured."""
+        assert json.loads(cli("zoo", "--json").out)["rows"] == measurements.load().raw["rows"]
+
+    def test_a_broken_table(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A damaged file is named, and what writes it."""
+        (tmp_path / "zoo.json").write_text("{")
+        monkeypatch.setattr(measurements, "_INSTALLED", tmp_path / "zoo.json")
+        with pytest.raises(DataError, match=r"zoo\.json is broken.*benchmarks/zoo\.py"):
+            measurements.load()

@@ -1,0 +1,265 @@
+"""Networks that have each not seen one fold, and what they teach."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm import datasets
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.datasets import photographs as photographs_module
+from edge_fm.models import runs
+from edge_fm.training.edge import cross_fitting, distillation, epoch_data, folds, train
+from edge_fm.training.edge.epoch_data import EpochImages, Mix, TrainingImages
+from edge_fm.training.edge.folds import FoldPlan
+from edge_fm.training.edge.settings import EdgeSettings
+from edge_fm_runtime.errors import DataError
+from tests.conftest import RunCli
+from tests.edge_fm.pictures import small
+
+STILL = Variation(flip=False, rotation=0, tilt=0, erase=0)
+
+
+def photographs(people: str) -> tuple[photographs_module.Photographs, dict[str, str]]:
+    """Return a photograph for each letter, and whose it is: that letter's."""
+    count, names = len(people), tuple(f"dress/{index}.png" for index in range(len(people)))
+    contents = tuple(np.full((112, 112), 10 * index, np.uint8) for index in range(count))
+    tensors = np.zeros((count, 28, 28, 1), np.uint8)
+    taken = photographs_module.Photographs(
+        contents, tensors, np.ones((count, 10), bool), ("dress",) * count, names
+    )
+    return taken, dict(zip(names, people, strict=True))
+
+
+def test_a_persons_photographs_are_of_one_fold() -> None:
+    """Folds are about as large, no person is in two, a photograph of nobody named is a person's own, and the same is divided alike again."""
+    part = small().train
+    taken, whose = photographs("aaaabbbccdefgh")
+    del whose["dress/13.png"]
+    divided = cross_fitting.divide(3, EdgeSettings(seed=4), part, taken, whose)
+    again = cross_fitting.divide(3, EdgeSettings(seed=4), part, taken, whose)
+    of, other = divided.folds(part, taken, 4), again.folds(part, taken, 4)
+    assert of.photographs is not None
+    assert other.photographs is not None
+    assert np.array_equal(of.catalogue, other.catalogue)
+    assert np.array_equal(of.photographs, other.photographs)
+    sizes = [np.bincount(array, minlength=3) for array in (of.catalogue, of.photographs)]
+    assert all(size.max() - size.min() <= 1 for size in sizes)
+    for person in "abc":
+        of_person = {int(of.photographs[i]) for i in range(14) if whose.get(taken.names[i]) == person}
+        assert len(of_person) == 1
+
+
+def test_many_folds_are_told_apart() -> None:
+    """Every picture is of one of the folds, also where there are hundreds."""
+    part = datasets.Split(np.zeros((600, 28, 28, 1), np.uint8), np.zeros(600, np.int64))
+    of = cross_fitting.divide(300, EdgeSettings(), part, None, {}).folds(part, None, 0)
+    assert np.array_equal(np.bincount(of.catalogue, minlength=300), np.full(300, 2))
+
+
+def test_a_file_of_people_of_other_photographs_is_refused(tmp_path: Path) -> None:
+    """Names that fit none of the photographs are said, before anything is trained, and not passed over."""
+    taken, _ = photographs("ab")
+    sources = train.TrainingSources(small(), (taken, taken))
+    with pytest.raises(DataError, match=r"such as dress/0\.png"):
+        cross_fitting.train_folds(
+            "edge-nano", sources, "wardrobe", tmp_path, EdgeSettings(), 2, {"1.png": "Ada"}, pytest.fail
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_left_out_is_that_fold() -> None:
+    """What a network trains on and what it is asked about part the training between them, and another validation part is refused."""
+    part = small().train
+    taken, whose = photographs("abcd")
+    divided = cross_fitting.divide(2, EdgeSettings(), part, taken, whose)
+    of = divided.folds(part, taken, 0)
+    for fold in range(2):
+        left, photos = (
+            folds.product_images_without(fold, of, part),
+            folds.photographs_without(fold, of, taken),
+        )
+        assert np.array_equal(left.images, part.images[of.catalogue == 1 - fold])
+        assert np.array_equal(left.labels, part.labels[of.catalogue == 1 - fold])
+        assert of.photographs is not None
+        assert photos.names == tuple(np.array(taken.names)[of.photographs == 1 - fold])
+        assert [content[0, 0] for content in photos.contents] == [10 * int(n[6]) for n in photos.names]
+    for other, seed in ((part, 1), (part.sample(50, 0), 0)):
+        with pytest.raises(DataError, match="answer for what they have seen"):
+            divided.folds(other, taken, seed)
+
+
+def test_every_picture_of_an_epoch_knows_its_fold() -> None:
+    """A picture, its view in a scene and a photograph's view have the fold of what they show, and folds change no picture."""
+    shades = np.repeat(np.arange(1, 61, dtype=np.uint8) * 4, 28 * 28).reshape(60, 28, 28, 1)
+    part = datasets.Split(shades, np.zeros(60, np.int64))
+    taken, whose = photographs("abcdef")
+    of = cross_fitting.divide(3, EdgeSettings(), part, taken, whose).folds(part, taken, 0)
+    assert of.photographs is not None
+    mix = Mix(views=2, blended=0, scenes=1.0, empties=0.2, variation=STILL)
+    drawn = epoch_data.draw_epoch(TrainingImages(part, taken, {}, 10, folds=of), mix, 0, 0)
+    plain = epoch_data.draw_epoch(TrainingImages(part, taken, {}, 10), mix, 0, 0)
+    assert plain.folds is None
+    assert drawn.folds is not None
+    assert np.array_equal(drawn.images, plain.images)
+    kinds = drawn.allowed.sum(axis=1)  # of nothing, of the data set, photographs of any class
+    counts = [np.bincount(drawn.folds[kinds == kind], minlength=3) for kind in (0, 1, 10)]
+    assert counts[0].sum() == 12
+    assert np.array_equal(counts[1], 2 * np.bincount(of.catalogue, minlength=3))
+    assert np.array_equal(counts[2], 2 * np.bincount(of.photographs, minlength=3))
+
+    alone = epoch_data.draw_epoch(
+        TrainingImages(part, None, {}, 10, folds=of), replace(mix, scenes=0.0, empties=0.0), 0, 0
+    )
+    fold_of = dict(zip(shades[:, 14, 14, 0].tolist(), of.catalogue.tolist(), strict=True))
+    assert alone.folds is not None
+    assert [fold_of[shade] for shade in alone.images[:, 14, 14, 0].tolist()] == alone.folds.tolist()
+
+
+def test_who_has_not_seen_a_picture_answers() -> None:
+    """Each picture is answered by the network of its fold, and one of no fold by all together."""
+
+    def saying(label: int) -> distillation.Probabilities:
+        def rows(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.eye(4, dtype=np.float32)[np.full(len(images), label)]
+
+        return rows
+
+    teacher = distillation.Teacher(
+        "folds", "", saying(3), (saying(0), saying(1)), FoldPlan(2, 0, 5, mirror=False)
+    )
+    images, of = np.zeros((5, 28, 28, 1), np.uint8), np.array([0, 1, 1, 0, 1], np.int32)
+    drawn = EpochImages(images, np.zeros((5, 4), np.float32), None, of)
+    assert np.array_equal(teacher.answers(drawn).argmax(axis=1), of)
+    unfolded = EpochImages(images, np.zeros((5, 4), np.float32))
+    assert (teacher.answers(unfolded).argmax(axis=1) == 3).all()
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each network answers as its own run does, a student learns from them beside another teacher, the same command trains none again, and another seed is refused."""
+    whole = datasets.load
+    monkeypatch.setattr(
+        datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 120, 40)
+    )
+    common = ["--data", "wardrobe", "--epochs", 1, "--batch-size", 16]
+    command = ["train", "edge-nano", *common, "--folds", 2, "-o", tmp_path / "folds"]
+    first = cli(*command)
+    assert first.code == 0, first.err
+    assert first.out.count("unseen:") == 2
+    assert "next: edge-fm train edge --teacher" in first.out
+    records = [path / runs.RECORD for path in folds.runs_of(tmp_path / "folds", 2)]
+    made = [record.stat().st_mtime_ns for record in records]
+    settings = [json.loads(record.read_text())["settings"] for record in records]
+    assert [setting["left_out"][:11] for setting in settings] == ["fold 0 of 2", "fold 1 of 2"]
+    assert {setting["smoothing"] for setting in settings} == {0.0}
+    assert cli(*command).code == 0
+    assert [record.stat().st_mtime_ns for record in records] == made
+
+    garments = datasets.load("wardrobe")
+    teacher = distillation.open_teacher(str(tmp_path / "folds"), "wardrobe", garments)
+    images = garments.test.images
+    flipped = np.ascontiguousarray(images[:, :, ::-1])
+    for fold, run in enumerate(folds.runs_of(tmp_path / "folds", 2)):
+        alone = distillation.open_teacher(str(run), "wardrobe", garments).probabilities
+        drawn = EpochImages(
+            images, np.zeros((len(images), 10), np.float32), None, np.full(len(images), fold, np.int32)
+        )
+        assert np.allclose(teacher.answers(drawn), (alone(images) + alone(flipped)) / 2, atol=1e-5)
+
+    taught = ["--teacher", tmp_path / "folds", "--teacher", "fashion"]
+    together = distillation.open_teachers([str(tmp_path / "folds"), "fashion"], "wardrobe", garments)
+    either = EpochImages(images, drawn.allowed, None, np.arange(len(images), dtype=np.int32) % 2)
+    bundled = distillation.open_teacher("fashion", "wardrobe", garments)
+    mean = (teacher.answers(either) + bundled.answers(either)) / 2
+    assert np.allclose(together.answers(either), mean, atol=1e-6)
+    student = cli("train", "edge-nano", *common, *taught, "-o", tmp_path / "student")
+    assert student.code == 0, student.err
+    with pytest.raises(DataError, match="give one of them"):
+        distillation.open_teachers([str(tmp_path / "folds")] * 2, "wardrobe", garments)
+    other = cli("train", "edge-nano", *common, *taught, "--seed", 1, "-o", tmp_path / "other")
+    assert other.code == 2
+    assert "answer for what they have seen" in other.err
+    (tmp_path / "folds" / folds.RECORD).write_text("{}")
+    broken = cli("train", "edge-nano", *common, *taught, "-o", tmp_path / "other")
+    assert broken.code == 2
+    assert "train the folds again" in broken.err
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --people the networks of the folds part the photographs by person, say what they get right of those they have not seen, and teach a student of both."""
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    people = {
+        f"{kind}/{number}.jpg": ("Ada", "Ben", "Cem")[number % 3]
+        for kind in ("dress", "shoes", "hat")
+        for number in range(5)
+    }
+    rows = [f"{path},{person}" for path, person in people.items()]
+    (tmp_path / "people.csv").write_text("\n".join(["path,person", *rows]))
+    (tmp_path / "split.json").write_text('{"held_out": ["dress/0.jpg"]}')
+    given = ["--data", "wardrobe", "--data", f"photos={photos}", "--map", photos.parent / "map.toml"]
+    given += ["--hold-out", tmp_path / "split.json", "--epochs", 1, "--batch-size", 16]
+    divided = ["--folds", 2, "--people", tmp_path / "people.csv"]
+    made = cli("train", "edge-nano", *given, *divided, "-o", tmp_path / "folds")
+    assert made.code == 0, made.err
+    assert made.out.count("of its photographs") == 2
+    plan = FoldPlan.load(tmp_path / "folds")
+    assert set(plan.photographs) == set(people) - {"dress/0.jpg"}
+    of_person = {
+        person: {plan.photographs[path] for path in plan.photographs if people[path] == person}
+        for person in people.values()
+    }
+    assert all(len(fold) == 1 for fold in of_person.values())
+    assert set.union(*of_person.values()) == {0, 1}
+    student = cli("train", "edge-nano", *given, "--teacher", tmp_path / "folds", "-o", tmp_path / "student")
+    assert student.code == 0, student.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--folds", "1"], "--folds 1 leaves nothing to train on"),
+        (["--people", "people.csv"], "give --folds and --data photos=DIR too"),
+        (["--folds", "2", "--min-accuracy", "0.5"], "--folds makes several"),
+        (["--folds", "2", "--teacher", "fashion"], "without --teacher and --start"),
+        (["--folds", "2", "--start", "fashion-nano"], "without --teacher and --start"),
+    ],
+)
+def test_options_of_folds_that_do_not_go_together(
+    cli: RunCli, tmp_path: Path, options: list[str], said: str
+) -> None:
+    """Options that would do nothing are refused with what to give instead."""
+    result = cli("train", "edge-nano", "--data", "wardrobe", *options, "-o", tmp_path / "run")
+    assert result.code == 2
+    assert said in result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"columns \(none\)"),
+        ("path\n", "columns path"),
+        ("path,a,b\n", "columns path, a, b"),
+        ("path,a\nx\n", "cannot be read"),
+    ],
+)
+def test_a_file_of_people_that_is_none(tmp_path: Path, text: str, said: str) -> None:
+    """A file of other columns, a short row or no file is refused with what was expected."""
+    (tmp_path / "people.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        folds.read_groups(tmp_path / "people.csv")
+    with pytest.raises(DataError, match="cannot be read"):
+        folds.read_groups(tmp_path / "nowhere.csv")
+    (tmp_path / "people.csv").write_text("person,path\nAda,dress/1.jpg\n")
+    assert folds.read_groups(tmp_path / "people.csv") == {"dress/1.jpg": "Ada"}

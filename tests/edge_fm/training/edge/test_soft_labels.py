@@ -1,0 +1,208 @@
+"""What a model of another kind holds photographs to be: read from a file, and learnt in the place of a teacher's answer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.datasets import photographs
+from edge_fm.models import edge, runs
+from edge_fm.models.runs import Run
+from edge_fm.training.edge import checkpoint, distillation, epoch_data
+from edge_fm.training.edge.epoch_data import EpochImages, Mix, TrainingImages
+from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.image.opencv import cv2
+from tests.conftest import RunCli
+from tests.edge_fm.pictures import small
+
+NAMES = ("Dress", "Sandal", "Sneaker")
+MAPPING = {"dress": ("Dress",), "shoes": ("Sandal", "Sneaker"), "hat": ()}
+HEAD = "path,hat,dress,shoes\n"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of photographs, two of each kind."""
+    rng = np.random.default_rng(0)
+    for folder in MAPPING:
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for number in range(2):
+            pixels = rng.integers(0, 256, (60, 40), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "photos" / folder / f"{number}.png"), pixels)
+    return tmp_path / "photos"
+
+
+def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: Path) -> None:
+    """A photograph of the training has its own answer whatever the order of rows and columns, one without is what its folder says, and those held out have none."""
+    file = tmp_path / "answers.csv"
+    file.write_text(HEAD + "shoes/1.png,0.2,0.3,0.5\ndress/0.png,0.1,0.9,0\nelsewhere.png,1,0,0\n")
+    answers = photographs.read_soft_labels(file, tuple(MAPPING))
+    held_out = frozenset({"hat/0.png"})
+    training, validation = photographs.read_photographs(photos, MAPPING, NAMES, 28, held_out, 0, answers)
+    assert validation.answers is None
+    told = training.answers
+    assert told is not None
+    assert training.folders == ("dress", "dress", "hat", "shoes", "shoes")
+    assert np.allclose(
+        told.shares, [[0.9, 0, 0.1], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0.3, 0.5, 0.2]], atol=1e-6
+    )
+    assert told.groups.tolist() == [[True, False, False], [False, True, True], [False, False, False]]
+    with pytest.raises(DataError, match=r"none of the 1 answers .* such as dress/0.png"):
+        photographs.read_photographs(
+            photos, MAPPING, NAMES, 28, held_out, 0, {"hat/0.png": answers["dress/0.png"]}
+        )
+    unasked, _ = photographs.read_photographs(photos, MAPPING, NAMES, 28, held_out)
+    assert unasked.answers is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,hat,dress\n", "no column shoes"),
+        ("", "no column path, dress, shoes, hat"),
+        (HEAD + "a.png,0.5,0.6,0\n", "line 2: a.png has no probabilities"),
+        (HEAD + "a.png,-0.5,0.5,1\n", "line 2: a.png has no probabilities"),
+        (HEAD + "a.png,nan,0.5,0.5\n", "line 2: a.png has no probabilities"),
+        (HEAD + "a.png,0.5,x,0.5\n", "cannot be read"),
+        (HEAD + "a.png,0.5\n", "cannot be read"),
+    ],
+)
+def test_answers_that_are_none(tmp_path: Path, text: str, said: str) -> None:
+    """A file that lacks a folder or holds no probabilities is refused with the line and what is wrong."""
+    (tmp_path / "answers.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        photographs.read_soft_labels(tmp_path / "answers.csv", tuple(MAPPING))
+    with pytest.raises(DataError, match="cannot be read"):
+        photographs.read_soft_labels(tmp_path / "nowhere.csv", tuple(MAPPING))
+
+
+def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
+    """Half is the teacher's answer; of the other half a folder's probability goes to its classes as the teacher parts them, that of no class to all alike; who was not asked of keeps the teacher's answer."""
+    said = np.array([[0.1, 0.6, 0.3]], np.float32)
+    teacher = distillation.Teacher("x", "", lambda images: np.repeat(said, len(images), axis=0))
+    groups = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
+    shares = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.2, 0.3], [0, 0, 0]], np.float32)
+    drawn = EpochImages(
+        np.zeros((5, 28, 28, 1), np.float32),
+        np.zeros((5, 3), np.float32),
+        photographs.SoftLabels(shares, groups),
+    )
+    answers = teacher.targets(drawn)[:, 3:] ** distillation.TEMPERATURE
+    answers /= answers.sum(axis=1, keepdims=True)
+    third = 1 / 3
+    told = np.array(
+        [
+            [1, 0, 0],
+            [0, 2 / 3, 1 / 3],
+            [third, third, third],
+            [0.5 + 0.1, 0.4 * third + 0.1, 0.2 * third + 0.1],
+            said[0],
+        ]
+    )
+    assert np.allclose(answers, (told + said) / 2, atol=1e-3)
+    assert np.allclose(teacher.targets(drawn)[:, 3:].sum(axis=1), 1, atol=1e-6)
+
+
+def material(photos: Path, answers: dict[str, np.ndarray] | None) -> TrainingImages:
+    """Return three pictures of a data set and the photographs."""
+    training, _ = photographs.read_photographs(
+        photos, MAPPING, NAMES, 28, frozenset({"hat/0.png"}), 0, answers
+    )
+    few = datasets.Split(np.zeros((3, 28, 28, 1), np.uint8), np.zeros(3, np.int64))
+    return TrainingImages(few, training, {}, 3)
+
+
+def test_every_view_has_its_photographs_answer(photos: Path) -> None:
+    """Each view goes with the answer about its photograph, a blended one with a mixture of two, and pictures of the data set with none; the pictures are those without answers."""
+    answers = {"dress/0.png": np.array([0.6, 0.3, 0.1], np.float32)}
+    asked, unasked = material(photos, answers), material(photos, None)
+    for blended in (0.0, 1.0):
+        mix = Mix(views=2, blended=blended, scenes=0, empties=0, variation=Variation(erase=0))
+        drawn, plain = epoch_data.draw_epoch(asked, mix, 0, 0), epoch_data.draw_epoch(unasked, mix, 0, 0)
+        assert np.array_equal(drawn.images, plain.images)
+        assert np.array_equal(drawn.allowed, plain.allowed)
+        assert plain.answers is None
+        assert drawn.answers is not None
+        shares, groups = drawn.answers.shares, drawn.answers.groups
+        assert np.array_equal(shares.any(axis=1), drawn.images.any(axis=(1, 2, 3)))
+        assert np.count_nonzero(~shares.any(axis=1)) == 3
+        known = shares[shares.any(axis=1)]
+        assert len(known) == 10
+        assert np.allclose(known.sum(axis=1), 1, atol=1e-6)
+        plainly = shares.any(axis=1)
+        plainly &= (shares[:, 2] == 0) | ~drawn.allowed.any(
+            axis=1
+        )  # no views of the one that was asked about
+        may_be = np.asarray((shares > 0).astype(int) @ groups.astype(int)) > 0
+        assert plainly.any()
+        assert np.array_equal(may_be[plainly], drawn.allowed[plainly] > 0)
+        alone = (known == answers["dress/0.png"]).all(axis=1)
+        if not blended:
+            assert alone.sum() == 2
+            assert np.isin(known[~alone], (0, 1)).all()
+        else:
+            mixed = ~np.isin(known, (0, 1)).all(axis=1) & ~alone
+            assert mixed.any()
+
+
+@pytest.mark.train
+def test_other_answers_are_another_training(photos: Path) -> None:
+    """A training that was begun with other answers, or with none, is not gone on with."""
+    network = edge.build(edge.Width(4, 4, 8), InputSpec(28, 28, 1), 3, "x")
+    first = {"dress/0.png": np.array([0.6, 0.3, 0.1], np.float32)}
+    second = {"dress/0.png": np.array([0.6, 0.1, 0.3], np.float32)}
+    none, one, other = (
+        checkpoint.fingerprint(network, material(photos, answers), {}) for answers in (None, first, second)
+    )
+    assert len({none, one, other}) == 3
+    again = material(photos, dict(first))
+    assert checkpoint.fingerprint(network, again, {}) == one
+    assert again.photographs is not None
+    without = replace(again, photographs=replace(again.photographs, answers=None))
+    assert checkpoint.fingerprint(network, without, {}) == none
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_a_training_takes_answers(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command reads the file, says how much it holds, trains on it and records it; weights are others than without it."""
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    (tmp_path / "answers.csv").write_text(HEAD + "dress/0.png,0.2,0.3,0.5\ndress/1.png,0.2,0.3,0.5\n")
+    lines = [f"{folder} = {list(classes)!r}" for folder, classes in MAPPING.items()]
+    (tmp_path / "map.toml").write_text("\n".join(["[photos]", *lines]))
+    (tmp_path / "split.json").write_text('{"held_out": ["shoes/0.png"]}')
+    command = ["train", "edge-nano", "--data", "wardrobe", "--data", f"photos={photos}", "--epochs", "1"]
+    command += ["--map", str(tmp_path / "map.toml"), "--hold-out", str(tmp_path / "split.json")]
+    taught = [*command, "--teacher", "fashion"]
+    told = cli(*taught, "--answers", tmp_path / "answers.csv", "-o", tmp_path / "told")
+    assert told.code == 0, told.err
+    assert "2 answers for the 5 photographs to train on" in told.out
+    assert cli(*taught, "-o", tmp_path / "untold").code == 0
+    runs_of = {name: Run.load(tmp_path / name) for name in ("told", "untold")}
+    assert runs_of["told"].settings["answers"] == str(tmp_path / "answers.csv")
+    assert runs_of["untold"].settings["answers"] is None
+    load = import_keras().saving.load_model
+    first, second = (load(tmp_path / name / runs.MODEL).get_weights() for name in runs_of)
+    assert any((one != other).any() for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("arguments", [("--data", "photos=x", "--map", "x"), ("--teacher", "fashion")])
+def test_answers_want_a_teacher_and_photographs(
+    cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Answers that would be passed over are refused, with what is missing."""
+    result = cli(
+        "train", "edge", "--data", "wardrobe", *arguments, "--answers", "a.csv", "-o", tmp_path / "run"
+    )
+    assert result.code == 2
+    assert "give --teacher and --data photos=DIR too" in result.err
+    assert not (tmp_path / "run").exists()

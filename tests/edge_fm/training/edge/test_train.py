@@ -1,0 +1,300 @@
+"""The training behind the bundled models: its course, what it begins with, and what it never sees."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.models import edge, runs
+from edge_fm.training.edge import epoch_data, train
+from edge_fm.training.edge import settings as settings_module
+from edge_fm.training.edge.epoch_data import Mix, TrainingImages
+from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.quantization import search
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import DataError
+from tests.conftest import RunCli
+from tests.edge_fm.pictures import MAP, small
+
+
+@pytest.mark.parametrize("usual", [settings_module.EdgeSettings(), settings_module.DEFAULTS["digits"]])
+def test_the_last_fifth_of_the_epochs_is_calm(usual: settings_module.EdgeSettings) -> None:
+    """Pictures are erased and bent until then, whole from there on, and half as many blended; nothing else changes, and without a calm nothing does."""
+    settings = replace(usual, epochs=10)
+    mixes = [settings.mix_of(index) for index in range(10)]
+    assert mixes[:8] == [usual.mix] * 8
+    assert usual.mix.variation.erase * usual.mix.blended > 0
+    whole = replace(usual.mix.variation, erase=0.0, elastic=0.0)
+    assert mixes[8:] == [replace(usual.mix, blended=usual.mix.blended / 2, variation=whole)] * 2
+    assert replace(settings, calm=0.0).mix_of(9) == usual.mix
+
+
+@pytest.mark.train
+@pytest.mark.usefixtures("small_network")
+def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) -> None:
+    """An epoch of many steps is whole batches alone, and one of few steps loses no picture."""
+    for batch_size, steps in ((4, 30), (16, 8)):  # 109 pictures, 9 as a camera sees them and 4 of nothing
+        heard: list[float] = []
+
+        def listen(_epoch: int, share: float, figures: object, heard: list[float] = heard) -> None:
+            if figures is None:
+                heard.append(share)
+
+        settings = settings_module.EdgeSettings(epochs=1, batch_size=batch_size, mix=Mix(scenes=0.08))
+        train.train_run(
+            "edge-nano",
+            train.TrainingSources(small(), None),
+            "wardrobe",
+            tmp_path / str(steps),
+            settings,
+            listen,
+        )
+        assert (len(heard), heard[-1]) == (steps, 1.0)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
+    settings = settings_module.EdgeSettings(epochs=3, batch_size=32)
+    sources = train.TrainingSources(small(), None)
+
+    def stop(epoch: int, share: float, _figures: object) -> None:
+        if epoch == 2 and share > 0.5:
+            raise KeyboardInterrupt
+
+    whole = train.train_run("edge-nano", sources, "wardrobe", tmp_path / "whole", settings, lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, stop)
+    assert not (tmp_path / "cut" / runs.RECORD).exists()
+    with pytest.raises(DataError, match="other settings"):
+        train.train_run(
+            "edge-nano", sources, "wardrobe", tmp_path / "cut", settings_module.EdgeSettings(), stop
+        )
+    others = train.TrainingSources(datasets.limited(datasets.load("wardrobe"), 100, 40), None)
+    with pytest.raises(DataError, match="pictures"):
+        train.train_run("edge-nano", others, "wardrobe", tmp_path / "cut", settings, stop)
+    cut = train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+    assert replace(cut, seconds=whole.seconds) == whole
+    assert (tmp_path / "cut" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+    load = import_keras().saving.load_model
+    for first, second in zip(
+        load(tmp_path / "whole" / runs.MODEL).variables,
+        load(tmp_path / "cut" / runs.MODEL).variables,
+        strict=True,
+    ):
+        assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
+    """What a run has learnt is there from the first epoch on."""
+    part = small()
+    begun = settings_module.EdgeSettings(epochs=12, batch_size=16, ema_decay=0.9)
+    plain = train.TrainingSources(part, None)
+    train.train_run("edge-nano", plain, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+    gentle = replace(begun, epochs=2, learning_rate=1e-6)
+    losses_of = {}
+    for name, start in (("drawn", None), ("kept", tmp_path / "first")):
+        sources = train.TrainingSources(part, None, start=start)
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / name, gentle, lambda *_: None)
+        losses_of[name] = (tmp_path / name / runs.HISTORY).read_text().splitlines()[1].split(",")[1]
+    assert float(losses_of["kept"]) < 0.7 * float(losses_of["drawn"])
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_a_training_goes_on_from_the_run_that_it_began_with(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed training goes on only with the same run, a run of another network is refused, and no run is written into."""
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    begun = settings_module.EdgeSettings(epochs=2, batch_size=32)
+    plain = train.TrainingSources(part, None)
+    for folder, seed in (("first", 0), ("second", 1)):
+        settings = replace(begun, epochs=1, seed=seed)
+        train.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
+
+    def stop(_epoch: int, _share: float, figures: object) -> None:
+        if figures is not None:
+            raise KeyboardInterrupt
+
+    sources = train.TrainingSources(part, None, start=tmp_path / "first")
+    with pytest.raises(KeyboardInterrupt):
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", begun, stop)
+    other = train.TrainingSources(part, None, start=tmp_path / "second")
+    with pytest.raises(DataError, match="weights to begin with"):
+        train.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
+    trained: set[int] = set()
+    train.train_run(
+        "edge-nano", sources, "wardrobe", tmp_path / "cut", begun, lambda epoch, *_: trained.add(epoch)
+    )
+    assert trained == {2}
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
+    refused = cli("train", "edge", "--data", "wardrobe", "--start", tmp_path / "no", "-o", tmp_path / "first")
+    assert refused.code == 2
+    assert str(tmp_path / "no") in refused.err
+    into_itself = train.TrainingSources(part, None, start=tmp_path / "first")
+    with pytest.raises(DataError, match="another folder with -o"):
+        train.train_run("edge-nano", into_itself, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+    with pytest.raises(DataError, match="is a run of edge-nano"):
+        train.train_run("edge", into_itself, "wardrobe", tmp_path / "wide", begun, lambda *_: None)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
+    monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 12))
+    with pytest.raises(DataError, match="an earlier network"):
+        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "second", begun, lambda *_: None)
+    assert (tmp_path / "second" / runs.RECORD).exists()
+
+
+@pytest.mark.train
+def test_no_test_picture_is_used() -> None:
+    """Every picture of an epoch comes from the training part: with an erased training part no trace of test or validation is left."""
+    dataset = small()
+    blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
+    material = TrainingImages(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
+    still = Mix(scenes=0, empties=0, variation=Variation(erase=0))
+    drawn = epoch_data.draw_epoch(material, still, 0, 0)
+    assert not drawn.images.any()
+    assert len(drawn.images) == len(drawn.allowed) == 120
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_from_photographs_to_int8(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Train on two data sets with a map, then export: int8 is calibrated on what the run kept of both."""
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    text = MAP.replace('["Sandal", "Sneaker"]', '["Sandal", "Sneaker", "Ankle boot"]')
+    (tmp_path / "map.toml").write_text(text)
+    arguments = [
+        "--data",
+        "wardrobe",
+        "--data",
+        f"photos={photos}",
+        "--map",
+        tmp_path / "map.toml",
+        "--epochs",
+        "2",
+        "--learning-rate",
+        "0.001",
+    ]
+    trained = cli("train", "edge-nano", *arguments, "-o", tmp_path / "run")
+    assert trained.code == 0, trained.err
+    assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["learning_rate"] == 0.001
+    assert "photographs" in trained.out
+    assert "broken.jpg" in trained.err
+    with np.load(tmp_path / "run" / runs.CALIBRATION) as kept:
+        assert kept["images"].shape[1:] == (28, 28, 1)
+        assert len(kept["images"]) > 110
+    with np.load(tmp_path / "run" / runs.OOD_CALIBRATION) as kept:
+        known = kept["allowed"].any(axis=1)
+        assert 0 < known.sum() == (~known).sum()
+        assert kept["images"].shape == (len(known), 28, 28, 1)
+    exported = cli("export", tmp_path / "run", "--int8", "--max-drop", "1", "-o", tmp_path / "x.onnx")
+    assert exported.code in {0, 1}, exported.err
+    assert any(Classifier.load(tmp_path / "x.onnx").passport.decision.known_class_weights)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_photographs_of_nothing_only_teach(
+    cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photographs that are all of no class teach a model to be unsure: no figure is made of them, and threshold and temperature stay fitted to the data set's."""
+    part = small()
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    for kind in ("dress", "shoes"):
+        shutil.rmtree(photos / kind)
+    arguments = ["--data", "wardrobe", "--data", f"photos={photos}", "--map", photos.parent / "map.toml"]
+    (photos.parent / "map.toml").write_text("[photos]\nhat = []\n")
+    trained = cli("train", "edge-nano", *arguments, "--epochs", "1", "-o", tmp_path / "run")
+    assert trained.code == 0, trained.err
+    assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines()[0] == "epoch,loss,wardrobe"
+    with np.load(tmp_path / "run" / runs.VALIDATION) as kept:
+        assert kept["allowed"].any(axis=1).all()
+        assert len(kept["images"]) == len(part.split_validation(settings_module.VALIDATION_SHARE, 0)[1])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("edge", "--data", "photos=x"),
+        ("edge", "--data", "wardrobe", "--data", "photos=x"),
+        ("edge", "--data", "wardrobe", "--map", "x"),
+        ("cnn", "--data", "wardrobe", "--data", "mnist"),
+        ("cnn", "--data", "wardrobe", "--map", "x"),
+        ("cnn", "--data", "wardrobe", "--teacher", "fashion"),
+    ],
+)
+def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What a recipe does not take is said with what it takes."""
+    result = cli("train", *arguments, "-o", tmp_path / "run")
+    assert result.code == 2
+    assert "--data" in result.err
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+def test_nothing_is_learnt_or_chosen_from_the_test_part(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another test part, weights, calibration, familiarity, temperature, threshold and the figures of every int8 are the very same."""
+    # Else the fastest of this moment is chosen, and temperature and threshold are of that file.
+    monkeypatch.setattr(search, "_timed", lambda candidates, _shape: candidates)
+    part = small()
+    rng = np.random.default_rng(0)
+    others = rng.integers(0, 256, part.test.images.shape, dtype=np.uint8)
+    kept = []
+    for name, test in (("own", part.test), ("other", datasets.Split(others, part.test.labels[::-1].copy()))):
+        told = replace(part, test=test)
+        monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told: told)
+        folder, file = tmp_path / name, tmp_path / f"{name}.onnx"
+        settings = settings_module.EdgeSettings(epochs=1, batch_size=32)
+        train.train_run(
+            "edge-nano", train.TrainingSources(told, None), "wardrobe", folder, settings, lambda *_: None
+        )
+        done = cli(
+            "export",
+            folder,
+            "--int8",
+            "--max-drop",
+            "1",
+            "--max-class-drop",
+            "1",
+            "--min-speedup",
+            "0",
+            "-o",
+            file,
+        )
+        assert done.code == 0, done.err
+        passport = Classifier.load(file).passport
+        pictures = [
+            np.load(folder / kind)["images"]
+            for kind in (runs.CALIBRATION, runs.VALIDATION, runs.OOD_CALIBRATION)
+        ]
+        assert any(passport.decision.known_class_weights)
+        tried = json.loads(file.with_suffix(".candidates.json").read_text())["candidates"]
+        figures = [
+            [entry[key] for key in ("name", "accuracy", "drop", "worst_class", "label_agreement")]
+            for entry in tried
+        ]
+        weights = import_keras().saving.load_model(folder / runs.MODEL).get_weights()
+        kept.append((passport.decision, figures, *pictures, *weights))
+        assert len(figures) > 6
+    for own, other in zip(*kept, strict=True):
+        assert np.array_equal(own, other) if isinstance(own, np.ndarray) else own == other

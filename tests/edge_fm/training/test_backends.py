@@ -1,0 +1,93 @@
+"""Training on the JAX backend of Keras; all else here is tested on TensorFlow's."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_fm import datasets
+from edge_fm.models import runs
+from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.sources import keras
+from edge_fm_runtime.errors import ExportError
+from tests.conftest import ROOT
+
+PROMISES = (
+    "test_optimizer.py",
+    "test_train.py::test_a_killed_training_goes_on_to_the_same_weights",
+    "test_train.py::test_a_training_begins_with_the_weights_of_a_run",
+    "test_distillation.py::test_a_student_learns_what_its_teacher_says",
+)
+
+
+# What is compiled here runs a few times: compiled for speed, it takes twice as long in all.
+ON_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
+
+def on_jax(compiled: Path, *arguments: object) -> str:
+    """Run a Python module with Keras on JAX, which keeps what it has compiled in a folder, and return what it prints."""
+    run = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | ON_JAX | {"JAX_COMPILATION_CACHE_DIR": str(compiled)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
+    """What the recipe promises of its steps, of kills, of weights to begin with and of teachers holds on JAX as well."""
+    promises = [f"tests/edge_fm/training/edge/{promise}" for promise in PROMISES]
+    printed = on_jax(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
+    assert "passed" in printed
+    assert "skipped" not in printed
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
+    """With the same variable set, train trains on JAX (in bfloat16 too), and export makes a file of it, which answers as the run does."""
+    run, model, compiled = tmp_path / "run", tmp_path / "model.onnx", tmp_path / "compiled"
+    part = datasets.limited(datasets.load("wardrobe"), 120, 1000)
+    parts = {"x_train": part.train.images, "x_test": part.test.images}
+    np.savez(tmp_path / "part.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
+    given = ("--data", tmp_path / "part.npz", "--epochs", "1", "--bf16", "-o", run)
+    on_jax(compiled, "edge_fm", "train", "edge-nano", *given)
+    assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
+    assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("backend", ["torch", "no-such-backend"])
+def test_a_backend_that_is_not_there_is_named(backend: str, tmp_path: Path) -> None:
+    """Where Keras cannot run on what the variable names, a training says so in one line, and not that Keras is missing."""
+    run = subprocess.run(
+        [sys.executable, "-m", "edge_fm", "train", "edge-nano", "--data", "wardrobe", "-o", tmp_path / "run"],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert f"KERAS_BACKEND={backend}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.train
+def test_a_model_is_not_converted_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that has Keras on JAX is told what to set, instead of what TensorFlow says of it."""
+    model = keras.load(ROOT / "samples" / "cnn.keras")
+    monkeypatch.setattr(import_keras().backend, "backend", lambda: "jax")
+    with pytest.raises(ExportError, match="set KERAS_BACKEND=tensorflow"):
+        model.convert(17)

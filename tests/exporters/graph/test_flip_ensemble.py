@@ -1,0 +1,146 @@
+"""`export --mirror`: one file that answers a picture and its mirror image with their mean."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_fm.datasets import Dataset
+from edge_fm_exporters import ExportData, ExportRequest, ExportResult, export
+from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.graph.summary import summarise
+from edge_fm_exporters.labelled_images import LabelledImages
+from edge_fm_exporters.normalization.scale import UNIT
+from edge_fm_exporters.quantization.search import Int8Limits
+from edge_fm_runtime.artifact.passport import PrecisionKind
+from edge_fm_runtime.classifier import Classifier
+from tests.conftest import RunCli
+from tests.exporters.networks import SEED_CNN
+
+pytestmark = pytest.mark.train
+
+
+def exported(
+    dataset: Dataset, path: Path, *, int8: bool = False, opset: int = 17, batch: int | None = None
+) -> ExportResult:
+    """Export the seed CNN together with its mirror image."""
+    first, second = dataset.train.take(np.arange(200)), dataset.train.take(np.arange(200, 1000))
+    data = ExportData(
+        dataset.name,
+        dataset.licence,
+        first.images,
+        LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        choice=LabelledImages("the choice", "training", second.images, second.labels),
+    )
+    request = ExportRequest(
+        SEED_CNN,
+        path,
+        dataset.class_names,
+        UNIT,
+        int8=int8,
+        limits=Int8Limits(0.02, 0.1, 0.0),
+        opset=opset,
+        batch=batch,
+        mirrored=True,
+    )
+    return export(request, data)
+
+
+def keras_mean(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the mean of what Keras says of pictures and of their mirror images."""
+    model = import_keras().saving.load_model(SEED_CNN, compile=False)
+    both = [
+        model.predict(views.astype(np.float32) / 255, batch_size=500, verbose=0)
+        for views in (images, images[:, :, ::-1])
+    ]
+    return np.asarray(np.mean(both, axis=0), np.float32)
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+def test_float32_answers_as_the_mean_of_keras(wardrobe: Dataset, tmp_path: Path, opset: int) -> None:
+    """Every probability is within 1e-5 of the mean of the source's two answers, a picture and its mirror image get the same, alone or among others."""
+    exported(wardrobe, tmp_path / "both.onnx", opset=opset)
+    classifier, images = Classifier.load(tmp_path / "both.onnx"), wardrobe.test.images
+    found = classifier.probabilities(images)
+    assert np.abs(found - keras_mean(images)).max() <= 1e-5
+    np.testing.assert_allclose(classifier.probabilities(images[:, :, ::-1].copy()), found, atol=1e-6)
+    alone = np.concatenate([classifier.probabilities(images[index : index + 1]) for index in range(20)])
+    np.testing.assert_allclose(alone, found[:20], atol=1e-6)
+    single = import_keras().saving.load_model(SEED_CNN, compile=False)
+    own = single.predict(images.astype(np.float32) / 255, batch_size=500, verbose=0)
+    assert np.abs(found - own).max() > 0.1
+
+
+def test_int8_is_held_to_the_same_mean(wardrobe: Dataset, tmp_path: Path) -> None:
+    """Every candidate answers both views, the evidence is against the mean, and the file answers a mirrored picture exactly alike."""
+    result = exported(wardrobe, tmp_path / "both.onnx", int8=True)
+    assert result.passport.precision.kind is PrecisionKind.INT8
+    views = wardrobe.test.images, np.ascontiguousarray(wardrobe.test.images[:, :, ::-1])
+    for candidate in result.candidates:
+        path = tmp_path / "candidate.onnx"
+        path.write_bytes(candidate.data)
+        classifier = Classifier.load(path, wardrobe.class_names)
+        straight, mirrored = (classifier.probabilities(view) for view in views)
+        np.testing.assert_allclose(straight, mirrored, atol=1e-6)
+    evidence = result.passport.evidence[0]
+    assert evidence.source_accuracy == np.mean(keras_mean(views[0]).argmax(axis=1) == wardrobe.test.labels)
+
+
+def test_a_file_of_a_fixed_batch(wardrobe: Dataset, tmp_path: Path) -> None:
+    """With --batch 4 it takes four pictures and answers four, the same as with any number."""
+    exported(wardrobe, tmp_path / "four.onnx", batch=4)
+    exported(wardrobe, tmp_path / "any.onnx")
+    images = wardrobe.test.images[:4]
+    four, free = (
+        Classifier.load(tmp_path / f"{name}.onnx").probabilities(images) for name in ("four", "any")
+    )
+    assert four.shape == (4, 10)
+    np.testing.assert_allclose(four, free, atol=1e-6)
+
+
+def test_the_work_is_counted_twice(wardrobe: Dataset, tmp_path: Path) -> None:
+    """`inspect` counts the multiply-adds of both views, and the parameters once."""
+    exported(wardrobe, tmp_path / "both.onnx")
+    found = {layer.name: layer for layer in summarise((tmp_path / "both.onnx").read_bytes()).layers}
+    assert found["conv_1"].multiply_adds == 2 * 28 * 28 * 32 * 3 * 3
+    assert sum(layer.parameters for layer in found.values()) == 333_526
+
+
+def test_from_the_command_line(cli: RunCli, tmp_path: Path) -> None:
+    """--mirror goes all the way: the file verifies, and inspect shows where the mirror image comes from."""
+    out = tmp_path / "both.onnx"
+    made = cli(
+        "export", SEED_CNN, "--data", "wardrobe", "--scale", "unit", "--int8", "--min-speedup", 0,
+        "--max-drop", 0.05, "--max-class-drop", 0.2, "--mirror", "-o", out,
+    )  # fmt: skip
+    assert made.code == 0
+    assert "each picture and its mirror image" in cli("inspect", out).out
+    assert "mirror" not in cli("inspect", "digits").out
+    assert cli("verify", out).code == 0
+
+
+def test_what_has_a_left_and_a_right(cli: RunCli, tmp_path: Path) -> None:
+    """Where mirror images cost accuracy on the pictures of the choice, that is said, with both figures."""
+    half = np.zeros((400, 28, 28, 1), np.uint8)
+    labels = np.arange(400) % 2
+    half[labels == 0, :, :14], half[labels == 1, :, 14:] = 255, 255
+    np.savez(tmp_path / "sides.npz", x_train=half, y_train=labels, x_test=half, y_test=labels)
+    keras = import_keras()
+    side = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")]
+    )
+    kernel = np.zeros((784, 2), np.float32)
+    kernel.reshape(28, 28, 2)[:, :14, 0] = kernel.reshape(28, 28, 2)[:, 14:, 1] = 0.01
+    side.layers[-1].set_weights([kernel, np.array([0.001, 0], np.float32)])
+    side.save(tmp_path / "side.keras")
+    made = cli(
+        "export", tmp_path / "side.keras", "--data", tmp_path / "sides.npz", "--scale", "unit", "--mirror",
+        "-o", tmp_path / "side.onnx",
+    )  # fmt: skip
+    assert made.code == 0
+    told = re.search(r": 1\.0000, with mirror images (0\.\d+)", made.out)
+    assert told is not None
+    assert float(told[1]) < 0.7
+    assert "export without --mirror" in made.err

@@ -1,0 +1,110 @@
+"""What can be labelled: folders, archives, lists, patterns, and what arrives meanwhile."""
+
+import io
+import os
+import tarfile
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from edge_fm_runtime.batch import watch
+from edge_fm_runtime.batch.inputs import find, locators
+from edge_fm_runtime.batch.label import LabelSummary, Model
+from edge_fm_runtime.batch.options import Options, RowOptions
+from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.status import Status
+from tests.runtime.labelling import DARK, PNG, run
+
+
+def test_zip_and_tar_members_are_inputs(model: Model, tmp_path: Path) -> None:
+    """Members are labelled without unpacking, under archive/member; hidden and damaged ones as in a folder."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x.png", "deep/y.png", ".hidden.png", "__MACOSX/z.png", "../up.png", "deep/"):
+            archive.writestr(name, PNG if name[-1] != "/" else b"")
+        archive.writestr("bomb.png", bytes(3_000_000))
+    with tarfile.open(tmp_path / "b.tar", "w") as tar:
+        member = tarfile.TarInfo("t.png")
+        member.size = len(DARK)
+        tar.addfile(member, io.BytesIO(DARK))
+        link = tarfile.TarInfo("link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    from edge_fm_runtime.image.guard import Limits
+
+    options = Options(RowOptions(limits=Limits(max_bytes=2_000_000)))
+    run(model, tmp_path / "out.csv", tmp_path / "a.zip", tmp_path / "b.tar", options=options)
+    found = {row.path.removeprefix(f"{tmp_path}/"): row.status for row in files.read(tmp_path / "out.csv")}
+    assert found == {
+        "a.zip/x.png": "ok",
+        "a.zip/deep/y.png": "ok",
+        "a.zip/../up.png": "ok",
+        "a.zip/bomb.png": "too_large",
+        "b.tar/t.png": "ok",
+    }
+
+
+def test_damaged_archives(model: Model, tmp_path: Path) -> None:
+    """An archive that is none is an error; a damaged or encrypted member is a row; one within a folder is a file."""
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(SourceError, match=r"bad\.zip"):
+        run(model, tmp_path / "out.csv", tmp_path / "bad.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.png", PNG)
+        archive.writestr("y.png", PNG)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[60] ^= 0xFF
+    (tmp_path / "a.zip").write_bytes(data)
+    run(model, tmp_path / "out.csv", tmp_path / "a.zip")
+    assert [row.status for row in files.read(tmp_path / "out.csv")] == ["unreadable", "ok"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.zip").rename(tmp_path / "in" / "a.zip")
+    run(model, tmp_path / "out.csv", tmp_path / "in")
+    (row,) = files.read(tmp_path / "out.csv")
+    assert (row.status, "zip" in row.error) == (Status.UNSUPPORTED, True)
+
+
+def test_lists_patterns_and_standard_input(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`@list`, NUL-separated names on standard input and patterns name files; a listed one that is gone is kept."""
+    (tmp_path / "list.txt").write_bytes(f"{folder}/00.png\r\n\n{folder}/gone.png\n{folder}/00.png\n".encode())
+    assert [Path(p).name for p in find.find([f"@{tmp_path}/list.txt"])] == ["00.png", "gone.png"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f'{folder}/a,"b\n<script>.png\0'.encode())))
+    assert [Path(p).name for p in find.find(["-"])] == ['a,"b\n<script>.png']
+    assert len(find.find([f"{folder}/0*.png"])) == 10
+    assert len(find.find([f"{folder}/**/0*.png"])) == 11
+    for wrong in ("@none.txt", f"{folder}/none*.png"):
+        with pytest.raises(SourceError):
+            find.find([wrong])
+
+
+@pytest.mark.slow
+def test_watching_waits_until_a_file_is_written(model: Model, tmp_path: Path) -> None:
+    """A file that is still growing is not labelled; when it has settled it is, and an empty folder is waited for."""
+    folder, out = tmp_path / "in", tmp_path / "out.csv"
+    folder.mkdir()
+    reports: list[LabelSummary] = []
+    arguments = (model, [str(folder)], out, Options(), lambda *_: None, reports.append)
+    watcher = threading.Thread(target=watch.watch, args=arguments, kwargs={"rounds": 14})
+    watcher.start()
+    with (folder / "growing.png").open("wb") as file:
+        for position in range(0, len(PNG), 20):
+            file.write(PNG[position : position + 20])
+            file.flush()
+            time.sleep(0.3)
+            assert not out.exists()
+    watcher.join()
+    assert [summary.by_status for summary in reports] == [{Status.OK: 1}]
+    assert [row.status for row in files.read(out)] == ["ok"]
+
+
+def test_locator_texts_round_trip(tmp_path: Path) -> None:
+    """A row's path leads back to its file, whatever the name."""
+    for raw in (b"plain", b"\xff\xfe", "ü\\x".encode(), b"a\\x41"):
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + raw)
+        Path(path).write_bytes(b"")
+        assert locators.from_text(locators.text(path)) == path
