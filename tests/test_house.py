@@ -1,4 +1,4 @@
-"""The house itself: few entries in each root, names that occur once, docstrings that begin with their point."""
+"""Entries in each root, class names and docstrings: what keeps the code easy to find your way in."""
 
 import ast
 from collections import Counter
