@@ -1,8 +1,10 @@
 """What the device side may import, and what happens when a system library is missing."""
 
 import os
+import shlex
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -106,5 +108,31 @@ def test_a_missing_system_library_is_a_remedy(tmp_path: Path) -> None:
 def _explains(result: subprocess.CompletedProcess[str]) -> None:
     assert result.returncode == 2
     assert "libGL.so.1" in result.stderr
-    assert "opencv-python-headless" in result.stderr
+    assert "apt-get install libgl1 libglib2.0-0" in result.stderr
+    assert "-m pip install opencv-python-headless" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_remedy_works_in_an_environment_without_pip(tmp_path: Path) -> None:
+    """There, the interpreter that made the environment runs its own pip on it."""
+    environment = tmp_path / "an environment"
+    venv.create(environment, symlinks=True, with_pip=False)
+    code = (
+        "import sys; from unittest.mock import MagicMock;"
+        "sys.modules.update({'numpy': MagicMock(), 'numpy.typing': MagicMock(), 'cv2': None});"
+        "import edge_fm_runtime.opencv"
+    )
+    result = subprocess.run(
+        [environment / "bin" / "python", "-c", code],
+        env={"PYTHONPATH": str(Path(edge_fm_runtime.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    for command in result.stderr.rpartition(": run ")[2].split(" && "):
+        python, *words = shlex.split(command)
+        assert Path(python).exists()
+        assert environment not in Path(python).parents
+        assert words[:4] == ["-m", "pip", "--python", str(environment)]
+        assert words[-1] == "opencv-python-headless"

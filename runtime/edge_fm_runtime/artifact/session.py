@@ -46,9 +46,8 @@ class OnnxSession:
             names = [value.name for value in (*inputs, *outputs)]
             shapes = [tuple(value.shape) for value in (*inputs, *outputs)]
         except Exception as error:  # onnxruntime raises a family of its own, not exported in full
-            reason = str(error).splitlines()[0]
             raise ModelError(
-                f"onnxruntime {onnxruntime.__version__} cannot open the model: {reason}"
+                f"onnxruntime {onnxruntime.__version__} cannot open the model: {_reason(error)}"
             ) from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
@@ -83,7 +82,7 @@ class OnnxSession:
         try:
             result: NDArray[np.float32] = self._session.run([self._output], {self._input: tensor})[0]
         except Exception as error:  # the same family
-            raise ModelError(f"onnxruntime cannot run the model: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"onnxruntime cannot run the model: {_reason(error)}") from error
         if result.shape[:1] != tensor.shape[:1]:
             raise ModelError(f"the model answers {len(tensor)} pictures with {list(result.shape)} numbers")
         return result
@@ -138,3 +137,11 @@ class OnnxSession:
             raise ModelError(
                 f"the model answers {list(self.output_shape)}, but there are {classes} labels: expected [N, {classes}]"
             )
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its class where there is none.
+
+    Python 3.11.2, as Debian 12 has it, drops a message that is not UTF-8.
+    """
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -4,7 +4,11 @@ OpenCV reads its pixel limit once, at import, so it is set here; and `opencv-pyt
 system without libGL or libglib, which deserves a remedy rather than a traceback.
 """
 
+import importlib.util
 import os
+import shlex
+import sys
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +22,23 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
+
+def _pip() -> str:
+    """Return the command that runs pip on this environment, which may have none of its own."""
+    python = Path(sys.executable)
+    if importlib.util.find_spec("pip"):
+        return shlex.join([str(python), "-m", "pip"])
+    return shlex.join([str(python.resolve()), "-m", "pip", "--python", sys.prefix])
+
+
 try:
     import cv2  # noqa: TID251  # this is the place
 except ImportError as error:
     raise EdgeFmError(
         f"OpenCV cannot be imported: {error}. "
-        "It needs two system libraries: on Debian or Ubuntu run 'apt-get install libgl1 libglib2.0-0'; "
-        "where that is not possible, run 'pip uninstall -y opencv-python' and then "
-        "'pip install opencv-python-headless', which has no windows but does everything else."
+        "Its windows need system libraries: on Debian or Ubuntu run 'apt-get install libgl1 libglib2.0-0'. "
+        "Where that is not possible, headless OpenCV does all but windows: run "
+        f"{_pip()} uninstall -y opencv-python opencv-python-headless && {_pip()} install opencv-python-headless"
     ) from error
 
 __all__ = ["MAX_PIXELS", "as_uint8", "cv2"]

@@ -168,10 +168,12 @@ def test_mutated_graphs_never_crash(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "byte"), [(118, 193), (296, 128)], ids=["one row for all", "name of an axis"]
+    ("place", "byte"),
+    [(118, 193), (296, 128), (37, 128)],
+    ids=["one row for all", "name of an axis", "name of an operator"],
 )
 def test_graphs_that_a_mutation_broke_are_refused(place: int, byte: int) -> None:
-    """A graph that gives one row for two pictures, or names an axis in bytes that are no text, is refused with a sentence."""
+    """A graph that gives one row for two pictures, or names an axis or an operator in bytes that are no text, is refused with a sentence."""
     mutated = bytearray(BARE)
     mutated[place] = byte
 
