@@ -120,7 +120,7 @@ def test_the_remedy_works_in_an_environment_without_pip(tmp_path: Path) -> None:
     code = (
         "import sys; from unittest.mock import MagicMock;"
         "sys.modules.update({'numpy': MagicMock(), 'numpy.typing': MagicMock(), 'cv2': None});"
-        "import edge_fm_runtime.opencv"
+        "import edge_fm_runtime.image.opencv"
     )
     result = subprocess.run(
         [environment / "bin" / "python", "-c", code],
