@@ -1,5 +1,6 @@
 """The systemd unit of a feed, or of labelling what arrives. Directives: systemd.service(5), systemd.exec(5)."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,9 +62,16 @@ def unit(python: str, arguments: Sequence[str]) -> str:
         is_input = (
             not is_output and not argument.startswith("-") and not argument.isdecimal() and path.exists()
         )
-        words.append(str(path.resolve()) if is_input and position else argument)
+        words.append(_absolute(argument) if is_input and position else argument)
     binds = "".join(f"ReadWritePaths={_quoted(str(path))}\n" for path in dict.fromkeys(writable))
     return _UNIT.format(what=arguments[0], command=" ".join(map(_quoted, words)), binds=binds)
+
+
+def _absolute(path: str) -> str:
+    """Return an absolute path that keeps its links, such as that of an install to its current release."""
+    logical = Path(os.environ.get("PWD", ""))
+    is_here = logical.is_absolute() and logical.exists() and logical.samefile(Path.cwd())
+    return str((logical if is_here else Path.cwd()) / path)
 
 
 def _quoted(word: str) -> str:

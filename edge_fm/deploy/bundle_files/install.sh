@@ -41,7 +41,8 @@ while [ $# -gt 0 ]; do
     case $1 in
     --prefix)
         [ $# -ge 2 ] || die "--prefix needs a folder"
-        case $2 in /*) prefix=$2 ;; *) prefix=$PWD/$2 ;; esac
+        [ -n "$2" ] || die "--prefix needs a folder"
+        prefix=$(readlink -m -- "$2")
         bin=$prefix/bin
         shift 2
         ;;
@@ -99,16 +100,43 @@ else
     done
     [ -n "$python" ] || die "there is no Python $version here$(command -v python3 >/dev/null && printf ' (python3 is %s)' "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"): install it, or make a bundle with 'edge-fm bundle --python X.Y'"
 fi
+
+# It writes only where nothing is, or where an install of edge-fm is.
+record=$prefix/.edge-fm-install
+case $prefix in
+/ | /bin | /boot | /etc | /home | /lib | /mnt | /opt | /root | /sbin | /srv | /tmp | /usr | /usr/local | /var | "${HOME:-/root}")
+    die "$prefix belongs to the system or to you: give a folder of its own, such as --prefix $(echo "$prefix" | sed 's|/$||')/edge-fm" ;;
+*[[:cntrl:]]*) die "--prefix has a control character: give another folder" ;;
+esac
+if [ -e "$prefix" ] && [ ! -d "$prefix" ]; then
+    die "$prefix is a file: give a folder with --prefix"
+fi
+if [ -d "$prefix" ] && [ ! -f "$record" ] && [ -n "$(ls -A "$prefix" 2>/dev/null)" ]; then
+    die "$prefix holds files that are not of an edge-fm install: give an empty or new folder with --prefix"
+fi
+link=$bin/edge-fm
+if [ -e "$link" ] || [ -L "$link" ]; then
+    [ "$(readlink "$link" 2>/dev/null)" = "$prefix/current/bin/edge-fm" ] ||
+        die "$link is there already and does not belong to $prefix: move it away, or give another --prefix"
+fi
 "$python" -c 'import venv' 2>/dev/null || die "$python has no module venv: install it (Debian: apt install python3-venv)"
-mkdir -p "$prefix/releases" 2>/dev/null || die "$prefix cannot be written: give --prefix DIR, or run as root"
-[ -w "$prefix/releases" ] || die "$prefix cannot be written: give --prefix DIR, or run as root"
+mkdir -p "$prefix" 2>/dev/null || die "$prefix cannot be written: give --prefix DIR, or run as root"
+[ -w "$prefix" ] || die "$prefix cannot be written: give --prefix DIR, or run as root"
 free_kb=$(df -Pk "$prefix" | awk 'NR == 2 { print $4 }')
 [ "$free_kb" -ge "$need_kb" ] || die "$prefix has $((free_kb / 1024)) MB free, and $((need_kb / 1024)) MB are needed"
 
+# The record names every entry before it is made, so that uninstall.sh removes these and nothing else.
+remember() { grep -qxF -- "$1" "$record" 2>/dev/null || printf '%s\n' "$1" >>"$record"; }
+: >>"$record"
+remember "releases/$release"
+mkdir -p "$prefix/releases"
+
 new=$prefix/releases/$release
 if [ ! -f "$new/.complete" ]; then
-    rm -rf "$new" # of an install that was interrupted
+    [ ! -e "$new" ] || sh "$here/uninstall.sh" --release "$new" # of an install that was interrupted
     say "installing into $new"
+    mkdir -p "$new"
+    : >"$new/.incomplete"
     "$python" -m venv --without-pip "$new"
     (
         cd wheels
@@ -119,6 +147,8 @@ if [ ! -f "$new/.complete" ]; then
     # Of the libraries, what the checks below import is compiled by that; compiling the rest would take 25 MB.
     "$new/bin/python" -m compileall -q "$new"/lib/python*/site-packages/edge_fm*
     cp -R models uninstall.sh "$new/"
+    (cd "$new" && sha256sum models/*.onnx >.models && find . ! -type d | LC_ALL=C sort >.files)
+    rm "$new/.incomplete"
 fi
 
 say "checking this machine"
@@ -136,16 +166,21 @@ done
 : >"$new/.complete"
 
 # From here on the new release is the one that is used; a link is replaced in one step.
+for entry in current current.new uninstall.sh "$link"; do
+    remember "$entry"
+done
 ln -sfn "releases/$release" "$prefix/current.new"
 mv -T "$prefix/current.new" "$prefix/current"
 mkdir -p "$bin"
-ln -sfn "$prefix/current/bin/edge-fm" "$bin/edge-fm"
+ln -sfn "$prefix/current/bin/edge-fm" "$link"
 ln -sfn "current/uninstall.sh" "$prefix/uninstall.sh"
 
 unit() {
     name=edge-fm-$1
     shift
-    "$prefix/current/bin/python" -m edge_fm service "$@" >"/etc/systemd/system/$name.service.new" ||
+    remember "/etc/systemd/system/$name.service"
+    # The unit names the link "current", not the release behind it, which the next upgrade removes.
+    PWD=$prefix/current "$prefix/current/bin/python" -m edge_fm service "$@" >"/etc/systemd/system/$name.service.new" ||
         die "the unit could not be made: see above"
     mv "/etc/systemd/system/$name.service.new" "/etc/systemd/system/$name.service"
     systemctl daemon-reload
@@ -166,8 +201,8 @@ watch) unit watch label "$1" --watch -o "$2" ;;
     ;;
 esac
 
-for old in "$prefix"/releases/*; do
-    [ "$old" = "$new" ] || rm -rf "$old"
+grep '^releases/' "$record" | grep -vxF "releases/$release" | while IFS= read -r old; do
+    [ ! -d "$prefix/$old" ] || sh "$here/uninstall.sh" --release "$prefix/$old"
 done
 
 say

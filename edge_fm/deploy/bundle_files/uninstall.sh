@@ -1,26 +1,75 @@
 #!/bin/sh
-# Takes away what install.sh put here: services, the command, the folder. Labels, logs and pictures elsewhere stay.
+# Removes what install.sh recorded: services, the command, the releases. Everything else stays, and is named.
+# sh uninstall.sh --release DIR removes one release; install.sh calls it for an old or interrupted one.
 set -eu
 
-link=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-prefix=$link
-case $link in */releases/*) prefix=${link%/releases/*} ;; esac
-[ -d "$prefix/releases" ] || {
-    printf 'uninstall.sh: %s holds no edge-fm\n' "$prefix" >&2
+die() {
+    printf 'uninstall.sh: %s\n' "$*" >&2
     exit 1
 }
-for name in webcam watch; do
-    unit=/etc/systemd/system/edge-fm-$name.service
-    if [ -f "$unit" ] && grep -qF "$prefix/" "$unit"; then
-        systemctl disable --now "edge-fm-$name"
-        rm -f "$unit"
-        systemctl daemon-reload
+
+# Removes a release's own files. Models that were added or replaced since are kept beside the releases.
+remove_release() {
+    prefix_of=${1%/releases/*}
+    kept=$prefix_of/kept-models/${1##*/}
+    for model in "$1"/models/*; do
+        [ -f "$model" ] || continue
+        sum=$(sha256sum <"$model" | cut -c1-64)
+        if [ -f "$1/.models" ] && ! grep -qF "$sum" "$1/.models"; then
+            mkdir -p "$kept"
+            mv --backup=numbered -- "$model" "$kept/"
+            printf 'kept: %s\n' "$kept/${model##*/}"
+        fi
+    done
+    if [ -f "$1/.incomplete" ]; then
+        rm -rf -- "$1" # an install that was interrupted: nobody has used it
+        return
     fi
-done
-# A service manager may give no HOME.
-for bin in /usr/local/bin "${HOME:-/root}/.local/bin"; do
-    [ "$(readlink "$bin/edge-fm" 2>/dev/null)" != "$prefix/current/bin/edge-fm" ] || rm -f "$bin/edge-fm"
-done
+    [ ! -f "$1/.files" ] || (
+        cd "$1"
+        # What is recorded and really here: no path leads out through a link or a "..".
+        find . ! -type d | LC_ALL=C sort | LC_ALL=C comm -12 - .files | tr '\n' '\0' | xargs -0 -r rm -f --
+        find . -path './lib/*/__pycache__/*.pyc' -type f -exec rm -f -- {} +
+        rm -f .files .models .complete
+        find . -depth -mindepth 1 -type d -exec rmdir --ignore-fail-on-non-empty {} +
+    )
+    rmdir "$1" 2>/dev/null || printf 'left: %s holds files that install.sh did not make\n' "$1"
+}
+
+if [ "${1:-}" = --release ]; then
+    case ${2:-} in */releases/?*) remove_release "$2" ;; *) die "--release needs the folder of a release" ;; esac
+    exit 0
+fi
+
+link=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+prefix=$link
+case $link in */releases/*) prefix=${link%/releases/*} ;; esac
+record=$prefix/.edge-fm-install
+[ -f "$record" ] || die "$prefix has no .edge-fm-install, which names what to remove: nothing was removed"
+
 cd /
-rm -rf "$prefix"
-printf 'edge-fm is gone from %s\n' "$prefix"
+while IFS= read -r entry; do
+    case $entry in
+    *..*) ;;
+    releases/*) [ ! -d "$prefix/$entry" ] || remove_release "$prefix/$entry" ;;
+    /etc/systemd/system/edge-fm-*.service)
+        if [ -f "$entry" ] && grep -qF "$prefix/" "$entry"; then
+            systemctl disable --now "$(basename "$entry" .service)"
+            rm -f -- "$entry"
+            systemctl daemon-reload
+        fi
+        ;;
+    */edge-fm) [ "$(readlink "$entry" 2>/dev/null)" != "$prefix/current/bin/edge-fm" ] || rm -f -- "$entry" ;;
+    current | current.new | uninstall.sh) [ ! -L "$prefix/$entry" ] || rm -f -- "$prefix/$entry" ;;
+    esac
+done <"$record"
+rm -f -- "$record"
+for folder in "$prefix/releases" "$prefix/bin" "$prefix"; do
+    rmdir "$folder" 2>/dev/null || true
+done
+if [ -e "$prefix" ]; then
+    printf 'edge-fm is removed from %s. Left there, since install.sh did not make it:\n' "$prefix"
+    find "$prefix" -mindepth 1 ! -type d | head -20
+else
+    printf 'edge-fm is removed from %s\n' "$prefix"
+fi

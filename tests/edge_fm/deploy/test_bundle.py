@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from tests.conftest import ROOT, RunCli
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 HERE = Platform(f"linux-{platform.machine()}", platform.machine())
-Install = Callable[..., subprocess.CompletedProcess[str]]
+UNITS = "/etc/systemd/system"
 
 needs_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux") or HERE.name not in wheels.PLATFORMS,
@@ -51,10 +52,26 @@ def copied(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "edge"))
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return every file below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def upgraded(folder: Path) -> None:
+    """Make a bundle the next release of itself."""
+    script = (folder / "install.sh").read_text()
+    (folder / "install.sh").write_text(script.replace("release=0.1.0-", "release=0.1.1-"))
+    sealed_again(folder)
+
+
 def install(
-    folder: Path, *arguments: object, tools: dict[str, str] | None = None
+    folder: Path,
+    *arguments: object,
+    tools: dict[str, str] | None = None,
+    wrapped: list[str] | None = None,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run install.sh with no network where that can be had, with some commands replaced by scripts of one line."""
+    """Run install.sh without a network where possible, with commands replaced by scripts of one line."""
     path = os.environ["PATH"]
     if tools:
         fakes = folder.parent / "tools"
@@ -65,11 +82,11 @@ def install(
         path = f"{fakes}:{path}"
     alone = ["unshare", "--net"] if os.geteuid() == 0 and shutil.which("unshare") else []
     return subprocess.run(
-        [*alone, "sh", str(folder / "install.sh"), *map(str, arguments)],
+        [*(wrapped or alone), "sh", str(folder / "install.sh"), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PATH": path, "PIP_INDEX_URL": "http://127.0.0.1:9/none"},
+        env=os.environ | {"PATH": path, "PIP_INDEX_URL": "http://127.0.0.1:9/none"} | environment,
     )
 
 
@@ -116,6 +133,11 @@ class TestInstall:
         assert install(copied, "--prefix", prefix).returncode == 1
         mended = install(copied, "--prefix", prefix)  # a release that failed is made anew
         assert mended.returncode == 0, mended.stderr
+        kept = prefix / "kept-models" / release.name / "fashion.onnx"
+        assert kept.stat().st_size == model.stat().st_size - 1  # the file that was put in place of ours
+        kept.unlink()
+        kept.parent.rmdir()
+        kept.parent.parent.rmdir()
         # Without HOME, as in a job of a service manager.
         bare = {"PATH": os.environ["PATH"]}
         subprocess.run(["/bin/sh", str(prefix / "uninstall.sh")], check=True, capture_output=True, env=bare)
@@ -147,14 +169,86 @@ class TestInstall:
         data = bytearray(model.read_bytes())
         data[len(data) // 2] ^= 1
         model.write_bytes(bytes(data))
-        script = (copied / "install.sh").read_text()
-        (copied / "install.sh").write_text(script.replace("release=0.1.0-", "release=0.1.1-"))
-        sealed_again(copied)
+        upgraded(copied)
         failed = install(copied, "--prefix", prefix)
         assert failed.returncode == 1
         assert "fashion.onnx does not answer here" in failed.stderr
         assert (prefix / "current").resolve() == used
         subprocess.run([prefix / "bin" / "edge-fm", "verify", "digits"], check=True, capture_output=True)
+
+    def test_files_of_others_survive_install_upgrade_and_uninstall(
+        self, copied: Path, tmp_path: Path
+    ) -> None:
+        """Beside ours, a user's files keep every byte through an upgrade and an uninstall, which names them."""
+        prefix = tmp_path / "there"
+        assert install(copied, "--prefix", prefix).returncode == 0
+        old = (prefix / "current").resolve()
+        theirs = {
+            prefix / "notes.txt": b"mine",
+            prefix / "releases" / "backup" / "data.bin": b"mine too",
+            prefix / "bin" / "tool": b"#!/bin/sh\n",
+            old / "models" / "mine.onnx": b"a model",
+            old / "labels.csv": b"path,label\n",
+        }
+        for path, data in theirs.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        upgraded(copied)
+        assert install(copied, "--prefix", prefix).returncode == 0
+        assert (prefix / "current").resolve() != old
+        kept = prefix / "kept-models" / old.name / "mine.onnx"
+        theirs[kept] = theirs.pop(old / "models" / "mine.onnx")
+        done = subprocess.run(
+            ["/bin/sh", prefix / "uninstall.sh"], check=True, capture_output=True, text=True
+        )
+        left = {path: path.read_bytes() for path in prefix.rglob("*") if path.is_file()}
+        assert left == theirs
+        assert all(str(path) in done.stdout for path in theirs)
+
+    @pytest.mark.parametrize("taken", ["folder", "home", "/", "/usr", "/usr/local", "file", "command"])
+    def test_a_place_that_is_taken_is_refused(self, taken: str, copied: Path, tmp_path: Path) -> None:
+        """A folder of other files, a system folder, a home, a file or a foreign command: nothing is written."""
+        there = tmp_path / "there"
+        there.mkdir()
+        if taken == "folder":
+            (there / "releases" / "mine").mkdir(parents=True)
+            (there / "releases" / "mine" / "data").write_bytes(b"mine")
+        elif taken == "file":
+            there.rmdir()
+            there.write_bytes(b"mine")
+        elif taken == "command":
+            assert install(copied, "--prefix", there).returncode == 0
+            (there / "bin" / "edge-fm").unlink()
+            (there / "bin" / "edge-fm").write_bytes(b"mine")
+        before = contents(tmp_path)
+        prefix = taken if taken.startswith("/") else there
+        env = {"HOME": str(there)} if taken == "home" else {}
+        refused = install(copied, "--prefix", prefix, **env)
+        assert refused.returncode == 1
+        assert "--prefix" in refused.stderr
+        assert contents(tmp_path) == before
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder over systemd's")
+    def test_a_service_outlives_an_upgrade(self, copied: Path, tmp_path: Path) -> None:
+        """The unit names the link to the current release, and its command runs after the release is replaced."""
+        prefix, units = tmp_path / "there", tmp_path / "units"
+        units.mkdir()
+        mount = f'mkdir -p {UNITS}; mount --bind {units} {UNITS}; exec "$@"'
+        tools = {"systemctl": "exit 0"}
+        wrapped = ["unshare", "--net", "--mount", "sh", "-c", mount, "sh"]
+        feed = str(ROOT / "samples" / "wardrobe.mp4")
+        service = ("--service", "webcam", feed, "--view", "none", "--model", "models/fashion.onnx")
+        done = install(copied, "--prefix", prefix, *service, tools=tools, wrapped=wrapped)
+        assert done.returncode == 0, done.stderr
+        upgraded(copied)
+        done = install(copied, "--prefix", prefix, tools=tools, wrapped=wrapped)
+        assert done.returncode == 0, done.stderr
+        unit = (units / "edge-fm-webcam.service").read_text()
+        (line,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
+        command = shlex.split(line.removeprefix("ExecStart="))
+        assert f"{prefix}/current/models/fashion.onnx" in command
+        shown = subprocess.run([*command, "--fast"], capture_output=True, text=True, check=True)
+        assert "%" in shown.stdout
 
     @pytest.mark.parametrize(
         ("spoil", "said"),
