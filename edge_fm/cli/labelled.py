@@ -88,7 +88,7 @@ def sort(
     from edge_fm_runtime.errors import SourceError
 
     if undo:
-        terminal.say(f"{sorting.undo(into):,} files taken back from {into}")
+        _undo(into)
         return
     if table is None:
         raise SourceError("no labels were given: edge-fm sort labels.csv --into DIR")
@@ -107,6 +107,21 @@ def sort(
         else f"placed by {way}; 'edge-fm sort --undo --into {into}' takes it back"
     )
     terminal.say(f"{len(placements):,} files {what}; {left_out:,} rows without an answer or a file")
+
+
+def _undo(into: Path) -> None:
+    from edge_fm_runtime.batch.sort_undo import undo
+
+    result = undo(into)
+    terminal.say(f"{result.undone:,} files taken back from {into}")
+    for path, reason in result.kept:
+        terminal.note(f"kept {path}: {reason}")
+    if result.torn:
+        terminal.note(
+            f"{result.torn:,} lines of the undo journal are torn; the files that they name were left alone"
+        )
+    if result.kept or result.torn:
+        raise typer.Exit(terminal.BAD_ANSWER)
 
 
 def gallery(

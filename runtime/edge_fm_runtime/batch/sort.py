@@ -1,32 +1,31 @@
-"""Sort labelled files into one folder for each label, and undo it.
+"""Sort labelled files into one folder for each label.
 
-Nothing is overwritten: a name that is taken gets a number. Every change is in the undo journal before it is made.
+Nothing is overwritten: a name that is taken gets a number. The undo journal names every change in advance.
 """
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from edge_fm_runtime.batch import sort_undo
 from edge_fm_runtime.batch.inputs import locators
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.batch.outputs.rows import Row
-from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.status import Status
 
-JOURNAL = ".edge-fm-sort.jsonl"
 UNKNOWN, REVIEW = "_unknown", "_review"
 
 
 class Way(StrEnum):
     """How a file gets into its folder."""
 
-    COPY = "copy"
-    LINK = "link"
-    MOVE = "move"
+    COPY = sort_undo.COPY
+    LINK = sort_undo.LINK
+    MOVE = sort_undo.MOVE
 
 
 @dataclass(frozen=True)
@@ -84,65 +83,22 @@ def carry_out(
     """
     try:
         into.mkdir(parents=True, exist_ok=True)
-        with (into / JOURNAL).open("a", encoding="utf-8") as journal:
+        with (into / sort_undo.JOURNAL).open("a", encoding="utf-8") as journal:
+            if journal.tell():
+                journal.write("\n")  # a line that was torn ends here
             for done, placement in enumerate(placements, 1):
                 source = os.path.abspath(placement.source)
                 record = {"way": way, "source": source, "target": os.path.abspath(placement.target)}
                 journal.write(json.dumps(record) + "\n")
                 journal.flush()
                 placement.target.parent.mkdir(exist_ok=True)
-                _ACTIONS[way](source, placement.target)
+                _ACTIONS[way](Path(source), placement.target)
                 listener(done, len(placements))
     except OSError as error:
         raise OutputError(
             f"{error.filename or into} cannot be placed: {error.strerror}. What was done so far can be undone "
             f"with 'edge-fm sort --undo --into {into}'"
         ) from error
-
-
-def undo(into: Path) -> int:
-    """Take back everything that the undo journal names, last first; return how many files.
-
-    Raises:
-        SourceError: there is no undo journal, or it is damaged.
-        OutputError: a file cannot be put back.
-    """
-    journal = into / JOURNAL
-    try:
-        records = [
-            json.loads(line)
-            for line in journal.read_text(encoding="utf-8").splitlines()
-            if line.endswith("}")
-        ]
-    except FileNotFoundError:
-        raise SourceError(
-            f"{into} has no {JOURNAL}: nothing was sorted into it, or it was undone already"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{journal} cannot be read ({error})") from error
-    undone = 0
-    try:
-        for record in reversed(records):
-            source, target = Path(record["source"]), Path(record["target"])
-            if not os.path.lexists(target):
-                continue
-            if record["way"] == Way.MOVE:
-                if os.path.lexists(source):
-                    raise OutputError(
-                        f"{source} exists again, so {target} is not moved back over it: rename one"
-                    )
-                source.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(target, source)
-            else:
-                target.unlink()
-            undone += 1
-        for folder in {Path(record["target"]).parent for record in records}:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        journal.unlink()
-    except OSError as error:
-        raise OutputError(f"{error.filename or into} cannot be put back: {error.strerror}") from error
-    return undone
 
 
 def _folder(row: Row, review_below: float) -> str:
@@ -160,12 +116,12 @@ def _names(folder: Path, source: Path) -> Iterator[Path]:
         number += 1
 
 
-def _link(source: str, target: Path) -> None:
+def _link(source: Path, target: Path) -> None:
     target.symlink_to(source)
 
 
-_ACTIONS: dict[Way, Callable[[str, Path], object]] = {
-    Way.COPY: shutil.copy2,
+_ACTIONS: dict[Way, Callable[[Path, Path], object]] = {
+    Way.COPY: sort_undo.copy,
     Way.LINK: _link,
-    Way.MOVE: shutil.move,
+    Way.MOVE: sort_undo.move,
 }
