@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.image import exif, guard
-from edge_fm_runtime.image.guard import Header, ImageFormat
+from edge_fm_runtime.image.guard import Header
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Image = NDArray[np.uint8]
@@ -25,7 +25,7 @@ _COLOUR_REDUCED = {
 
 
 def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int) -> Image:
-    """Return a picture upright, at a reduced scale if asked; a JPEG is turned by us, so that what is stored where stays known.
+    """Return an image turned upright by its header's EXIF orientation, at a reduced scale if asked.
 
     Args:
         data: what `guard.check` has let through.
@@ -43,9 +43,8 @@ def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int
     """
     if header.has_alpha:
         return _decode_over_fill(data, header, channels, fill)
-    is_jpeg = header.format is ImageFormat.JPEG
-    flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction]
-    flags |= cv2.IMREAD_IGNORE_ORIENTATION if is_jpeg else 0
+    # OpenCV misses an orientation in a WebP whose EXIF block has a prefix.
+    flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -54,13 +53,13 @@ def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int
     if image is None:
         raise guard.refusal(data, header)
     picture = as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    return _turned(picture, header.orientation) if is_jpeg else picture
+    return _turned(picture, header.orientation)
 
 
 def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> Image:
     """Decode with alpha, lay over the fill, turn upright: OpenCV's unchanged mode leaves EXIF to us."""
     try:
-        image, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         _raise_for_memory(error)
         image = None
@@ -72,10 +71,7 @@ def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> 
         image = image[..., :3].astype(np.float32) / scale * alpha + fill * (1 - alpha)
     else:
         image = image.astype(np.float32) / scale
-    upright = as_uint8(np.rint(image).astype(np.uint8))
-    for kind, block in zip(kinds, metadata, strict=True):
-        if kind == cv2.IMAGE_METADATA_EXIF:
-            upright = _turned(upright, exif.orientation(np.asarray(block).tobytes()))
+    upright = _turned(as_uint8(np.rint(image).astype(np.uint8)), header.orientation)
     is_grey = upright.ndim == 2  # noqa: PLR2004
     if channels == 1:
         return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))

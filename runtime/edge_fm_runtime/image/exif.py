@@ -4,8 +4,13 @@ import struct
 
 UPRIGHT = 1
 
+_ORIENTATION = 0x0112
+
+_INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
+"""Types of an entry that holds an integer, and how `struct` names them (TIFF 6.0, section 2)."""
+
 SIGNATURE = b"Exif\0\0"
-"""What an EXIF block in a JPEG begins with."""
+"""Prefix of an EXIF block in a JPEG; many programs write it into PNG and WebP files too."""
 
 
 def orientation(block: bytes) -> int:
@@ -16,11 +21,13 @@ def orientation(block: bytes) -> int:
         if order is not None:
             start = struct.unpack_from(f"{order}I", block, 4)[0]
             for index in range(struct.unpack_from(f"{order}H", block, start)[0]):
-                tag, _kind, _count, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + 12 * index)
-                if tag == 0x0112 and 1 <= value <= 8:  # noqa: PLR2004
-                    return int(value)
+                entry = start + 2 + 12 * index
+                tag, kind, count = struct.unpack_from(f"{order}HHI", block, entry)
+                if tag == _ORIENTATION and count == 1 and kind in _INTEGERS:
+                    value = int(struct.unpack_from(order + _INTEGERS[kind], block, entry + 8)[0])
+                    return value if 1 <= value <= 8 else UPRIGHT  # noqa: PLR2004
     except struct.error:
-        pass  # a broken block states nothing, as in OpenCV
+        pass  # a broken block states nothing
     return UPRIGHT
 
 

@@ -46,7 +46,7 @@ class Header:
         width: stored, in pixels.
         height: stored, in pixels.
         has_alpha: whether there may be alpha.
-        orientation: of a JPEG, 1 to 8; see `exif`. The other formats' is left to the decoder.
+        orientation: EXIF orientation, 1 to 8; see `exif`.
     """
 
     format: ImageFormat
@@ -246,14 +246,16 @@ def _png(data: bytes) -> Header:
         raise InputError(Status.UNREADABLE, "the PNG does not begin with its header")
     width, height, _depth, colour = struct.unpack_from(">IIBB", data, 16)
     has_alpha = bool(colour & 4)
-    position = 8
+    position, orientation = 8, exif.UPRIGHT
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         if position + 12 + length > len(data):
             break
         has_alpha |= kind == b"tRNS"
+        if kind == b"eXIf":
+            orientation = exif.orientation(data[position + 8 : position + 8 + length])
         if kind == b"IEND":
-            return Header(ImageFormat.PNG, width, height, has_alpha)
+            return Header(ImageFormat.PNG, width, height, has_alpha, orientation)
         position += 12 + length
     raise InputError(
         Status.TRUNCATED, "the PNG ends before its end chunk, or a chunk claims more bytes than there are"
@@ -269,7 +271,7 @@ def _webp(data: bytes) -> Header:
     if kind == b"VP8X":
         width = 1 + int.from_bytes(data[24:27], "little")
         height = 1 + int.from_bytes(data[27:30], "little")
-        return Header(ImageFormat.WEBP, width, height, bool(data[20] & 0x10))
+        return Header(ImageFormat.WEBP, width, height, bool(data[20] & 0x10), _webp_orientation(data))
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return Header(ImageFormat.WEBP, 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), bool(bits >> 28 & 1))
@@ -277,6 +279,17 @@ def _webp(data: bytes) -> Header:
         width, height = struct.unpack_from("<HH", data, 26)
         return Header(ImageFormat.WEBP, width & 0x3FFF, height & 0x3FFF, has_alpha=False)
     raise InputError(Status.UNREADABLE, "the WebP has no picture")
+
+
+def _webp_orientation(data: bytes) -> int:
+    """Return the orientation that the EXIF chunk of an extended WebP states."""
+    position = 12
+    while position + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
+        if kind == b"EXIF":
+            return exif.orientation(data[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
+    return exif.UPRIGHT
 
 
 def _bmp(data: bytes) -> Header:
