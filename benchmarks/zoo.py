@@ -60,7 +60,8 @@ class Training:
 
     def command(self) -> list[str]:
         """Return what a user would type."""
-        line = ["train", self.architecture.name, "--data", self.architecture.data, "--seed", str(self.seed)]
+        name, data = self.architecture.name, self.architecture.data
+        line = ["train", data, "--model", name, "--seed", str(self.seed)]
         for name, value in self.variant.options.items():
             line += ["--set", f"{name}={value:g}"]
         for name, value in self.variant.settings.items():

@@ -138,7 +138,6 @@ def _settings(architecture: "Architecture") -> dict[str, object]:
         "epochs": usual.epochs,
         "batch_size": usual.batch_size,
         "learning_rate": usual.learning_rate,
-        "teacher_share": usual.taught,
         "seed": usual.seed,
     }
 

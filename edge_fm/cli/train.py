@@ -1,4 +1,4 @@
-"""The command that trains: train."""
+"""Train a model into a run folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,250 +11,240 @@ from edge_fm.cli.data import say_unreadable
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
+    from edge_fm.models.architecture import Architecture
     from edge_fm.models.runs import Run
+    from edge_fm.training.edge.recipe import EdgeRecipe
     from edge_fm.training.results import Listener
+
+_RECIPE_OPTIONS = ("--set", "--epochs", "--seed", "--init-from", "--min-accuracy")
+"""Options that can be given beside a recipe file; it says all else itself."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train")(train)
+    app.command("train", rich_help_panel="Make a model")(train)
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="A model of 'edge-fm zoo'.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to make.", show_default=False)],
-    data: Annotated[
+    data: Annotated[str, typer.Argument(help="A data set, folder, .npz or RECIPE.toml.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Run folder to write.", metavar="RUN", show_default=False)
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model of 'edge-fm zoo'.", metavar="NAME", show_default="cnn"),
+    ] = None,
+    settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--data",
-            help="As for 'data'; a second one, photos=DIR, adds photographs to the edge family.",
-            show_default="what the model was made for",
-        ),
+        typer.Option("--set", metavar="NAME=VALUE", help="Option of the model, or key of the recipe."),
     ] = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="What the model lets you vary, such as dropout=0.3.",
-            show_default="the model's own",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="At most this many.", show_default="the model's own")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures a step.", show_default="the model's own")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Largest number of epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per step.")] = None,
     learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            min=1e-6,
-            max=1,
-            help="Of the edge family, at its highest; larger batches bear a larger one.",
-            show_default="0.002",
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Epochs without a better validation loss before it stops; 0 runs all epochs and keeps the last.",
-            show_default="the model's own",
-        ),
+        float | None, typer.Option(min=1e-6, max=1, help="Peak learning rate; scale it with the batch size.")
     ] = None,
     validation: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=0.9, help="Share of the training part to validate on.", show_default="the model's own"
-        ),
+        float | None, typer.Option(min=0, max=0.9, help="Fraction of the training part to validate on.")
     ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Cross-validate on this many folds of the training part first. The edge family: train a network without each fold "
-            "and none on all; the folder is a --teacher that answers for no picture that it has seen.",
-            show_default="none; sgd-cv: 5",
-        ),
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Epochs without improvement before a stop; 0 runs all.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and split.")] = 0,
-    balance: Annotated[
-        bool, typer.Option("--balance/--no-balance", help="Let rare classes weigh as much as they are rarer.")
-    ] = True,
     size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            max=1024,
-            help="Height and width that a folder's pictures are brought to; the edge family takes any data enlarged to a whole multiple.",
-            show_default="28",
-        ),
+        int | None, typer.Option(min=8, max=1024, help="Height and width of the input in pixels.")
     ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="1 for grey, 3 for colour, of a folder's pictures.", show_default="1")
-    ] = None,
-    min_accuracy: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Exit code 1 if the test accuracy is below.", show_default=False),
-    ] = None,
-    max_loss: Annotated[
-        float | None,
-        typer.Option(min=0, help="Exit code 1 if the test loss is above.", show_default=False),
-    ] = None,
-    class_map: Annotated[
-        Path | None,
-        typer.Option(
-            "--map", help="TOML: the classes that each folder of photographs may be.", show_default=False
-        ),
-    ] = None,
-    hold_out: Annotated[
-        Path | None,
-        typer.Option("--hold-out", help="JSON: the photographs kept for validation.", show_default=False),
-    ] = None,
-    teachers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--teacher",
-            help="A larger model whose answers the edge family learns as well: a run folder, a folder of --folds, a .keras or .onnx file, a bundled model. "
-            "Of several, the mean of their answers.",
-            show_default=False,
-        ),
-    ] = None,
-    taught: Annotated[
-        float | None,
-        typer.Option(
-            "--teacher-share",
-            min=0,
-            max=1,
-            help="Of the loss that is the teacher's; the rest is the right answers'.",
-            show_default="0.9",
-        ),
-    ] = None,
-    people: Annotated[
-        Path | None,
-        typer.Option(
-            "--people",
-            help="CSV: whose photograph each is, a column path and one more; --folds parts no person's.",
-            show_default=False,
-        ),
-    ] = None,
-    answers: Annotated[
-        Path | None,
-        typer.Option(
-            "--answers",
-            help="CSV: what a model of any other kind holds the photographs to be, a column path and one for each folder of the map; "
-            "it counts half of the teacher's answer to every view of them.",
-            show_default=False,
-        ),
-    ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--start",
-            help="A run folder of the same model of the edge family, its exported .onnx file, or a bundled model: begin with its weights, to go on for "
-            "longer or to add photographs.",
-            show_default="weights drawn from --seed",
-        ),
-    ] = None,
-    bf16: Annotated[
+    channels: Annotated[int | None, typer.Option(help="1 for grey, 3 for colour.")] = None,
+    balance: Annotated[
         bool | None,
+        typer.Option("--balance/--no-balance", help="Weight rare classes up.", show_default="balance"),
+    ] = None,
+    init_from: Annotated[
+        Path | None,
         typer.Option(
-            "--bf16/--no-bf16",
-            help="Compute the edge family's steps in bfloat16, weights staying float32: faster where the hardware "
-            "computes in it, as AVX512-BF16 and GPUs do, and slower where it does not.",
-            show_default="no-bf16",
+            "--init-from", metavar="MODEL", help="Start from the weights of a run or bundled model."
         ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and split.")] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with code 1 below this test accuracy.")
     ] = None,
 ) -> None:
-    """Train a model into a run folder; Ctrl-C keeps the best epoch so far.
+    """Train a model into a run folder; Ctrl-C keeps the best epoch.
 
-    Early stopping watches a part of the training pictures, never the test set.
+    DATA is fashion-mnist, mnist, wardrobe, a folder with one sub-folder per class, an .npz file, or a recipe file
+    that holds every setting of a model of the edge family.
 
-    The edge family is trained to the end on what is imitated of cameras; killed, the same command goes on from its last epoch.
+    Training never looks at the test part. An interrupted training of the edge family resumes with the same command.
 
-    Example: edge-fm train cnn --data fashion-mnist -o runs/cnn
+    'edge-fm zoo NAME' lists the options that a model takes, with their defaults.
 
-    Example: edge-fm train cnn --data my-photos/ --size 64 --channels 3 --set dropout=0.3 -o runs/mine
+    Example: edge-fm train fashion-mnist --model cnn -o runs/cnn
 
-    Example: edge-fm train edge --data fashion-mnist --data photos=DIR --map map.toml --hold-out split.json -o runs/edge
+    Example: edge-fm train my-photos/ --model cnn --size 64 --channels 3 -o runs/mine
 
-    Example: edge-fm train edge-nano --data fashion-mnist --teacher runs/edge -o runs/nano
+    Example: edge-fm train fashion-mnist --model edge --init-from fashion --epochs 10 -o runs/edge
 
-    Example: edge-fm train edge --teacher runs/edge --answers answers.csv --data fashion-mnist --data photos=DIR --map map.toml -o runs/better
-
-    Example: edge-fm train edge-plus --folds 4 --data fashion-mnist -o runs/folds && edge-fm train edge --teacher runs/folds --data fashion-mnist -o runs/edge
-
-    Example: edge-fm train edge --start fashion --epochs 10 --data fashion-mnist --data photos=MINE --map map.toml -o runs/mine
-
-    Example: edge-fm train edge --size 56 --data fashion-mnist --data photos=MINE --map map.toml -o runs/finer
-
-    Example: edge-fm train digits --data mnist -o runs/digits
-
-    Example, on a GPU: KERAS_BACKEND=jax edge-fm train edge --batch-size 512 --learning-rate 0.004 --bf16 --data fashion-mnist -o runs/edge
+    Example: edge-fm train fashion.toml -o runs/fashion
     """
-    from edge_fm.cli import lessons
-    from edge_fm.cli.lessons import EdgeTrainOptions
-    from edge_fm.models import edge, zoo
-    from edge_fm.training.train import train as fit
-    from edge_fm_runtime.errors import DataError
+    from edge_fm.training.edge.recipe import find_recipe
 
     given: dict[str, Any] = {
-        key: value
-        for key, value in (
-            ("epochs", epochs),
-            ("batch_size", batch_size),
-            ("validation_share", validation),
-            ("folds", folds),
-        )
-        if value is not None
+        "--model": model,
+        "--set": settings,
+        "--epochs": epochs,
+        "--batch-size": batch_size,
+        "--learning-rate": learning_rate,
+        "--validation": validation,
+        "--patience": patience,
+        "--size": size,
+        "--channels": channels,
+        "--balance": balance,
+        "--init-from": init_from,
+        "--seed": seed,
+        "--min-accuracy": min_accuracy,
     }
-    taken = EdgeTrainOptions(
-        class_map, hold_out, tuple(teachers or ()), taught, answers, start, people=people
-    )
-    architecture = zoo.find(name)
-    if name in edge.WIDTHS:
-        taken = replace(taken, size=size, folds=folds)
-        others = {
-            "patience": patience,
-            "channels": channels,
-            "no-balance": None if balance else True,
-        }
-        unused = [key for key in given if key not in {"epochs", "batch_size", "folds"}] + (options or [])
-        unused += [key for key, value in others.items() if value is not None]
-        if unused:
-            raise DataError(f"{name} is trained by its own recipe, which knows no {', '.join(unused)}")
-        changes = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "bf16": bf16,
-        }
-        if folds and (min_accuracy, max_loss) != (None, None):
-            raise DataError(
-                "--min-accuracy and --max-loss are of one network, and --folds makes several: give one or the other"
-            )
-        run = lessons.train(name, data or [], taken, out, changes, _listener)
+    given = {name: value for name, value in given.items() if value is not None}
+    _check_data_comes_first(data, out)
+    recipe = find_recipe(data) if data.endswith(".toml") else None
+    if data.endswith(".toml"):
+        run = _train_recipe(_read_recipe(data, recipe, given), out)
     else:
-        data = data or [architecture.data]
-        if len(data) != 1 or taken != EdgeTrainOptions() or (bf16, learning_rate) != (None, None):
-            raise DataError(
-                f"{name} trains on one --data, without --map, --hold-out, --people, --teacher, --answers, --start, --learning-rate and --bf16: "
-                "the edge family takes them"
-            )
-        settings = replace(architecture.settings, seed=seed, balance=balance, **given)
-        if patience is not None:
-            settings = replace(settings, patience=patience or None)
-        chosen = architecture.with_options(dict(_assignment(text) for text in options or []))
-        dataset = _load(data[0], size, channels)
-        with terminal.progress("training") as bar:
-            run = fit(architecture, dataset, data[0], out, settings, _listener(bar, settings.epochs), chosen)
-    if run is None:
-        return
-    _say_run(run, out)
-    _examine(run, min_accuracy, max_loss)
+        run = _train_model(data, out, given)
+    if run is not None:
+        _print_run(run, out)
+        _check_accuracy(run, min_accuracy)
+
+
+def _check_data_comes_first(data: str, out: Path) -> None:
+    """Refuse the name of a model where the data is expected."""
+    from edge_fm.models import zoo
+    from edge_fm_runtime.errors import DataError
+
+    if data in zoo.ARCHITECTURES and not Path(data).exists():
+        architecture = zoo.ARCHITECTURES[data]
+        name = architecture.data.split(" ")[0]
+        raise DataError(f"train takes the data first: edge-fm train {name} --model {data} -o {out}")
+
+
+def _read_recipe(data: str, path: Path | None, given: dict[str, Any]) -> "EdgeRecipe":
+    from edge_fm.training.edge import recipe
+    from edge_fm_runtime.errors import DataError
+
+    if path is None:
+        bundled = ", ".join(sorted(file.name for file in recipe.RECIPES.glob("*.toml")))
+        raise DataError(f"there is no recipe {data}: give a file that exists, or one of {bundled}")
+    refused = sorted(given.keys() - set(_RECIPE_OPTIONS))
+    if refused:
+        raise DataError(
+            f"{', '.join(refused)} cannot be given beside a recipe: write it in the recipe, or as --set TABLE.KEY=VALUE"
+        )
+    return recipe.read_recipe(path, _overrides(given))
+
+
+def _train_model(data: str, out: Path, given: dict[str, Any]) -> "Run | None":
+    from edge_fm.models import edge, zoo
+    from edge_fm_runtime.errors import DataError
+
+    architecture = zoo.find(given.get("--model", "cnn"))
+    taken = architecture.train_options
+    refused = sorted(given.keys() - {*taken, "--model"})
+    if refused:
+        raise DataError(f"{architecture.name} takes no {', '.join(refused)}; it takes {', '.join(taken)}")
+    if architecture.name not in edge.WIDTHS:
+        return _train_zoo_model(architecture, data, out, given)
+    from edge_fm.training.edge import recipe
+
+    values: dict[str, Any] = {"model": architecture.name, "data": data}
+    if "--size" in given:
+        values["size"] = given["--size"]
+    return _train_recipe(recipe.build_recipe(values | recipe.read_overrides(_overrides(given))), out)
+
+
+def _overrides(given: dict[str, Any]) -> dict[str, str]:
+    """Return options as values of a recipe."""
+    keys = {
+        "--epochs": "settings.epochs",
+        "--batch-size": "settings.batch_size",
+        "--learning-rate": "settings.learning_rate",
+        "--validation": "settings.validation_share",
+        "--seed": "settings.seed",
+        "--init-from": "init_from",
+    }
+    overrides = dict(_assignment(text) for text in given.get("--set", ()))
+    return overrides | {key: str(given[option]) for option, key in keys.items() if option in given}
+
+
+def _train_zoo_model(architecture: "Architecture", data: str, out: Path, given: dict[str, Any]) -> "Run":
+    from edge_fm.training.train import TrainRequest
+    from edge_fm.training.train import train as fit
+
+    fields = {
+        "--epochs": "epochs",
+        "--batch-size": "batch_size",
+        "--learning-rate": "learning_rate",
+        "--validation": "validation_share",
+        "--balance": "balance",
+        "--seed": "seed",
+    }
+    settings = replace(
+        architecture.settings, **{field: given[option] for option, field in fields.items() if option in given}
+    )
+    if "--patience" in given:
+        settings = replace(settings, patience=given["--patience"] or None)
+    chosen = dict(_assignment(text) for text in given.get("--set", ()))
+    if "folds" in chosen:
+        settings = replace(settings, folds=_folds(chosen.pop("folds")))
+    request = TrainRequest(
+        architecture=architecture,
+        dataset=_load_data(data, given.get("--size"), given.get("--channels")),
+        data_name=data,
+        settings=settings,
+        options=architecture.with_options(chosen),
+        init_from=given.get("--init-from"),
+    )
+    with terminal.progress("training") as bar:
+        return fit(request, out, _listener(bar, settings.epochs))
+
+
+def _load_data(data: str, size: int | None, channels: int | None) -> "Dataset":
+    from edge_fm import datasets
+    from edge_fm_runtime.artifact.input_spec import InputSpec
+    from edge_fm_runtime.errors import DataError
+
+    if channels not in {None, 1, 3}:
+        raise DataError(f"--channels {channels}: expected 1 for grey or 3 for colour")
+    is_folder = Path(data).is_dir()
+    if (size, channels) != (None, None) and not is_folder:
+        raise DataError(
+            f"{data} has a size of its own: --size and --channels are for a folder with one sub-folder per class"
+        )
+    dataset = datasets.load(data, InputSpec(size or 28, size or 28, channels or 1) if is_folder else None)
+    say_unreadable(dataset.unreadable)
+    return dataset
+
+
+def _train_recipe(recipe: "EdgeRecipe", out: Path) -> "Run | None":
+    """Train as a recipe says; with folds there is no run of the whole, and the folder is a teacher."""
+    from edge_fm.training.edge import recipe_run
+
+    sources = recipe_run.open_sources(recipe)
+    say_unreadable(sources.data.unreadable)
+    for part in sources.photographs or ():
+        say_unreadable(part.unreadable)
+    epochs, count = recipe.settings.epochs, recipe.folds
+    with terminal.progress("training") as bar:
+        if count is None:
+            return recipe_run.train_one(recipe, sources, out, _listener(bar, epochs))
+
+        def listener_of(fold: int) -> "Listener":
+            terminal.say(f"without fold {fold + 1} of {count}")
+            return _listener(bar, epochs)
+
+        scores = recipe_run.train_folds(recipe, sources, out, listener_of)
+    for fold, score in enumerate(scores, 1):
+        photographs = f", photographs {score.photographs:.4f}" if score.photographs is not None else ""
+        terminal.say(f"fold {fold}, out of fold: accuracy {score.product_images:.4f}{photographs}")
+    terminal.say(f'folds: {out}   next: write teachers = ["{out}"] under [distillation] of a recipe')
+    return None
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -266,55 +256,40 @@ def _assignment(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _load(data: str, size: int | None, channels: int | None) -> "Dataset":
-    from edge_fm import datasets
-    from edge_fm_runtime.artifact.input_spec import InputSpec
+def _folds(text: str) -> int:
     from edge_fm_runtime.errors import DataError
 
-    if channels not in {None, 1, 3}:
-        raise DataError(f"--channels {channels}: expected 1 for grey or 3 for colour")
-    if (size, channels) != (None, None) and not Path(data).is_dir():
-        raise DataError(
-            f"{data} has a size of its own: --size and --channels are for a folder with one sub-folder per class"
-        )
-    spec = InputSpec(size or 28, size or 28, channels or 1) if Path(data).is_dir() else None
-    dataset = datasets.load(data, spec)
-    say_unreadable(dataset.unreadable)
-    return dataset
+    if not text.isdecimal():
+        raise DataError(f"--set folds={text}: expected a whole number of 0 or more")
+    return int(text)
 
 
 def _listener(bar: terminal.Bar, epochs: int) -> "Listener":
     def listen(epoch: int, share: float, figures: dict[str, float] | None) -> None:
         bar(epoch - 1 + share, epochs, f"epoch {epoch}")
         if figures is not None:
-            terminal.say(f"epoch {epoch:3d}  {_spoken(figures)}")
+            terminal.say(f"epoch {epoch:3d}  {_format_figures(figures)}")
 
     return listen
 
 
-def _spoken(figures: dict[str, float]) -> str:
+def _format_figures(figures: dict[str, float]) -> str:
     return "  ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items())
 
 
-def _say_run(run: "Run", out: Path) -> None:
+def _print_run(run: "Run", out: Path) -> None:
     ending = "interrupted" if run.interrupted else f"{run.epochs} epoch{'s' if run.epochs > 1 else ''}"
     kept = f", kept epoch {run.best_epoch}" if run.best_epoch < run.epochs else ""
     terminal.say(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
     for part, figures in run.scores.items():
-        terminal.say(f"{part}: {_spoken(figures)}")
+        terminal.say(f"{part}: {_format_figures(figures)}")
     terminal.say(f"run folder: {out}   next: edge-fm export {out} --int8 -o {run.architecture}.onnx")
 
 
-def _examine(run: "Run", min_accuracy: float | None, max_loss: float | None) -> None:
-    """Hold the trained model to what was asked of it."""
-    test = run.scores["test"]
-    missed = []
-    if min_accuracy is not None and test["accuracy"] < min_accuracy:
-        missed.append(f"accuracy {test['accuracy']:.4f} is below {min_accuracy:g}")
-    if max_loss is not None and not test.get("loss", float("inf")) <= max_loss:
-        missed.append(
-            f"loss {test['loss']:.4f} is above {max_loss:g}" if "loss" in test else "the model has no loss"
+def _check_accuracy(run: "Run", min_accuracy: float | None) -> None:
+    accuracy = run.scores["test"]["accuracy"]
+    if min_accuracy is not None and accuracy < min_accuracy:
+        terminal.note(
+            f"test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}; the run folder is kept"
         )
-    if missed:
-        terminal.note(f"the model does not pass: {', '.join(missed)}; the run folder is kept")
         raise typer.Exit(terminal.BAD_ANSWER)

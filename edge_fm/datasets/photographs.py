@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,20 @@ def read_map(path: Path, name: str, class_names: Sequence[str]) -> dict[str, tup
         raise DataError(
             f'{path} has no table [{name}]: write one line for each folder, such as hat = ["Hat"]'
         )
+    return check_map(table, str(path), class_names)
+
+
+def check_map(table: Mapping[str, Any], path: str, class_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return a map of folders to class names after checking every entry.
+
+    Args:
+        table: lists of class names by folder.
+        path: where it was read, for the message.
+        class_names: the model's.
+
+    Raises:
+        DataError: an entry is no list, or names a class that the model lacks.
+    """
     for folder, classes in table.items():
         if not isinstance(classes, list) or any(not isinstance(entry, str) for entry in classes):
             raise DataError(f'{path}: {folder} = {classes!r} is no list of class names, such as ["Dress"]')
@@ -130,30 +145,40 @@ def read_held_out(path: Path) -> frozenset[str]:
         ) from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotographFiles:
+    """Photographs on disk, and what is known of them.
+
+    Attributes:
+        folder: folder of the photographs; the name of the sub-folder that holds an image is its kind.
+        mapping: class names by kind, as `read_map` returns them.
+        held_out: paths relative to `folder`, with `/`, that are for validation; a fifth at random if None.
+        soft_labels: soft labels as `read_soft_labels` returns them, for the training; a photograph without one is
+            taken to be what its folder says.
+    """
+
+    folder: Path
+    mapping: Mapping[str, Sequence[str]]
+    held_out: frozenset[str] | None = None
+    soft_labels: Mapping[str, NDArray[np.float32]] | None = None
+
+
 def read_photographs(
-    folder: Path,
-    mapping: Mapping[str, Sequence[str]],
-    class_names: Sequence[str],
-    size: int,
-    held_out: frozenset[str] | None,
-    seed: int = 0,
-    answers: Mapping[str, NDArray[np.float32]] | None = None,
+    files: PhotographFiles, class_names: Sequence[str], size: int, seed: int = 0
 ) -> tuple[Photographs, Photographs]:
-    """Return (training, validation): photographs under `folder`, each in a sub-folder named as in the map.
+    """Return (training, validation) photographs.
 
     Args:
-        folder: of the photographs; a picture's class is the name of the folder that holds it.
-        mapping: as `read_map` returns it.
-        class_names: the model's.
-        size: height and width of the model's input.
-        held_out: paths relative to `folder`, with `/`, that are for validation; a fifth at random if None.
-        seed: of that fifth.
-        answers: as `read_answers` returns them, for the training; a photograph without one is taken to be what its folder says.
+        files: where they are.
+        class_names: the model's class names.
+        size: height and width of the model's input in pixels.
+        seed: seed of the random fifth that validates.
 
     Raises:
-        DataError: a sub-folder is not in the map, a held-out picture is not there, no answer is of any of the training's
-            photographs, or nothing can be read.
+        DataError: a sub-folder is not in the map, a held-out photograph is missing, no soft label is of any
+            photograph of the training, or nothing can be read.
     """
+    folder, mapping, held_out, answers = files.folder, files.mapping, files.held_out, files.soft_labels
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
     paths = [path for path in paths if not path.name.startswith(".")]
     strangers = sorted({path.parent.name for path in paths} - set(mapping))

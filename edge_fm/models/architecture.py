@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from edge_fm.models import runs
+from edge_fm.models import edge, runs
 from edge_fm.models.settings import Options, TrainSettings
 from edge_fm_runtime.errors import DataError
 
@@ -100,6 +100,13 @@ class Architecture:
     metrics: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = (Variant(),)
 
+    @property
+    def train_options(self) -> tuple[str, ...]:
+        """Options of `edge-fm train` that this model takes, beyond those that every model takes."""
+        if self.name in edge.WIDTHS:
+            return EDGE_OPTIONS
+        return KERAS_OPTIONS if self.framework is Framework.KERAS else SKLEARN_OPTIONS
+
     def with_options(self, given: Mapping[str, str]) -> Options:
         """Return the options that a user asks for.
 
@@ -125,6 +132,11 @@ class Architecture:
             raise DataError(f"--set {name}={text}: expected {kind} from {low:g} to {high:g}")
         return value
 
+
+_SHARED = ("--set", "--epochs", "--validation", "--size", "--seed", "--min-accuracy")
+EDGE_OPTIONS = (*_SHARED, "--batch-size", "--learning-rate", "--init-from")
+KERAS_OPTIONS = (*EDGE_OPTIONS, "--patience", "--channels", "--balance")
+SKLEARN_OPTIONS = (*_SHARED, "--channels", "--balance")
 
 _RANGES = {
     "dropout": (0, 0.95, False),

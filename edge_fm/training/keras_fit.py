@@ -1,7 +1,7 @@
-"""Train a Keras network with Adam: early stopping on validation pictures, Ctrl-C keeps what there is.
+"""Train a Keras network with Adam and early stopping; Ctrl-C keeps the best epoch.
 
-With patience, the learning rate is quartered when the validation loss has not fallen by a thousandth for two epochs; without,
-it runs out over the epochs as a cosine (Loshchilov and Hutter, 2016, arXiv:1608.03983).
+With patience, the learning rate is quartered when the validation loss has not fallen by a thousandth for two
+epochs. Without, it follows a cosine to zero (Loshchilov and Hutter, 2016, arXiv:1608.03983).
 """
 
 from pathlib import Path
@@ -11,49 +11,39 @@ import numpy as np
 
 from edge_fm.datasets import Split
 from edge_fm.models import runs
-from edge_fm.models.settings import TrainSettings
+from edge_fm.models.runs import Run
 from edge_fm.models.tutorials import KerasModel
-from edge_fm.training.results import Figures, Fitted, Listener, Watched, class_weights
+from edge_fm.training.results import Figures, FitInputs, Fitted, Listener, class_weights
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 _SCALE = np.float32(255)
 _STEPS = 16
-_RATE = 1e-3
 _BETTER = 1e-3
 """By how much the validation loss must fall, in nats, for an epoch to count as better."""
 
 
-def fit(
-    model: KerasModel,
-    training: Split,
-    validation: Watched | None,
-    settings: TrainSettings,
-    listener: Listener,
-    folder: Path,
-    metrics: tuple[str, ...] = (),
-) -> Fitted:
-    """Train a network into `folder`, and keep the weights of the best epoch, or of the last without patience.
+def fit(model: KerasModel, inputs: FitInputs) -> Fitted:
+    """Train a network, and keep the weights of the best epoch, or of the last without patience.
 
     Args:
         model: freshly built, uncompiled.
-        training: what it is trained on.
-        validation: what early stopping watches; needed with patience.
-        settings: how long and how.
-        listener: told of progress.
-        folder: where `model.keras` goes.
-        metrics: beyond accuracy: `precision`, `recall` (of probabilities over one half, all classes together).
+        inputs: images and settings; `model.keras` goes to their folder.
 
     Raises:
-        DataError: it was interrupted before one epoch was done.
+        DataError: it was interrupted before one epoch was done, or `init_from` is no run of this architecture.
     """
     keras = import_keras()
+    if inputs.init_from is not None:
+        _copy_weights(model, inputs.init_from)
+    settings, training, folder = inputs.settings, inputs.training, inputs.folder
     classes = int(model.output_shape[-1])
     steps = settings.epochs * -(-len(training) // settings.batch_size)
-    _compile(
-        model, metrics, _RATE if settings.patience else keras.optimizers.schedules.CosineDecay(_RATE, steps)
-    )
-    recorder = _recorder(listener, folder, keep_last=settings.patience is None)
+    rate = settings.learning_rate
+    schedule = rate if settings.patience else keras.optimizers.schedules.CosineDecay(rate, steps)
+    _compile(model, inputs.metrics, schedule)
+    validation = _arrays(inputs.validation.split, classes) if inputs.validation is not None else None
+    recorder = _recorder(inputs.listener, folder, keep_last=settings.patience is None)
     callbacks = [recorder]
     if settings.patience is not None:
         callbacks += [
@@ -64,7 +54,7 @@ def fit(
     try:
         model.fit(
             *_arrays(training, classes),
-            validation_data=_arrays(validation.split, classes) if validation is not None else None,
+            validation_data=validation,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             class_weight=class_weights(training.labels) if settings.balance else None,
@@ -77,7 +67,7 @@ def fit(
         raise DataError("the training was interrupted before its first epoch was done: nothing was kept")
     best = load_uncompiled(folder / runs.MODEL)
     _save(best, folder / runs.MODEL)  # without the optimiser's state, a third of the size
-    _compile(best, metrics, _RATE)
+    _compile(best, inputs.metrics, rate)
 
     def score(split: Split) -> Figures:
         found = best.evaluate(*_arrays(split, classes), batch_size=500, verbose=0, return_dict=True)
@@ -86,8 +76,25 @@ def fit(
     return Fitted(recorder.history, recorder.kept_epoch, interrupted, score)
 
 
+def _copy_weights(model: KerasModel, init_from: Path) -> None:
+    """Give a network the weights of a run of the same architecture.
+
+    Raises:
+        DataError: it is no such run, or its weights have other shapes.
+    """
+    run = Run.load(init_from)
+    try:
+        weights = load_uncompiled(init_from / run.model).get_weights()
+        model.set_weights(weights)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"the weights of {init_from} do not fit: it is a run of {run.architecture} on images of "
+            f"{run.input_shape} in {len(run.class_names)} classes; give a run of the same model, size and classes"
+        ) from error
+
+
 def load_uncompiled(path: Path) -> KerasModel:
-    """Return one of our own just-written models; a stranger's file goes through the exporter's checks."""
+    """Return a model that a training of ours wrote; other files go through the exporter's checks."""
     keras = import_keras()
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
@@ -96,7 +103,7 @@ def _compile(model: KerasModel, metrics: tuple[str, ...], rate: Any) -> None:  #
     keras = import_keras()
     kinds = {"precision": keras.metrics.Precision, "recall": keras.metrics.Recall}
     more = [kinds[name](name=name) for name in metrics]
-    # XLA is slower on a processor's convolutions; several steps at a time spare a small network the way through Python.
+    # XLA is slower on a processor's convolutions. Several steps per call save a small network Python's overhead.
     model.compile(
         keras.optimizers.Adam(rate),
         "categorical_crossentropy",
@@ -115,7 +122,7 @@ def _recorder(listener: Listener, folder: Path, *, keep_last: bool) -> Any:  # n
     keras = import_keras()
 
     class Recorder(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
-        """Keeps the history, tells the listener, and saves the epoch that is to be kept."""
+        """Record the history, call the listener, and save the best epoch."""
 
         def __init__(self) -> None:
             super().__init__()

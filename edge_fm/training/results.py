@@ -1,21 +1,55 @@
-"""What a training is told and what it tells, whatever the framework."""
+"""Inputs and results of a training, whatever the framework."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm.datasets import Split
+from edge_fm.models.settings import TrainSettings
 
 _EVEN = 1.05
-"""Largest ratio of two classes' counts that is called even: a stratified split is never quite so."""
+"""Largest ratio of two classes' counts that counts as even, which a stratified split is never exactly."""
 
 Figures = dict[str, float]
 """Figures by name: `loss` in nats, `accuracy`, `precision` and `recall` in [0, 1]."""
 
 Listener = Callable[[int, float, Figures | None], None]
-"""Called with (epoch from 1, share of it done, its figures once it is done)."""
+"""Called with (epoch from 1, fraction of it done, its figures once it is done)."""
+
+
+@dataclass(frozen=True)
+class NamedSplit:
+    """Images that a training is scored on after each epoch, and their name in its history."""
+
+    name: str
+    split: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitInputs:
+    """What a model is fitted on, and how.
+
+    Attributes:
+        training: images to fit.
+        validation: images to score after each epoch; early stopping needs them.
+        settings: how long and how.
+        listener: called with progress.
+        folder: run folder, where the model file goes.
+        metrics: metrics beyond accuracy: `precision`, `recall` (of probabilities over one half, all classes
+            together).
+        init_from: run folder of the same architecture whose weights are the start; None starts from random ones.
+    """
+
+    training: Split
+    validation: NamedSplit | None
+    settings: TrainSettings
+    listener: Listener
+    folder: Path
+    metrics: tuple[str, ...] = ()
+    init_from: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -23,10 +57,10 @@ class Fitted:
     """A trained model.
 
     Attributes:
-        history: the figures of each epoch; those on validation pictures begin with `validation_`.
-        best_epoch: the one whose weights were kept, from 1.
+        history: figures of each epoch; those on validation images begin with `validation_`.
+        best_epoch: epoch whose weights were kept, from 1.
         interrupted: whether Ctrl-C ended it.
-        score: from pictures with their classes to figures.
+        score: returns the figures of labelled images.
     """
 
     history: list[Figures]
@@ -35,16 +69,8 @@ class Fitted:
     score: Callable[[Split], Figures]
 
 
-@dataclass(frozen=True)
-class Watched:
-    """Pictures on which a training is scored as it goes, and what they are called in its history."""
-
-    name: str
-    split: Split
-
-
 def class_weights(labels: NDArray[np.int64]) -> dict[int, float] | None:
-    """Return for each class how much its pictures weigh, None where all classes are about as frequent.
+    """Return the weight of each class's images, None where all classes are about as frequent.
 
     A class weighs N / (classes * count), which scikit-learn calls balanced (King and Zeng, 2001,
     "Logistic Regression in Rare Events Data").

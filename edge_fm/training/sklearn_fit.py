@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from edge_fm.datasets import Split
 from edge_fm.models.linear import Estimator
-from edge_fm.models.settings import TrainSettings
-from edge_fm.training.results import Figures, Fitted, Listener, Watched, class_weights
+from edge_fm.training.results import Figures, FitInputs, Fitted, class_weights
 from edge_fm_runtime.errors import DataError
 
 _SCALE = np.float32(255)
@@ -22,36 +21,31 @@ def pixels(split: Split) -> NDArray[np.float32]:
     return split.images.reshape(len(split), -1).astype(np.float32) / _SCALE
 
 
-def fit(
-    model: Estimator, training: Split, watched: Watched | None, settings: TrainSettings, listener: Listener
-) -> Fitted:
-    """Fit a classifier; one that is fitted pass by pass has its scores of each pass kept.
+def fit(model: Estimator, inputs: FitInputs) -> Fitted:
+    """Fit a classifier; one that is fitted pass by pass is scored after each pass.
 
     Args:
         model: freshly built.
-        training: what it is fitted on.
-        watched: what each pass is scored on, to be looked at only: nothing is chosen on it.
-        settings: seed, and the passes of a model that is fitted pass by pass.
-        listener: told of each pass.
+        inputs: images and settings; nothing is chosen on the validation images.
 
     Raises:
         DataError: it was interrupted before one pass was done.
     """
+    training, settings = inputs.training, inputs.settings
     weights = class_weights(training.labels) if settings.balance else None
     _set_everywhere(model, "random_state", settings.seed)
     if weights is not None:
         one_of_many = hasattr(model, "estimator")  # a binary classifier inside knows no other classes
         _set_everywhere(model, "class_weight", "balanced" if one_of_many else weights)
-    inputs = pixels(training)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it has not converged: how long it runs is the user's choice
-        if not hasattr(model, "steps"):
-            model.fit(inputs, training.labels)
-            listener(1, 1.0, None)
-            return Fitted(
-                [score(model, training)], 1, interrupted=False, score=lambda split: score(model, split)
-            )
-        return _fit_by_passes(model, inputs, training, watched, settings, listener)
+        warnings.simplefilter(
+            "ignore"
+        )  # no warning that it has not converged: the user chooses how long it runs
+        if hasattr(model, "steps"):
+            return _fit_by_passes(model, inputs)
+        model.fit(pixels(training), training.labels)
+    inputs.listener(1, 1.0, None)
+    return Fitted([score(model, training)], 1, interrupted=False, score=lambda split: score(model, split))
 
 
 def score(model: Estimator, split: Split) -> Figures:
@@ -68,28 +62,21 @@ def save(model: Estimator, path: Path) -> None:
     partial.replace(path)
 
 
-def _fit_by_passes(
-    model: Estimator,
-    inputs: NDArray[np.float32],
-    training: Split,
-    watched: Watched | None,
-    settings: TrainSettings,
-    listener: Listener,
-) -> Fitted:
+def _fit_by_passes(model: Estimator, inputs: FitInputs) -> Fitted:
     (_, scaler), (_, classifier) = model.steps
-    standardised = scaler.fit_transform(inputs)
+    training, validation = inputs.training, inputs.validation
+    standardised = scaler.fit_transform(pixels(training))
     history: list[Figures] = []
     interrupted = False
     try:
-        for number in range(1, settings.epochs + 1):
+        for number in range(1, inputs.settings.epochs + 1):
             classifier.partial_fit(standardised, training.labels, classes=np.unique(training.labels))
             figures = _figures(classifier, standardised, training.labels)
-            if watched is not None:
-                figures |= {
-                    f"{watched.name}_{key}": value for key, value in score(model, watched.split).items()
-                }
+            if validation is not None:
+                scored = score(model, validation.split)
+                figures |= {f"{validation.name}_{key}": value for key, value in scored.items()}
             history.append(figures)
-            listener(number, 1.0, figures)
+            inputs.listener(number, 1.0, figures)
     except KeyboardInterrupt:
         interrupted = True
     if not history:

@@ -1,9 +1,9 @@
-"""Train a model of the zoo on a data set, into a run folder: split -> (folds) -> fit -> measure once -> record."""
+"""Train a zoo model into a run folder: split -> (folds) -> fit -> measure once -> record."""
 
 import datetime as dt
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,59 +15,65 @@ from edge_fm.models.architecture import Architecture, Framework
 from edge_fm.models.runs import Run
 from edge_fm.models.settings import Options, TrainSettings
 from edge_fm.training import keras_fit, sklearn_fit
-from edge_fm.training.results import Figures, Fitted, Listener, Watched
+from edge_fm.training.results import Figures, FitInputs, Fitted, Listener, NamedSplit
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 
-def train(
-    architecture: Architecture,
-    dataset: Dataset,
-    data: str,
-    folder: Path,
-    settings: TrainSettings,
-    listener: Listener,
-    options: Options | None = None,
-) -> Run:
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What to train.
+
+    Attributes:
+        architecture: model of the zoo.
+        dataset: images; nothing is chosen on the test part.
+        data_name: the data set's name as the user gave it.
+        settings: how long and how.
+        options: options in place of the architecture's own.
+        init_from: run folder of the same architecture whose weights are the start; None starts from random ones.
+    """
+
+    architecture: Architecture
+    dataset: Dataset
+    data_name: str
+    settings: TrainSettings
+    options: Options = field(default_factory=dict)
+    init_from: Path | None = None
+
+
+def train(request: TrainRequest, folder: Path, listener: Listener) -> Run:
     """Train, measure the kept weights once on the test part, and write the run folder.
 
     Ctrl-C ends the training and keeps the best epoch so far.
 
     Args:
-        architecture: what to build.
-        dataset: what to train on; nothing is chosen on its test part.
-        data: how the user named the data set.
-        folder: made if it is not there.
-        settings: how long and how.
-        listener: told of progress.
-        options: in place of the architecture's own.
+        request: what to train.
+        folder: run folder; it is made if it does not exist.
+        listener: called with progress.
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: it was interrupted before one epoch was done, or the pictures do not suffice.
+        DataError: it was interrupted before one epoch was done, or the images do not suffice.
     """
-    _check(architecture, dataset, settings)
+    architecture, dataset, settings = request.architecture, request.dataset, request.settings
+    _check(request)
     runs.begin(folder)
-    chosen = architecture.options | (options or {})
     started_s = time.monotonic()
     scores: dict[str, Figures] = {}
     if settings.folds:
-        scores["folds"] = _cross_validate(architecture, dataset, settings, chosen)
-    training, validation = dataset.train, None
-    if settings.validation_share:
-        training, held_out = dataset.split_validation(settings.validation_share, settings.seed)
-        validation = Watched("validation", held_out)
-    fitted = _fit(architecture, dataset, training, validation, settings, chosen, folder, listener)
+        scores["folds"] = _cross_validate(request)
+    training, validation = _split(dataset, settings)
+    fitted = _fit(request, _inputs(request, training, validation, folder, listener))
     if validation is not None:
         scores["validation"] = fitted.score(validation.split)
     scores["test"] = fitted.score(dataset.test)
     run = Run(
         architecture=architecture.name,
-        data=data,
+        data=request.data_name,
         class_names=dataset.class_names,
         scale="unit",
         model=architecture.framework.file,
-        options=dict(chosen),
+        options=architecture.options | request.options,
         settings=asdict(settings),
         epochs=len(fitted.history),
         best_epoch=fitted.best_epoch,
@@ -85,52 +91,63 @@ def train(
     return run
 
 
-def _check(architecture: Architecture, dataset: Dataset, settings: TrainSettings) -> None:
+def _check(request: TrainRequest) -> None:
     """Refuse what cannot be trained before anything of an earlier run in the folder is touched."""
-    if architecture.framework is Framework.KERAS and settings.patience and not settings.validation_share:
+    settings, is_keras = request.settings, request.architecture.framework is Framework.KERAS
+    if is_keras and settings.patience and not settings.validation_share:
         raise DataError(
-            "patience watches validation pictures, and there are none: give --validation a share, or --patience 0"
+            "early stopping needs validation images, and --validation is 0: give a fraction, or --patience 0"
         )
     if settings.folds:
-        dataset.require_folds(settings.folds)
+        request.dataset.require_folds(settings.folds)
 
 
-def _fit(
-    architecture: Architecture,
-    dataset: Dataset,
-    training: Split,
-    validation: Watched | None,
-    settings: TrainSettings,
-    options: Options,
-    folder: Path,
-    listener: Listener,
-) -> Fitted:
-    if architecture.framework is Framework.KERAS:
-        import_keras().utils.set_random_seed(settings.seed)
-        network = architecture.build(dataset.spec.shape, len(dataset.class_names), options)
-        return keras_fit.fit(network, training, validation, settings, listener, folder, architecture.metrics)
-    estimator = architecture.build(dataset.spec.shape, len(dataset.class_names), options)
-    fitted = sklearn_fit.fit(
-        estimator, training, validation or Watched("test", dataset.test), settings, listener
+def _split(dataset: Dataset, settings: TrainSettings) -> tuple[Split, NamedSplit | None]:
+    """Return the training images, and those that are held out for validation, if any."""
+    if not settings.validation_share:
+        return dataset.train, None
+    training, held_out = dataset.split_validation(settings.validation_share, settings.seed)
+    return training, NamedSplit("validation", held_out)
+
+
+def _inputs(
+    request: TrainRequest, training: Split, validation: NamedSplit | None, folder: Path, listener: Listener
+) -> FitInputs:
+    return FitInputs(
+        training=training,
+        validation=validation,
+        settings=request.settings,
+        listener=listener,
+        folder=folder,
+        metrics=request.architecture.metrics,
+        init_from=request.init_from,
     )
-    sklearn_fit.save(estimator, folder / architecture.framework.file)
+
+
+def _fit(request: TrainRequest, inputs: FitInputs) -> Fitted:
+    architecture, dataset = request.architecture, request.dataset
+    options = architecture.options | request.options
+    if architecture.framework is Framework.KERAS:
+        import_keras().utils.set_random_seed(request.settings.seed)
+        network = architecture.build(dataset.spec.shape, len(dataset.class_names), options)
+        return keras_fit.fit(network, inputs)
+    estimator = architecture.build(dataset.spec.shape, len(dataset.class_names), options)
+    validation = inputs.validation or NamedSplit("test", dataset.test)
+    fitted = sklearn_fit.fit(estimator, replace(inputs, validation=validation))
+    sklearn_fit.save(estimator, inputs.folder / architecture.framework.file)
     return fitted
 
 
-def _cross_validate(
-    architecture: Architecture, dataset: Dataset, settings: TrainSettings, options: Options
-) -> Figures:
-    """Return the mean accuracy over stratified folds of the training part, and that of each."""
+def _cross_validate(request: TrainRequest) -> Figures:
+    """Return the mean accuracy over stratified folds of the training part, and the accuracy of each."""
+    dataset, settings = request.dataset, request.settings
     accuracies = []
     for rest, part in dataset.folds(settings.folds, settings.seed):
         fold = Dataset(dataset.name, dataset.class_names, rest, part, dataset.licence)
-        training, validation = rest, None
-        if settings.validation_share:
-            training, held_out = fold.split_validation(settings.validation_share, settings.seed)
-            validation = Watched("validation", held_out)
+        training, validation = _split(fold, settings)
         with tempfile.TemporaryDirectory() as scratch:
-            fitted = _fit(architecture, fold, training, validation, settings, options, Path(scratch), _silent)
-            accuracies.append(fitted.score(part)["accuracy"])
+            inputs = _inputs(request, training, validation, Path(scratch), _silent)
+            accuracies.append(_fit(replace(request, dataset=fold), inputs).score(part)["accuracy"])
     each = {f"accuracy_{number}": value for number, value in enumerate(accuracies, 1)}
     return {"accuracy": float(np.mean(accuracies)), **each}
 

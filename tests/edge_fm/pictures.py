@@ -1,9 +1,15 @@
 """Pictures that tests of trainings are made of."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm import datasets
+from edge_fm.datasets import Dataset
+from edge_fm.training.edge.train import TrainingSources
 from edge_fm_runtime.image.opencv import cv2
 
 MAP = '[photos]\ndress = ["Dress"]\nshoes = ["Sandal", "Sneaker"]\nhat = []\n'
@@ -20,3 +26,25 @@ def picture(seed: int, height: int = 160, width: int = 120) -> NDArray[np.uint8]
 def small() -> datasets.Dataset:
     """Return a small part of the drawn garments."""
     return datasets.limited(datasets.load("wardrobe"), 120, 40)
+
+
+def training_sources(data: Dataset, *, architecture: str = "edge-nano", **more: Any) -> TrainingSources:
+    """Return what a training of drawn garments is given."""
+    return TrainingSources(architecture=architecture, data=data, data_name="wardrobe", **more)
+
+
+def write_recipe(
+    folder: Path, text: str = "", *, model: str = "edge-nano", data: object = "wardrobe"
+) -> Path:
+    """Return a recipe file; `text` holds its tables."""
+    path = folder / "recipe.toml"
+    path.write_text(
+        f"model = {json.dumps(model)}\ndata = {json.dumps(str(data))}\n{text}\n", encoding="utf-8"
+    )
+    return path
+
+
+def photographs_table(photos: Path, more: str = "") -> str:
+    """Return the table of the photographs of a test."""
+    class_map = json.dumps(str(photos.parent / "map.toml"))
+    return f"[photographs]\nfolder = {json.dumps(str(photos))}\nclass_map = {class_map}\n{more}\n"

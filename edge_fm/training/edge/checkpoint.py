@@ -20,16 +20,16 @@ KerasModel = Any
 History = list[dict[str, float]]
 
 
-def fingerprint(model: KerasModel, material: TrainingImages, settings: dict[str, object]) -> str:
+def fingerprint(model: KerasModel, images: TrainingImages, settings: dict[str, object]) -> str:
     """Return what must be the same for a training to go on: network, pictures, settings, and the weights that it begins with."""
     weights = hashlib.sha256()
     for variable in model.variables:
         weights.update(np.ascontiguousarray(variable).tobytes())
-    pictures = hashlib.sha256(material.catalogue.images.tobytes() + material.catalogue.labels.tobytes())
-    if material.photographs is not None:
-        pictures.update(material.photographs.tensors.tobytes() + material.photographs.allowed.tobytes())
-        if material.photographs.answers is not None:
-            pictures.update(material.photographs.answers.shares.tobytes())
+    pictures = hashlib.sha256(images.product_images.images.tobytes() + images.product_images.labels.tobytes())
+    if images.photographs is not None:
+        pictures.update(images.photographs.tensors.tobytes() + images.photographs.allowed.tobytes())
+        if images.photographs.answers is not None:
+            pictures.update(images.photographs.answers.shares.tobytes())
     facts = {
         "network": model.name,
         "pictures": pictures.hexdigest(),

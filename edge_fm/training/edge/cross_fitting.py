@@ -1,10 +1,11 @@
-"""Networks that have each not seen one fold of a training, to teach others what they hold pictures to be that are new to them.
+"""Train networks out of fold: each without one fold of the images, to be a teacher for images it has not seen.
 
-A network large enough to teach has learnt its own training pictures by heart: of those it repeats the labels, and hands nothing on. Trained
-once for each fold, without it, networks answer for the whole training as one does for what it has never seen, doubts included.
+A teacher large enough to be useful has learnt its training images by heart: for those it repeats the labels and
+hands nothing on. Networks trained once without each fold answer for the whole training as one does for new images.
 
-Dao et al., "Knowledge Distillation as Semiparametric Inference", 2021, arXiv:2104.09732. They are trained without label smoothing, which takes
-from a teacher's answers what they say of the wrong classes: Mueller et al., "When does label smoothing help?", 2019, arXiv:1906.02629.
+Dao et al., "Knowledge Distillation as Semiparametric Inference", 2021, arXiv:2104.09732. The networks are trained
+without label smoothing, which removes what a teacher says about wrong classes: Mueller et al., "When does label
+smoothing help?", 2019, arXiv:1906.02629.
 """
 
 import json
@@ -21,113 +22,123 @@ from edge_fm.models import runs
 from edge_fm.training.edge import train
 from edge_fm.training.edge.folds import FoldPlan, Folds, runs_of
 from edge_fm.training.edge.loop import Listener, accuracy, probabilities
-from edge_fm.training.edge.settings import VALIDATION_SHARE, EdgeSettings
+from edge_fm.training.edge.settings import EdgeSettings
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 
 @dataclass(frozen=True)
 class OutOfFoldScores:
-    """How much of what a network has not seen it gets right, in [0, 1].
+    """Accuracy of a network on the fold that it was not trained on, in [0, 1].
 
     Attributes:
-        catalogue: of the data set's pictures of its fold.
-        photographs: of its fold's photographs of the model's classes; None without any.
+        product_images: accuracy on the data set's own images of the fold.
+        photographs: accuracy on the fold's photographs of known classes; None without any.
     """
 
-    catalogue: float
+    product_images: float
     photographs: float | None
 
 
-def train_folds(
-    name: str,
-    sources: train.TrainingSources,
-    data: str,
-    folder: Path,
-    settings: EdgeSettings,
-    count: int,
-    whose: Mapping[str, str],
-    listening: Callable[[int], Listener],
-) -> list[OutOfFoldScores]:
-    """Train a member of the `edge` family once for each fold, without it, into a folder that `--teacher` takes.
+@dataclass(frozen=True, kw_only=True)
+class FoldSettings:
+    """How a training is divided.
 
-    Networks that are finished are kept, and one that was killed is gone on with, when the same is asked for again.
+    Attributes:
+        count: number of folds, 2 or more.
+        groups: group of each photograph, as `folds.read_groups` returns it; a group is never divided.
+    """
+
+    count: int
+    groups: Mapping[str, str]
+
+
+def train_folds(
+    sources: train.TrainingSources,
+    settings: EdgeSettings,
+    folder: Path,
+    division: FoldSettings,
+    listener_of: Callable[[int], Listener],
+) -> list[OutOfFoldScores]:
+    """Train a network without each fold, into a folder that can be a teacher.
+
+    The same call resumes: finished networks are kept, and an interrupted one goes on from its last epoch.
 
     Args:
-        name: of `edge.WIDTHS`.
-        sources: of pictures.
-        data: how the user named the data set.
-        folder: made if it is not there; each network's run folder is in it.
-        settings: of each training; labels are not smoothed.
-        count: of folds, two or more.
-        whose: the person of each photograph, as `folds.read_people` returns it.
-        listening: returns who is told of the progress of a fold.
-
-    Returns:
-        what each network gets right of its fold.
+        sources: what they are trained on.
+        settings: how each is trained; labels are not smoothed.
+        folder: holds a run folder for each network; it is made if it does not exist.
+        division: number of folds, and groups.
+        listener_of: returns the listener of a fold, by its index from 0.
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: as `recipe.train_run`, or there are fewer pictures than folds, or nobody is named for any of the photographs.
+        DataError: as `train.train_run`, or there are fewer images than folds, or no group is of any photograph.
     """
-    settings = replace(settings, smoothing=0.0)
-    training, _ = sources.data.split_validation(VALIDATION_SHARE, settings.seed)
+    settings = replace(settings, label_smoothing=0.0)
+    training, _ = sources.data.split_validation(settings.validation_share, settings.seed)
     photographs = sources.photographs[0] if sources.photographs else None
-    if len(training) < count:
-        raise DataError(f"--folds {count}: there are {len(training)} pictures to train on; give fewer")
-    if whose and photographs is not None and not whose.keys() & set(photographs.names):
-        raise DataError(
-            f"nobody is named for any of the photographs to train on: paths are relative to their folder, such as {photographs.names[0]}"
-        )
-    divided = divide(count, settings, training, photographs, whose)
-    folds = divided.folds(training, photographs, settings.seed)
-    found = []
-    for fold, target in enumerate(runs_of(folder, count)):
+    _check_division(division, training, photographs)
+    plan = divide(division, settings, training, photographs)
+    folds = plan.folds(training, photographs, settings.seed)
+    scores = []
+    for fold, target in enumerate(runs_of(folder, division.count)):
         part = replace(sources, left_out=(fold, folds))
-        if not _finished(target, data, train.facts(settings, part)):
-            train.train_run(name, part, data, target, settings, listening(fold))
+        if not _finished(target, sources.data_name, train.facts(settings, part)):
+            train.train_run(part, settings, target, listener_of(fold))
         network = import_keras().saving.load_model(target / runs.MODEL, compile=False)
-        mine = folds.catalogue == fold
-        right = np.eye(len(sources.data.class_names), dtype=bool)[training.labels[mine]]
-        of_catalogue = accuracy(probabilities(network, training.images[mine]), right)
-        found.append(OutOfFoldScores(of_catalogue, _of_photographs(network, fold, folds, sources)))
-    divided.save(folder)
-    return found
+        scores.append(_score(network, fold, folds, sources, training))
+    plan.save(folder)
+    return scores
+
+
+def _check_division(division: FoldSettings, training: Split, photographs: Photographs | None) -> None:
+    if len(training) < division.count:
+        raise DataError(
+            f"{division.count} folds of {len(training)} images leave a fold empty: write a smaller count in [folds]"
+        )
+    if division.groups and photographs is not None and not division.groups.keys() & set(photographs.names):
+        raise DataError(
+            "no group is named for any photograph of the training: paths in the CSV are relative to the photographs' "
+            f"folder, such as {photographs.names[0]}"
+        )
 
 
 def divide(
-    count: int,
-    settings: EdgeSettings,
-    training: Split,
-    photographs: Photographs | None,
-    whose: Mapping[str, str],
+    division: FoldSettings, settings: EdgeSettings, training: Split, photographs: Photographs | None
 ) -> FoldPlan:
-    """Divide a training into folds of about the same size; all photographs of a person are of one.
+    """Divide a training into folds of about the same size; a group of photographs stays together.
 
     Args:
-        count: of folds, two or more.
-        settings: of the training.
+        division: number of folds, and groups; a photograph without a group is its own.
+        settings: how the networks are trained.
         training: the data set's training part, without its validation part.
-        photographs: to train on, if there are any.
-        whose: the person of each photograph by its path, as `read_people` returns it; of one without, nobody else's.
+        photographs: photographs of the training, if any.
     """
+    count, groups = division.count, division.groups
     names: Sequence[str] = photographs.names if photographs is not None else ()
-    size = Counter(whose.get(name, name) for name in names)
+    size = Counter(groups.get(name, name) for name in names)
     filled, fold_of = [0] * count, {}
-    for person in sorted(size, key=lambda person: (-size[person], person)):
-        fold_of[person] = int(np.argmin(filled))
-        filled[fold_of[person]] += size[person]
-    of = {name: fold_of[whose.get(name, name)] for name in names}
+    for group in sorted(size, key=lambda group: (-size[group], group)):
+        fold_of[group] = int(np.argmin(filled))
+        filled[fold_of[group]] += size[group]
+    of = {name: fold_of[groups.get(name, name)] for name in names}
     return FoldPlan(count, settings.seed, len(training), settings.mix.variation.flip, of)
 
 
-def _of_photographs(
-    network: train.KerasModel, fold: int, folds: Folds, sources: train.TrainingSources
-) -> float | None:
+def _score(
+    network: train.KerasModel, fold: int, folds: Folds, sources: train.TrainingSources, training: Split
+) -> OutOfFoldScores:
+    mine = folds.product_images == fold
+    right = np.eye(len(sources.data.class_names), dtype=bool)[training.labels[mine]]
+    product_images = accuracy(probabilities(network, training.images[mine]), right)
     if sources.photographs is None or folds.photographs is None:
-        return None
-    mine = sources.photographs[0].chosen(np.flatnonzero(folds.photographs == fold))
-    return accuracy(probabilities(network, mine.tensors), mine.allowed) if mine.allowed.any() else None
+        return OutOfFoldScores(product_images, None)
+    part = sources.photographs[0].chosen(np.flatnonzero(folds.photographs == fold))
+    known = part.allowed.any()
+    return OutOfFoldScores(
+        product_images, accuracy(probabilities(network, part.tensors), part.allowed) if known else None
+    )
 
 
 def _finished(folder: Path, data: str, facts: Mapping[str, object]) -> bool:

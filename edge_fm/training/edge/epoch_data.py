@@ -25,7 +25,7 @@ class Mix:
 
     Attributes:
         views: of each photograph.
-        blended: share of the views that another photograph's view is blended into, in [0, 1].
+        mixup: fraction of the views that are mixed with another photograph's view, in [0, 1].
         scenes: data set pictures as a camera sees them, as a share of the data set.
         drawn: pictures drawn by our own code, as a share of the data set.
         empties: pictures of nothing, as a share of the data set.
@@ -33,7 +33,7 @@ class Mix:
     """
 
     views: int = 4
-    blended: float = 0.5
+    mixup: float = 0.5
     scenes: float = 0.16
     drawn: float = 0.0
     empties: float = 0.04
@@ -71,17 +71,17 @@ class TrainingImages:
     """What is trained on, and what is watched meanwhile.
 
     Attributes:
-        catalogue: the data set's training part, without its validation part.
+        product_images: the data set's training part, without its validation part.
         photographs: for training, if there are any.
-        watched: validation pictures by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
+        validation: validation images by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
         classes: how many the model tells apart.
         scenery: what a camera sees them in.
         folds: which fold each is of, where a teacher asks that.
     """
 
-    catalogue: Split
+    product_images: Split
     photographs: Photographs | None
-    watched: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]
+    validation: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]
     classes: int
     scenery: Scenery = ROOM
     folds: Folds | None = None
@@ -90,7 +90,11 @@ class TrainingImages:
         """Return how many pictures an epoch has."""
         shares = (mix.scenes, mix.empties, mix.drawn)
         photographs = len(self.photographs.contents) * mix.views if self.photographs else 0
-        return len(self.catalogue) + sum(round(len(self.catalogue) * share) for share in shares) + photographs
+        return (
+            len(self.product_images)
+            + sum(round(len(self.product_images) * share) for share in shares)
+            + photographs
+        )
 
 
 def camera_views(
@@ -131,13 +135,13 @@ class EpochImages:
 def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> EpochImages:
     """Return the pictures of an epoch; the same for the same arguments."""
     rng = np.random.default_rng([seed, epoch])
-    vary, source = mix.variation, material.catalogue
+    vary, source = mix.variation, material.product_images
     size = source.images.shape[1]
     eye = np.eye(material.classes, dtype=np.float32)
     images = [transforms.product_view(image, vary, rng) for image in source.images[..., 0]]
     allowed = [eye[source.labels]]
     folds = material.folds
-    of = [folds.catalogue] if folds else []
+    of = [folds.product_images] if folds else []
     chosen = rng.choice(len(source), round(len(source) * mix.scenes), replace=False)
     images += [material.scenery.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
     allowed.append(eye[source.labels[chosen]])
@@ -149,7 +153,7 @@ def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> Epo
         images += [material.scenery.drawn(int(value), size, vary, rng) for value in values]
         allowed.append(eye[values])
     if folds:
-        of += [folds.catalogue[chosen], _any_fold(folds, len(images) - len(source) - len(chosen))]
+        of += [folds.product_images[chosen], _any_fold(folds, len(images) - len(source) - len(chosen))]
     asked = material.photographs.answers if material.photographs else None
     shares = [np.zeros((len(images), len(asked.groups)), np.float32)] if asked else []
     if material.photographs is not None:
@@ -160,7 +164,7 @@ def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> Epo
                     for content in material.photographs.contents
                 ]
             )
-            views, may_be, held = _mixup(views, material.photographs, mix.blended, rng)
+            views, may_be, held = _mixup(views, material.photographs, mix.mixup, rng)
             images += list(views)
             allowed.append(may_be.astype(np.float32))
             if held is not None:

@@ -23,13 +23,13 @@ class Folds:
 
     Attributes:
         count: of folds; each is numbered from 0.
-        catalogue: (N,) int32, of the data set's training part, without its validation part.
+        product_images: (N,) int32, of the data set's training part, without its validation part.
         photographs: (M,) int32, of the photographs to train on, if there are any.
         sha256: of the plan that they are of.
     """
 
     count: int
-    catalogue: NDArray[np.int32]
+    product_images: NDArray[np.int32]
     photographs: NDArray[np.int32] | None
     sha256: str
 
@@ -92,7 +92,7 @@ class FoldPlan:
 
 def product_images_without(fold: int, folds: Folds, training: Split) -> Split:
     """Return what is left of a data set's training part without one fold."""
-    kept = folds.catalogue != fold
+    kept = folds.product_images != fold
     return Split(training.images[kept], training.labels[kept])
 
 

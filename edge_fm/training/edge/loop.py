@@ -1,7 +1,7 @@
-"""The epochs of the recipe: pictures drawn and answered by the teacher ahead of time, steps, the running average, what is watched, the state kept."""
+"""Run the epochs of a training: prefetch images, step, average the weights, validate, keep the state."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,57 +20,69 @@ from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.posix import usable_cores
 
 _MANY_STEPS = 20
-"""Whose pictures are less than a twentieth more than those of as many whole batches."""
+"""From this many whole batches on, a last partial batch is left out: it is less than a twentieth."""
+
+KerasModel = Any
+"""A `keras.Model`; Keras ships no types."""
 
 Listener = Callable[[int, float, dict[str, float] | None], None]
-"""Called with (epoch from 1, share of it done, its figures once it is done)."""
+"""Called with (epoch from 1, fraction of it done, its figures once it is done)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Networks and images of one training.
+
+    Attributes:
+        model: Keras model with probabilities as output; it is trained in place.
+        ema_model: model of the same shape that receives the moving average of the weights.
+        images: what it is trained and validated on.
+        teacher: model to distil from, if any.
+    """
+
+    model: KerasModel
+    ema_model: KerasModel
+    images: TrainingImages
+    teacher: Teacher | None = None
 
 
 def train(
-    model: Any,  # noqa: ANN401  # Keras ships no types
-    average: Any,  # noqa: ANN401
-    material: TrainingImages,
-    folder: Path,
-    settings: EdgeSettings,
-    listener: Listener,
-    teacher: Teacher | None = None,
+    job: TrainingJob, settings: EdgeSettings, folder: Path, listener: Listener
 ) -> list[dict[str, float]]:
-    """Train in place, keeping the state of the last whole epoch in `folder`, and go on from there if it is there.
+    """Train in place; keep the state of the last whole epoch in `folder`, and resume from one found there.
 
     Args:
-        model: a Keras model with probabilities as output, and the weights to begin with.
-        average: another of the same; it gets the running average of the weights, and is what is watched and kept.
-        material: the pictures.
-        folder: for the state and the history; it is there.
-        settings: how.
-        listener: told of progress.
-        teacher: a model to learn from as well.
+        job: networks and images.
+        settings: how it is trained.
+        folder: existing folder for the state and the history.
+        listener: called with progress.
 
     Returns:
-        the figures of every epoch.
+        The figures of every epoch.
 
     Raises:
         DataError: the state in the folder is of another training.
     """
-    steps = steps_of(material.count(settings.mix), settings.batch_size)
-    optimizer = _compile(model, steps, settings, taught=teacher is not None)
+    model, ema_model, images, teacher = job.model, job.ema_model, job.images, job.teacher
+    steps = steps_of(images.count(settings.mix), settings.batch_size)
+    optimizer = _compile(model, steps, settings, distils=teacher is not None)
     facts = asdict(settings) | {"teacher": teacher.sha256 if teacher else None, "optimizer": "muon"}
-    whose = checkpoint.fingerprint(model, material, facts)
-    history = checkpoint.restore(model, folder / checkpoint.FILE, whose)
+    fingerprint = checkpoint.fingerprint(model, images, facts)
+    history = checkpoint.restore(model, folder / checkpoint.FILE, fingerprint)
 
-    class Told(import_keras().callbacks.Callback):  # type: ignore[misc]
+    class Progress(import_keras().callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
             listener(len(history) + 1, (batch + 1) / steps, None)
 
-    def catch_up() -> None:
-        average.set_weights(model.get_weights())
-        optimizer.average_into(average.trainable_variables)
+    def update_ema_model() -> None:
+        ema_model.set_weights(model.get_weights())
+        optimizer.average_into(ema_model.trainable_variables)
 
     if history:
-        catch_up()
+        update_ema_model()
 
     epochs = range(len(history), settings.epochs)
-    draw = partial(_drawn, replace(material, watched={}), settings)
+    draw = partial(_drawn, replace(images, validation={}), settings)
     with prefetch.prefetch_in_processes(prefetch.processes_for(usable_cores()), draw, epochs) as drawn_of:
 
         def epoch_inputs(index: int) -> tuple[Floats, Floats]:
@@ -79,23 +91,28 @@ def train(
             taken = steps * settings.batch_size  # all, or all but a part of a batch
             return _scaled(drawn.images[:taken]), targets[:taken]
 
-        for images, targets in prefetch.prefetch(epoch_inputs, epochs):
+        for inputs, targets in prefetch.prefetch(epoch_inputs, epochs):
             fit = model.fit(
-                images, targets, batch_size=settings.batch_size, shuffle=False, verbose=0, callbacks=[Told()]
+                inputs,
+                targets,
+                batch_size=settings.batch_size,
+                shuffle=False,
+                verbose=0,
+                callbacks=[Progress()],
             )
-            catch_up()
+            update_ema_model()
             figures = {"loss": float(fit.history["loss"][0])}
-            for name, (watched, right) in material.watched.items():
-                figures[name] = accuracy(probabilities(average, watched), right)
+            for name, (validated, right) in images.validation.items():
+                figures[name] = accuracy(probabilities(ema_model, validated), right)
             history.append(figures)
-            checkpoint.save(model, folder / checkpoint.FILE, history, whose)
+            checkpoint.save(model, folder / checkpoint.FILE, history, fingerprint)
             runs.write_history(folder / runs.HISTORY, history)
             listener(len(history), 1.0, figures)
     return history
 
 
-def _compile(model: Any, steps: int, settings: EdgeSettings, *, taught: bool) -> Any:  # noqa: ANN401
-    """Give a model its loss and its optimiser, whose rate rises for an epoch of so many steps and falls to the end; return the optimiser."""
+def _compile(model: Any, steps: int, settings: EdgeSettings, *, distils: bool) -> Any:  # noqa: ANN401
+    """Compile a model with a one-epoch warm-up and a cosine schedule; return its optimizer."""
     schedule = import_keras().optimizers.schedules.CosineDecay(
         0.0,
         max(1, steps * (settings.epochs - 1)),  # one epoch is the warm-up and no more
@@ -105,13 +122,13 @@ def _compile(model: Any, steps: int, settings: EdgeSettings, *, taught: bool) ->
     )
     optimizer = muon_with_ema(schedule, settings.weight_decay, settings.ema_decay)
     optimizer.build(model.trainable_variables)
-    loss = partial_label_loss(settings.smoothing)
-    model.compile(optimizer, distillation_loss(loss, settings.taught) if taught else loss)
+    loss = partial_label_loss(settings.label_smoothing)
+    model.compile(optimizer, distillation_loss(loss, settings.distillation_weight) if distils else loss)
     return optimizer
 
 
 def steps_of(pictures: int, batch_size: int) -> int:
-    """Return how many steps an epoch has: of many, a last one of less than a batch is left out, for which JAX would make a program of its own."""
+    """Return how many steps an epoch has: a last partial batch is left out of many."""
     whole = pictures // batch_size
     return whole if whole >= _MANY_STEPS else -(-pictures // batch_size)
 

@@ -1,4 +1,4 @@
-"""How the recipe trains, unless the user says otherwise."""
+"""Settings of a training of the edge family, with their defaults."""
 
 from dataclasses import dataclass, field, replace
 
@@ -6,46 +6,51 @@ from edge_fm.augmentation.transforms import Variation
 from edge_fm.training.edge.epoch_data import Mix
 
 VALIDATION_SHARE = 1 / 12
-"""Of the data set's training part; 5,000 of 60,000."""
+"""Default fraction of the training part that is held out; 5,000 of 60,000."""
 
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """How to train.
+    """Settings of one training.
 
     Attributes:
-        epochs: all of them are run.
-        batch_size: pictures a step.
-        learning_rate: at its highest, after a warm-up of one epoch.
-        weight_decay: of the optimiser.
-        smoothing: of labels, in [0, 1).
-        ema_decay: share of the weights' exponential moving average that a step keeps, in [0, 1).
-        calm: share of the epochs, at the end, in which nothing is erased from pictures or bent, and half as many are blended, in [0, 1).
-        taught: share of the loss that is a teacher's, if there is one, in [0, 1].
-        mix: what an epoch is made of.
-        bf16: whether steps are computed in bfloat16; see `edge.mixed_precision`.
-        seed: of weights and of every draw.
+        epochs: number of epochs, all of which are run.
+        batch_size: images per step.
+        learning_rate: peak learning rate, after a warm-up of one epoch.
+        weight_decay: decoupled weight decay of the optimizer.
+        label_smoothing: in [0, 1).
+        ema_decay: decay per step of the exponential moving average of the weights, in [0, 1).
+        strong_aug_off_fraction: fraction of the epochs, at the end, that run without erasing and elastic
+            distortion and with less mixup, in [0, 1).
+        late_mixup: factor on the mixup in those epochs, in [0, 1].
+        distillation_weight: weight of the teacher's part of the loss, in [0, 1].
+        validation_share: fraction of the training part that is held out for validation, in (0, 0.5].
+        mix: composition of an epoch.
+        bf16: whether steps run in bfloat16; see `edge.mixed_precision`.
+        seed: seed of the weights and of every draw.
     """
 
     epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    smoothing: float = 0.05
+    label_smoothing: float = 0.05
     ema_decay: float = 0.998
-    calm: float = 0.2
-    taught: float = 0.9
+    strong_aug_off_fraction: float = 0.2
+    late_mixup: float = 0.5
+    distillation_weight: float = 0.9
+    validation_share: float = VALIDATION_SHARE
     mix: Mix = field(default_factory=Mix)
     bf16: bool = False
     seed: int = 0
 
     def mix_of(self, index: int) -> Mix:
-        """Return what the epoch of an index from 0 is made of."""
-        if index < round(self.epochs * (1 - self.calm)):
+        """Return the composition of an epoch, by its index from 0."""
+        if index < round(self.epochs * (1 - self.strong_aug_off_fraction)):
             return self.mix
         return replace(
             self.mix,
-            blended=self.mix.blended / 2,
+            mixup=self.mix.mixup * self.late_mixup,
             variation=replace(self.mix.variation, erase=0.0, elastic=0.0),
         )
 
@@ -61,4 +66,4 @@ _ON_PAPER = EdgeSettings(
 )
 
 DEFAULTS = {"digits": _ON_PAPER, "digits-plus": replace(_ON_PAPER, epochs=30)}
-"""Settings of those that read digits from paper; the others have those of `Settings`."""
+"""Settings of the networks that read digits from paper; the others start from `EdgeSettings`."""

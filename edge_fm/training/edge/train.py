@@ -1,15 +1,15 @@
-"""The training behind the bundled models: several data sets at once, cameras imitated, one cosine to the end.
+"""Train a member of the edge family: several data sets at once, simulated cameras, one cosine schedule.
 
-Every epoch draws its pictures anew from (seed, epoch), so a training that was killed goes on from its last
-whole epoch as if nothing had happened. There is no early stopping: the learning rate runs out. Validation is watched,
-never chosen on, and the test part is not touched.
+Every epoch draws its images anew from (seed, epoch), so an interrupted training resumes from its last whole epoch
+as if nothing had happened. There is no early stopping: the learning rate runs out. Validation figures are recorded
+and choose nothing; the test part is measured once, at the end.
 
-The weights that are kept are a running average over the last steps: less shaken by the last batches. In the
-last epochs nothing is erased from pictures or bent any more: a small network then spends itself on whole ones (Ge et al., 2021,
-arXiv:2107.08430, ends its strongest augmentation early in the same way).
+The weights that are kept are an exponential moving average. The last epochs run without erasing and elastic
+distortion, so that a small network spends itself on whole images (Ge et al., 2021, arXiv:2107.08430, ends its
+strongest augmentation early in the same way).
 
-Cosine: Loshchilov and Hutter, 2016, arXiv:1608.03983; label smoothing: Szegedy et al., 2015, arXiv:1512.00567; training
-to be unsure of what is no class: Hendrycks et al., 2018, arXiv:1812.04606.
+Cosine schedule: Loshchilov and Hutter, 2016, arXiv:1608.03983. Label smoothing: Szegedy et al., 2015,
+arXiv:1512.00567. Uniform targets for images of no class: Hendrycks et al., 2018, arXiv:1812.04606.
 """
 
 import datetime as dt
@@ -30,67 +30,62 @@ from edge_fm.training.edge.distillation import Teacher
 from edge_fm.training.edge.epoch_data import PAPER, ROOM, TrainingImages
 from edge_fm.training.edge.folds import Folds, photographs_without, product_images_without
 from edge_fm.training.edge.loop import Listener, accuracy, probabilities
-from edge_fm.training.edge.settings import DEFAULTS, VALIDATION_SHARE, EdgeSettings
+from edge_fm.training.edge.settings import DEFAULTS, EdgeSettings
 from edge_fm.training.edge.warm_start import warm_start
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
-_SEEN = 1000
-"""Pictures of each kind that stand for what a file to begin with has folded away."""
+_WARM_START_IMAGES = 1000
+"""Images of each kind on which a warm start measures the batch statistics that an export folded away."""
 
 KerasModel = Any
 """A `keras.Model`; Keras ships no types."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSources:
-    """Where the pictures come from, as the user named them.
+    """What a member of the edge family is trained on.
 
     Attributes:
-        data: the data set in the model's own classes, and its name as given.
-        photographs: (training, validation), if there are any.
-        teacher: a model to learn from as well, if there is one.
-        start: the run folder, exported file or bundled model whose weights are begun with; None begins with drawn ones.
-        answers: the file that the photographs' answers are from, if they have any.
-        left_out: (fold, folds) that are not trained on; None trains on all.
+        architecture: name in `edge.WIDTHS`.
+        data: data set in the model's own classes.
+        data_name: the data set's name as the user gave it.
+        photographs: (training, validation) photographs with partial labels, if any.
+        teacher: model to distil from, if any.
+        init_from: run folder, exported file or bundled model whose weights are the start; None starts from random ones.
+        soft_labels: file that the photographs' soft labels were read from, if any.
+        left_out: (fold, folds) that is left out of the training; None trains on all.
     """
 
+    architecture: str
     data: Dataset
-    photographs: tuple[Photographs, Photographs] | None
+    data_name: str
+    photographs: tuple[Photographs, Photographs] | None = None
     teacher: Teacher | None = None
-    start: Path | None = None
-    answers: Path | None = None
+    init_from: Path | None = None
+    soft_labels: Path | None = None
     left_out: tuple[int, Folds] | None = None
 
 
-def train_run(
-    name: str, sources: TrainingSources, data: str, folder: Path, settings: EdgeSettings, listener: Listener
-) -> Run:
-    """Train a member of the `edge` family into a run folder; a folder with a training that was killed is gone on with.
+def train_run(sources: TrainingSources, settings: EdgeSettings, folder: Path, listener: Listener) -> Run:
+    """Train a member of the edge family into a run folder, and resume an interrupted training there.
 
     Args:
-        name: of `edge.WIDTHS`.
-        sources: of pictures.
-        data: how the user named the data set.
-        folder: made if it is not there.
-        settings: how.
-        listener: told of progress.
+        sources: what it is trained on.
+        settings: how it is trained.
+        folder: run folder; it is made if it does not exist.
+        listener: called with progress.
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: the folder holds the state of another training, the data has other classes than the digits, or `start` is
-            this folder, no run, or a run or file of another network.
-        ModelError: `start` is a file that is missing or refused.
+        DataError: the folder holds the state of another training, the data is not of digits for a network that
+            reads digits, or `init_from` is this folder, no run, or of another network.
+        ModelError: `init_from` is a file that is missing or refused.
     """
-    if name in DEFAULTS and sources.data.class_names != DIGITS:
-        raise DataError(
-            f"{name} reads the digits 0 to 9, and {data} has {', '.join(sources.data.class_names)}: "
-            "give --data mnist, or train edge"
-        )
-    keras = import_keras()
+    _check_classes(sources)
     started_s = time.monotonic()
-    keras.utils.set_random_seed(settings.seed)
-    training, validation = sources.data.split_validation(VALIDATION_SHARE, settings.seed)
+    import_keras().utils.set_random_seed(settings.seed)
+    training, validation = sources.data.split_validation(settings.validation_share, settings.seed)
     folds = None
     if sources.teacher is not None and sources.teacher.plan is not None:
         photographs = sources.photographs[0] if sources.photographs else None
@@ -98,24 +93,25 @@ def train_run(
     if sources.left_out is not None:
         training = product_images_without(*sources.left_out, training)
         sources = _without(*sources.left_out, sources)
-    model, average = _networks(name, sources, training, folder, settings)
-    runs.begin(folder)  # after all that can be refused: an earlier run's record goes with it
-    material = replace(_training_images(name, sources, training, validation, settings), folds=folds)
-    history = loop.train(model, average, material, folder, settings, listener, sources.teacher)
-    export_sets.keep_calibration(folder / runs.CALIBRATION, material, settings.mix, settings.seed)
-    export_sets.keep_validation(folder / runs.VALIDATION, material, settings.seed)
-    export_sets.keep_ood_calibration(
-        folder / runs.OOD_CALIBRATION,
-        material,
-        settings.mix_of(settings.epochs),
-        settings.seed,
-        settings.epochs,
-    )
-    average.save(folder / runs.MODEL)
-    run = _record(name, sources, data, settings, history, average, time.monotonic() - started_s)
+    model, ema_model = _networks(sources, training, folder, settings)
+    runs.begin(folder)  # after all that can be refused: the record of an earlier run is removed
+    images = replace(_training_images(sources, training, validation, settings), folds=folds)
+    job = loop.TrainingJob(model=model, ema_model=ema_model, images=images, teacher=sources.teacher)
+    history = loop.train(job, settings, folder, listener)
+    export_sets.keep_all(folder, images, settings)
+    ema_model.save(folder / runs.MODEL)
+    run = _record(sources, settings, history, ema_model, time.monotonic() - started_s)
     run.save(folder)
     (folder / checkpoint.FILE).unlink(missing_ok=True)
     return run
+
+
+def _check_classes(sources: TrainingSources) -> None:
+    if sources.architecture in DEFAULTS and sources.data.class_names != DIGITS:
+        raise DataError(
+            f"{sources.architecture} reads the digits 0 to 9, and {sources.data_name} has "
+            f"{', '.join(sources.data.class_names)}: train it on mnist, or give --model edge"
+        )
 
 
 def _without(fold: int, folds: Folds, sources: TrainingSources) -> TrainingSources:
@@ -126,45 +122,44 @@ def _without(fold: int, folds: Folds, sources: TrainingSources) -> TrainingSourc
 
 
 def _networks(
-    name: str, sources: TrainingSources, training: Split, folder: Path, settings: EdgeSettings
+    sources: TrainingSources, training: Split, folder: Path, settings: EdgeSettings
 ) -> tuple[KerasModel, KerasModel]:
-    """Return the network that is trained, with the weights to begin with, and one for their running average."""
-    dataset, photographs = sources.data, sources.photographs
+    """Return the network to train, with its first weights, and one for their moving average."""
+    dataset, name = sources.data, sources.architecture
     classes = len(dataset.class_names)
     with edge.mixed_precision() if settings.bf16 else nullcontext():
         model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
-    average = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
-    if sources.start is not None:
-        seen = [training.sample(_SEEN, settings.seed).images]
-        if photographs is not None:
-            seen.append(photographs[0].tensors[:: max(1, len(photographs[0].tensors) // _SEEN)])
-        warm_start(model, sources.start, folder, dataset.class_names, np.concatenate(seen))
-    return model, average
+    ema_model = edge.build(edge.WIDTHS[name], dataset.spec, classes, name)
+    if sources.init_from is not None:
+        seen = [training.sample(_WARM_START_IMAGES, settings.seed).images]
+        if sources.photographs is not None:
+            tensors = sources.photographs[0].tensors
+            seen.append(tensors[:: max(1, len(tensors) // _WARM_START_IMAGES)])
+        warm_start(model, sources.init_from, folder, dataset.class_names, np.concatenate(seen))
+    return model, ema_model
 
 
 def _training_images(
-    name: str, sources: TrainingSources, training: Split, validation: Split, settings: EdgeSettings
+    sources: TrainingSources, training: Split, validation: Split, settings: EdgeSettings
 ) -> TrainingImages:
-    """Return what is trained on, and what is watched: validation pictures, as they are and as a camera sees them."""
+    """Return the images to train on, and those to validate on, plain and as a camera sees them."""
     photographs, classes = sources.photographs, len(sources.data.class_names)
-    watched = {sources.data.name: (validation.images, np.eye(classes, dtype=bool)[validation.labels])}
+    validated = {sources.data.name: (validation.images, np.eye(classes, dtype=bool)[validation.labels])}
     if photographs is not None and photographs[1].allowed.any():
-        watched["photographs"] = (photographs[1].tensors, photographs[1].allowed)
-    scenery = PAPER if name in DEFAULTS else ROOM
+        validated["photographs"] = (photographs[1].tensors, photographs[1].allowed)
+    scenery = PAPER if sources.architecture in DEFAULTS else ROOM
     if scenery.drawn is not None:
-        watched["paper"] = epoch_data.camera_views(
-            validation, classes, scenery, settings.mix.variation, settings.seed
-        )
-    return TrainingImages(training, photographs[0] if photographs else None, watched, classes, scenery)
+        variation = settings.mix.variation
+        validated["paper"] = epoch_data.camera_views(validation, classes, scenery, variation, settings.seed)
+    return TrainingImages(training, photographs[0] if photographs else None, validated, classes, scenery)
 
 
 def facts(settings: EdgeSettings, sources: TrainingSources) -> dict[str, Any]:
     """Return what a run's record says of how it was trained."""
     return asdict(settings) | {
-        "validation_share": VALIDATION_SHARE,
         "teacher": sources.teacher.name if sources.teacher else None,
-        "start": str(sources.start) if sources.start else None,
-        "answers": str(sources.answers) if sources.answers else None,
+        "init_from": str(sources.init_from) if sources.init_from else None,
+        "soft_labels": str(sources.soft_labels) if sources.soft_labels else None,
         "left_out": _which(*sources.left_out) if sources.left_out else None,
     }
 
@@ -174,21 +169,19 @@ def _which(fold: int, folds: Folds) -> str:
 
 
 def _record(
-    name: str,
     sources: TrainingSources,
-    data: str,
     settings: EdgeSettings,
     history: list[dict[str, float]],
-    average: KerasModel,
+    ema_model: KerasModel,
     seconds: float,
 ) -> Run:
-    """Return the run's record; the test part is looked at here, once, after everything is decided."""
+    """Return the run's record; the test part is measured here, once, after everything is decided."""
     dataset = sources.data
-    test = probabilities(average, dataset.test.images)
+    test = probabilities(ema_model, dataset.test.images)
     right = np.eye(len(dataset.class_names), dtype=bool)[dataset.test.labels]
     return Run(
-        architecture=name,
-        data=data,
+        architecture=sources.architecture,
+        data=sources.data_name,
         class_names=dataset.class_names,
         scale="unit",
         model=runs.MODEL,

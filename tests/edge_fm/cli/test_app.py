@@ -83,7 +83,7 @@ def test_a_bad_picture_is_exit_code_1(cli: RunCli, tmp_path: Path) -> None:
         ("verify", "no-such-model"),
         ("inspect", __file__),
         ("data", "no-such-data"),
-        ("train", "cnnn", "--data", "wardrobe", "-o", "x"),
+        ("train", "wardrobe", "--model", "cnnn", "-o", "x"),
         ("evaluate", "fashion", "--data", "no-such-data"),
         ("export", "no-such-run", "-o", "x.onnx"),
         ("export", "no-such.keras", "-o", "x.onnx", "--labels", "a,b", "--scale", "unit"),

@@ -8,6 +8,7 @@ import pytest
 
 from edge_fm import datasets
 from edge_fm.datasets import photographs
+from edge_fm.datasets.photographs import PhotographFiles
 from edge_fm.training.edge import epoch_data
 from edge_fm.training.edge.epoch_data import Mix, TrainingImages
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
@@ -24,7 +25,9 @@ def test_photographs_are_split_as_the_file_says(photos: Path) -> None:
     """Held-out pictures are in validation and nowhere else; tensors are those of the runtime; broken files are named."""
     mapping = photographs.read_map(photos.parent / "map.toml", "photos", NAMES)
     held_out = frozenset({"dress/0.jpg", "shoes/3.jpg"})
-    training, validation = photographs.read_photographs(photos, mapping, NAMES, 28, held_out)
+    training, validation = photographs.read_photographs(
+        PhotographFiles(folder=photos, mapping=mapping, held_out=held_out), NAMES, 28
+    )
     assert (len(training.contents), len(validation.contents)) == (13, 2)
     assert validation.allowed.tolist() == [[True, False, False], [False, True, True]]
     assert not training.allowed[training.folders.index("hat")].any()
@@ -63,9 +66,12 @@ def test_photographs_that_do_not_fit(photos: Path) -> None:
     """A folder that the map lacks, and a held-out picture that is not there, are refused."""
     mapping = photographs.read_map(photos.parent / "map.toml", "photos", NAMES)
     with pytest.raises(DataError, match="nowhere"):
-        photographs.read_photographs(photos, mapping, NAMES, 28, frozenset({"nowhere.jpg"}))
+        photographs.read_photographs(
+            PhotographFiles(folder=photos, mapping=mapping, held_out=frozenset({"nowhere.jpg"})), NAMES, 28
+        )
+    lacking = PhotographFiles(folder=photos, mapping={"dress": (), "shoes": ()}, held_out=frozenset())
     with pytest.raises(DataError, match="hat"):
-        photographs.read_photographs(photos, {"dress": (), "shoes": ()}, NAMES, 28, frozenset())
+        photographs.read_photographs(lacking, NAMES, 28)
     (photos.parent / "split.json").write_text("{}")
     with pytest.raises(DataError, match="held_out"):
         photographs.read_held_out(photos.parent / "split.json")
@@ -81,7 +87,7 @@ def test_a_blended_view_may_be_any_class_of_the_two() -> None:
     nothing = datasets.Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int64))
     material = TrainingImages(nothing, taken, {}, 3)
     drawn = {
-        share: epoch_data.draw_epoch(material, Mix(views=1, blended=share, scenes=0, empties=0), 0, 0)
+        share: epoch_data.draw_epoch(material, Mix(views=1, mixup=share, scenes=0, empties=0), 0, 0)
         for share in (0.0, 1.0)
     }
     views, classes = drawn[0.0].images, drawn[0.0].allowed

@@ -107,7 +107,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a Keras run and a scikit-learn run."""
     from edge_fm.models import zoo
     from edge_fm.models.settings import TrainSettings
-    from edge_fm.training.train import train
+    from edge_fm.training.train import TrainRequest, train
 
     folder = tmp_path_factory.mktemp("runs")
     small = datasets.limited(datasets.load("wardrobe"), 600, 100)
@@ -115,7 +115,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("mlp-128", TrainSettings(epochs=3)),
         ("logreg", TrainSettings(epochs=1, patience=None, validation_share=0)),
     ):
-        train(zoo.find(name), small, "wardrobe", folder / name, settings, lambda *_: None)
+        wanted = TrainRequest(
+            architecture=zoo.find(name), dataset=small, data_name="wardrobe", settings=settings
+        )
+        train(wanted, folder / name, lambda *_: None)
     return folder
 
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from edge_fm import datasets
+from edge_fm.datasets.wardrobe import draw_set
 from edge_fm.models import measurements, zoo
 from edge_fm.models.architecture import Framework
 from edge_fm.models.settings import TrainSettings
 from edge_fm.training import sklearn_fit
 from edge_fm.training.edge import settings as settings_module
+from edge_fm.training.results import FitInputs
+from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import ROOT, RunCli
@@ -77,8 +80,14 @@ def test_linear_models_are_what_they_say(name: str) -> None:
     architecture = zoo.find(name)
     wardrobe = datasets.limited(datasets.load("wardrobe"), 300, 10)
     model = architecture.build((28, 28, 1), 10, architecture.options | {"max_iter": 2})
-    settings = TrainSettings(epochs=1, patience=None)
-    sklearn_fit.fit(model, wardrobe.train, None, settings, lambda _number, _share, _figures: None)
+    inputs = FitInputs(
+        training=wardrobe.train,
+        validation=None,
+        settings=TrainSettings(epochs=1, patience=None),
+        listener=lambda _number, _share, _figures: None,
+        folder=Path("nowhere"),
+    )
+    sklearn_fit.fit(model, inputs)
     final = model.steps[-1][1] if hasattr(model, "steps") else model
     parts = getattr(final, "estimators_", [final])
     assert sum(part.coef_.size + part.intercept_.size for part in parts) == architecture.parameters
@@ -150,28 +159,39 @@ class TestTrainCommand:
 
     def test_the_exam(self, cli: RunCli, tmp_path: Path) -> None:
         """A model that misses what is asked of it ends with exit code 1, and its run folder is kept."""
-        line = ["train", "logreg", "--data", "wardrobe", "--set", "max_iter=3", "-o", tmp_path / "run"]
-        assert cli(*line, "--min-accuracy", "0.3", "--max-loss", "9").code == 0
-        failed = cli(*line, "--min-accuracy", "0.999", "--max-loss", "0.001")
+        command = ["train", "wardrobe", "--model", "logreg", "--set", "max_iter=3", "-o", tmp_path / "run"]
+        assert cli(*command, "--min-accuracy", "0.3").code == 0
+        failed = cli(*command, "--min-accuracy", "0.999")
         assert failed.code == 1
-        assert "is below 0.999" in failed.err
-        assert "is above 0.001" in failed.err
+        assert "is below --min-accuracy 0.999" in failed.err
         assert (tmp_path / "run" / "model.skops").is_file()
 
-    def test_the_data_that_a_model_was_made_for(
-        self, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Without --data, a model trains on its tutorial's data set."""
-        asked: list[str] = []
-        wardrobe = datasets.limited(datasets.load("wardrobe"), 200, 50)
+    @pytest.mark.parametrize("name", ["cnn", "edge", "digits"])
+    def test_a_model_where_the_data_belongs(self, cli: RunCli, tmp_path: Path, name: str) -> None:
+        """The name of a model as the first word is answered with the whole command that is meant."""
+        done = cli("train", name, "-o", tmp_path / "run")
+        assert done.code == 2
+        data = "mnist" if name == "digits" else "fashion-mnist"
+        assert f"edge-fm train {data} --model {name} -o {tmp_path / 'run'}" in done.err
 
-        def loaded(data: str, *_spec: object) -> datasets.Dataset:
-            asked.append(data)
-            return wardrobe
-
-        monkeypatch.setattr(datasets, "load", loaded)
-        assert cli("train", "ovr", "--set", "max_iter=1", "-o", tmp_path / "run").code == 0
-        assert asked == ["mnist"]
+    def test_weights_of_an_earlier_run(self, cli: RunCli, tmp_path: Path) -> None:
+        """--init-from starts a zoo network from a run of it, and refuses a run of another one."""
+        first, second = tmp_path / "first", tmp_path / "second"
+        common = ("--epochs", 1, "--patience", 0, "--validation", 0)
+        images, labels = draw_set(20, 0)
+        np.savez(tmp_path / "part.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        for model, start, out in (("mlp-128", (), first), ("mlp-128", ("--init-from", first), second)):
+            options = ("--model", model, *common, *start, "--learning-rate", 1e-6, "-o", out)
+            assert cli("train", tmp_path / "part.npz", *options).code == 0
+        kept = [
+            import_keras().saving.load_model(run / "model.keras", compile=False).get_weights()
+            for run in (first, second)
+        ]
+        assert all(np.abs(one - other).max() < 1e-3 for one, other in zip(*kept, strict=True))
+        options = ("--model", "cnn", *common, "--init-from", first, "-o", tmp_path / "third")
+        other = cli("train", tmp_path / "part.npz", *options)
+        assert other.code == 2
+        assert "it is a run of mlp-128" in other.err
 
     def test_own_photographs(self, cli: RunCli, tmp_path: Path) -> None:
         """Classes from folder names, colour, another size, unreadable files counted and named, training goes on."""
@@ -184,7 +204,7 @@ class TestTrainCommand:
                 cv2.imwrite(str(tmp_path / "photos" / name / f"{number}.png"), picture)
         (tmp_path / "photos" / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
         done = cli(
-            *("train", "mlp-128", "--data", tmp_path / "photos", "--size", 16, "--channels", 3),
+            *("train", tmp_path / "photos", "--model", "mlp-128", "--size", 16, "--channels", 3),
             *("--epochs", 8, "--patience", 0, "--validation", 0, "-o", tmp_path / "run"),
         )
         assert done.code == 0, done.err
@@ -200,12 +220,12 @@ class TestTrainCommand:
             (["--set", "dropout"], "expected NAME=VALUE"),
             (["--size", "32"], "has a size of its own"),
             (["--channels", "2"], "expected 1 for grey or 3 for colour"),
-            (["--map", "map.toml"], "the edge family takes them"),
+            (["--set", "folds=many"], "expected a whole number"),
         ],
     )
     def test_wrong_use(self, cli: RunCli, tmp_path: Path, options: list[str], said: str) -> None:
         """What cannot be meant is a sentence and exit code 2, and nothing is begun."""
-        done = cli("train", "cnn", "--data", "wardrobe", *options, "-o", tmp_path / "run")
+        done = cli("train", "wardrobe", "--model", "cnn", *options, "-o", tmp_path / "run")
         assert done.code == 2
         assert said in done.err
         assert not (tmp_path / "run").exists()
@@ -216,7 +236,7 @@ class TestTrainCommand:
         for name in folders:
             (tmp_path / "photos" / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "photos" / "one" / "a.png"), np.zeros((9, 9), np.uint8))
-        done = cli("train", "cnn", "--data", tmp_path / "photos", "-o", tmp_path / "run")
+        done = cli("train", tmp_path / "photos", "-o", tmp_path / "run")
         assert done.code == 2
         assert "at least two classes" in done.err or "no picture that can be read" in done.err
 
@@ -228,17 +248,19 @@ class TestTrainCommand:
             ["--channels", "3"],
             ["--no-balance"],
         ):
-            done = cli("train", "edge", "--data", "wardrobe", *option, "-o", tmp_path / "run")
+            done = cli("train", "wardrobe", "--model", "edge", *option, "-o", tmp_path / "run")
             assert done.code == 2
-            assert "its own recipe" in done.err
+            assert option[0].replace("no-", "") in done.err
 
-    @pytest.mark.parametrize("options", [["--validation", "0"], ["--folds", "1"], ["--folds", "9999"]])
+    @pytest.mark.parametrize(
+        "options", [["--validation", "0"], ["--set", "folds=1"], ["--set", "folds=9999"]]
+    )
     def test_a_refused_training_loses_no_earlier_run(
         self, cli: RunCli, tmp_path: Path, options: list[str]
     ) -> None:
         """What cannot be trained is said before the folder's earlier run is touched."""
         (tmp_path / "run.json").write_text("an earlier run")
-        done = cli("train", "mlp-128", "--data", "wardrobe", *options, "-o", tmp_path)
+        done = cli("train", "wardrobe", "--model", "mlp-128", *options, "-o", tmp_path)
         assert done.code == 2, done.err
         assert (tmp_path / "run.json").read_text() == "an earlier run"
 

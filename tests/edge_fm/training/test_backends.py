@@ -61,8 +61,8 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     part = datasets.limited(datasets.load("wardrobe"), 120, 1000)
     parts = {"x_train": part.train.images, "x_test": part.test.images}
     np.savez(tmp_path / "part.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
-    given = ("--data", tmp_path / "part.npz", "--epochs", "1", "--bf16", "-o", run)
-    on_jax(compiled, "edge_fm", "train", "edge-nano", *given)
+    given = ("--model", "edge-nano", "--epochs", "1", "--set", "bf16=true", "-o", run)
+    on_jax(compiled, "edge_fm", "train", tmp_path / "part.npz", *given)
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
     assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
 
@@ -72,7 +72,17 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
 def test_a_backend_that_is_not_there_is_named(backend: str, tmp_path: Path) -> None:
     """Where Keras cannot run on what the variable names, a training says so in one line, and not that Keras is missing."""
     run = subprocess.run(
-        [sys.executable, "-m", "edge_fm", "train", "edge-nano", "--data", "wardrobe", "-o", tmp_path / "run"],
+        [
+            sys.executable,
+            "-m",
+            "edge_fm",
+            "train",
+            "wardrobe",
+            "--model",
+            "edge-nano",
+            "-o",
+            tmp_path / "run",
+        ],
         cwd=ROOT,
         env=os.environ | {"KERAS_BACKEND": backend},
         capture_output=True,

@@ -16,10 +16,15 @@ from edge_fm.models.runs import Run
 from edge_fm.models.settings import TrainSettings
 from edge_fm.training.keras_fit import load_uncompiled
 from edge_fm.training.results import Figures, class_weights
-from edge_fm.training.train import train
+from edge_fm.training.train import TrainRequest, train
 from edge_fm_runtime.errors import DataError, OutputError
 
 pytestmark = pytest.mark.train
+
+
+def request(name: str, dataset: Dataset, settings: TrainSettings) -> TrainRequest:
+    """Return what to train."""
+    return TrainRequest(architecture=zoo.find(name), dataset=dataset, data_name="wardrobe", settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def silent(_epoch: int, _share: float, _figures: Figures | None) -> None:
 def trained(wardrobe: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     """Return a run of three epochs."""
     folder = tmp_path_factory.mktemp("run") / "deep" / "cnn"
-    return folder, train(zoo.find("cnn"), wardrobe, "wardrobe", folder, TrainSettings(epochs=3), silent)
+    return folder, train(request("cnn", wardrobe, TrainSettings(epochs=3)), folder, silent)
 
 
 def test_the_run_folder_is_complete(trained: tuple[Path, Run], wardrobe: Dataset) -> None:
@@ -75,7 +80,7 @@ def test_the_same_seed_gives_the_same_model(
     trained: tuple[Path, Run], wardrobe: Dataset, tmp_path: Path
 ) -> None:
     """A run can be repeated, but for the order in which threads add."""
-    again = train(zoo.find("cnn"), wardrobe, "wardrobe", tmp_path, TrainSettings(epochs=3), silent)
+    again = train(request("cnn", wardrobe, TrainSettings(epochs=3)), tmp_path, silent)
     first, second = (run.scores["validation"]["accuracy"] for run in (trained[1], again))
     assert second == pytest.approx(first, abs=0.02)
     assert again.test_accuracy == pytest.approx(trained[1].test_accuracy, abs=0.02)
@@ -88,7 +93,7 @@ def test_ctrl_c_keeps_the_best_so_far(wardrobe: Dataset, tmp_path: Path) -> None
         if epoch == 2 and share > 0.3:
             raise KeyboardInterrupt
 
-    run = train(zoo.find("cnn"), wardrobe, "wardrobe", tmp_path, TrainSettings(epochs=5), interrupt)
+    run = train(request("cnn", wardrobe, TrainSettings(epochs=5)), tmp_path, interrupt)
     assert (run.interrupted, run.best_epoch) == (True, 1)
     assert Run.load(tmp_path).test_accuracy == run.test_accuracy
 
@@ -100,7 +105,7 @@ def test_ctrl_c_before_anything_is_kept(wardrobe: Dataset, tmp_path: Path) -> No
         raise KeyboardInterrupt
 
     with pytest.raises(DataError, match="nothing was kept"):
-        train(zoo.find("cnn"), wardrobe, "wardrobe", tmp_path, TrainSettings(), interrupt)
+        train(request("cnn", wardrobe, TrainSettings()), tmp_path, interrupt)
     with pytest.raises(DataError, match="no run folder"):
         Run.load(tmp_path)
 
@@ -120,7 +125,7 @@ def test_early_stopping_never_sees_the_test_part(
         return fit(self, x, y, **options)
 
     monkeypatch.setattr(keras.Sequential, "fit", watch)
-    train(zoo.find("cnn"), wardrobe, "wardrobe", tmp_path, TrainSettings(epochs=1), silent)
+    train(request("cnn", wardrobe, TrainSettings(epochs=1)), tmp_path, silent)
     test = {np.rint(image * 1.0).astype(np.uint8).tobytes() for image in wardrobe.test.images}
     for images in seen:
         assert test.isdisjoint(np.rint(image * 255).astype(np.uint8).tobytes() for image in images)
@@ -130,20 +135,20 @@ def test_early_stopping_never_sees_the_test_part(
 def test_without_patience_the_last_epoch_is_kept(wardrobe: Dataset, tmp_path: Path) -> None:
     """All epochs are run, and a training on everything has no validation to choose on."""
     settings = TrainSettings(epochs=2, patience=None, validation_share=0)
-    run = train(zoo.find("mlp-128"), wardrobe, "wardrobe", tmp_path, settings, silent)
+    run = train(request("mlp-128", wardrobe, settings), tmp_path, silent)
     assert (run.epochs, run.best_epoch, sorted(run.scores)) == (2, 2, ["test"])
 
 
 def test_patience_needs_something_to_watch(wardrobe: Dataset, tmp_path: Path) -> None:
     """Early stopping without validation pictures is refused, not turned off."""
     with pytest.raises(DataError, match="--validation"):
-        train(zoo.find("mlp-128"), wardrobe, "wardrobe", tmp_path, TrainSettings(validation_share=0), silent)
+        train(request("mlp-128", wardrobe, TrainSettings(validation_share=0)), tmp_path, silent)
 
 
 def test_precision_and_recall_are_those_of_sure_answers(wardrobe: Dataset, tmp_path: Path) -> None:
     """What is watched beyond accuracy is measured on the test part, by its definition."""
     settings = TrainSettings(epochs=2, patience=None)
-    run = train(zoo.find("mnist-mlp"), wardrobe, "wardrobe", tmp_path, settings, silent)
+    run = train(request("mnist-mlp", wardrobe, settings), tmp_path, silent)
     model = load_uncompiled(tmp_path / runs.MODEL)
     sure = model.predict(wardrobe.test.images.astype(np.float32) / 255, verbose=0) > 0.5
     right = sure[np.arange(len(sure)), wardrobe.test.labels].sum()
@@ -153,9 +158,7 @@ def test_precision_and_recall_are_those_of_sure_answers(wardrobe: Dataset, tmp_p
 
 def test_folds_are_scored_on_pictures_that_they_did_not_see(wardrobe: Dataset, tmp_path: Path) -> None:
     """Each fold has its score and the mean is that of them; the test part is none of them."""
-    run = train(
-        zoo.find("sgd-cv"), wardrobe, "wardrobe", tmp_path, TrainSettings(folds=3, validation_share=0), silent
-    )
+    run = train(request("sgd-cv", wardrobe, TrainSettings(folds=3, validation_share=0)), tmp_path, silent)
     folds = run.scores["folds"]
     assert folds["accuracy"] == pytest.approx(np.mean([folds[f"accuracy_{n}"] for n in (1, 2, 3)]))
     seen = [part for _, part in wardrobe.folds(3, seed=0)]
@@ -185,7 +188,7 @@ def test_weights_help_the_rare_class(wardrobe: Dataset, tmp_path: Path) -> None:
     for balance in (False, True):
         folder = tmp_path / str(balance)
         settings = TrainSettings(epochs=3, patience=None, validation_share=0, balance=balance)
-        train(zoo.find("logreg"), lopsided, "wardrobe", folder, settings, silent)
+        train(request("logreg", lopsided, settings), folder, silent)
         predictor, _ = open_predictor(str(folder), "wardrobe")
         answers = predictor.probabilities(wardrobe.test.images).argmax(axis=1)
         recalls.append(float((answers[wardrobe.test.labels == 6] == 6).mean()))
@@ -195,12 +198,7 @@ def test_weights_help_the_rare_class(wardrobe: Dataset, tmp_path: Path) -> None:
 def test_passes_keep_their_scores(wardrobe: Dataset, tmp_path: Path) -> None:
     """Stochastic gradient descent pass by pass has training and test scores of each pass."""
     run = train(
-        zoo.find("sgd"),
-        wardrobe,
-        "wardrobe",
-        tmp_path,
-        TrainSettings(4, patience=None, validation_share=0),
-        silent,
+        request("sgd", wardrobe, TrainSettings(4, patience=None, validation_share=0)), tmp_path, silent
     )
     history = runs.read_history(tmp_path / runs.HISTORY)
     assert len(history) == 4
@@ -220,7 +218,7 @@ def test_ctrl_c_between_passes(wardrobe: Dataset, tmp_path: Path) -> None:
         if number == 2:
             raise KeyboardInterrupt
 
-    run = train(zoo.find("sgd"), wardrobe, "wardrobe", tmp_path, TrainSettings(9, patience=None), interrupt)
+    run = train(request("sgd", wardrobe, TrainSettings(9, patience=None)), tmp_path, interrupt)
     assert (run.interrupted, run.epochs) == (True, 2)
 
 
@@ -236,7 +234,7 @@ def test_a_folder_that_cannot_be_written(wardrobe: Dataset, tmp_path: Path) -> N
     """A file where the run folder should be is a sentence."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="another folder"):
-        train(zoo.find("cnn"), wardrobe, "wardrobe", tmp_path / "file", TrainSettings(), silent)
+        train(request("cnn", wardrobe, TrainSettings()), tmp_path / "file", silent)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"architecture": "cnn"}'])

@@ -12,13 +12,14 @@ from edge_fm import datasets
 from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets import photographs as photographs_module
 from edge_fm.models import runs
-from edge_fm.training.edge import cross_fitting, distillation, epoch_data, folds, train
+from edge_fm.training.edge import cross_fitting, distillation, epoch_data, folds
+from edge_fm.training.edge.cross_fitting import FoldSettings
 from edge_fm.training.edge.epoch_data import EpochImages, Mix, TrainingImages
 from edge_fm.training.edge.folds import FoldPlan
 from edge_fm.training.edge.settings import EdgeSettings
 from edge_fm_runtime.errors import DataError
 from tests.conftest import RunCli
-from tests.edge_fm.pictures import small
+from tests.edge_fm.pictures import photographs_table, small, training_sources, write_recipe
 
 STILL = Variation(flip=False, rotation=0, tilt=0, erase=0)
 
@@ -39,14 +40,14 @@ def test_a_persons_photographs_are_of_one_fold() -> None:
     part = small().train
     taken, whose = photographs("aaaabbbccdefgh")
     del whose["dress/13.png"]
-    divided = cross_fitting.divide(3, EdgeSettings(seed=4), part, taken, whose)
-    again = cross_fitting.divide(3, EdgeSettings(seed=4), part, taken, whose)
+    divided = cross_fitting.divide(FoldSettings(count=3, groups=whose), EdgeSettings(seed=4), part, taken)
+    again = cross_fitting.divide(FoldSettings(count=3, groups=whose), EdgeSettings(seed=4), part, taken)
     of, other = divided.folds(part, taken, 4), again.folds(part, taken, 4)
     assert of.photographs is not None
     assert other.photographs is not None
-    assert np.array_equal(of.catalogue, other.catalogue)
+    assert np.array_equal(of.product_images, other.product_images)
     assert np.array_equal(of.photographs, other.photographs)
-    sizes = [np.bincount(array, minlength=3) for array in (of.catalogue, of.photographs)]
+    sizes = [np.bincount(array, minlength=3) for array in (of.product_images, of.photographs)]
     assert all(size.max() - size.min() <= 1 for size in sizes)
     for person in "abc":
         of_person = {int(of.photographs[i]) for i in range(14) if whose.get(taken.names[i]) == person}
@@ -56,18 +57,19 @@ def test_a_persons_photographs_are_of_one_fold() -> None:
 def test_many_folds_are_told_apart() -> None:
     """Every picture is of one of the folds, also where there are hundreds."""
     part = datasets.Split(np.zeros((600, 28, 28, 1), np.uint8), np.zeros(600, np.int64))
-    of = cross_fitting.divide(300, EdgeSettings(), part, None, {}).folds(part, None, 0)
-    assert np.array_equal(np.bincount(of.catalogue, minlength=300), np.full(300, 2))
+    of = cross_fitting.divide(FoldSettings(count=300, groups={}), EdgeSettings(), part, None).folds(
+        part, None, 0
+    )
+    assert np.array_equal(np.bincount(of.product_images, minlength=300), np.full(300, 2))
 
 
 def test_a_file_of_people_of_other_photographs_is_refused(tmp_path: Path) -> None:
     """Names that fit none of the photographs are said, before anything is trained, and not passed over."""
     taken, _ = photographs("ab")
-    sources = train.TrainingSources(small(), (taken, taken))
+    sources = training_sources(small(), photographs=(taken, taken))
+    division = FoldSettings(count=2, groups={"1.png": "Ada"})
     with pytest.raises(DataError, match=r"such as dress/0\.png"):
-        cross_fitting.train_folds(
-            "edge-nano", sources, "wardrobe", tmp_path, EdgeSettings(), 2, {"1.png": "Ada"}, pytest.fail
-        )
+        cross_fitting.train_folds(sources, EdgeSettings(), tmp_path, division, pytest.fail)
     assert not list(tmp_path.iterdir())
 
 
@@ -75,15 +77,15 @@ def test_what_is_left_out_is_that_fold() -> None:
     """What a network trains on and what it is asked about part the training between them, and another validation part is refused."""
     part = small().train
     taken, whose = photographs("abcd")
-    divided = cross_fitting.divide(2, EdgeSettings(), part, taken, whose)
+    divided = cross_fitting.divide(FoldSettings(count=2, groups=whose), EdgeSettings(), part, taken)
     of = divided.folds(part, taken, 0)
     for fold in range(2):
         left, photos = (
             folds.product_images_without(fold, of, part),
             folds.photographs_without(fold, of, taken),
         )
-        assert np.array_equal(left.images, part.images[of.catalogue == 1 - fold])
-        assert np.array_equal(left.labels, part.labels[of.catalogue == 1 - fold])
+        assert np.array_equal(left.images, part.images[of.product_images == 1 - fold])
+        assert np.array_equal(left.labels, part.labels[of.product_images == 1 - fold])
         assert of.photographs is not None
         assert photos.names == tuple(np.array(taken.names)[of.photographs == 1 - fold])
         assert [content[0, 0] for content in photos.contents] == [10 * int(n[6]) for n in photos.names]
@@ -97,9 +99,11 @@ def test_every_picture_of_an_epoch_knows_its_fold() -> None:
     shades = np.repeat(np.arange(1, 61, dtype=np.uint8) * 4, 28 * 28).reshape(60, 28, 28, 1)
     part = datasets.Split(shades, np.zeros(60, np.int64))
     taken, whose = photographs("abcdef")
-    of = cross_fitting.divide(3, EdgeSettings(), part, taken, whose).folds(part, taken, 0)
+    of = cross_fitting.divide(FoldSettings(count=3, groups=whose), EdgeSettings(), part, taken).folds(
+        part, taken, 0
+    )
     assert of.photographs is not None
-    mix = Mix(views=2, blended=0, scenes=1.0, empties=0.2, variation=STILL)
+    mix = Mix(views=2, mixup=0, scenes=1.0, empties=0.2, variation=STILL)
     drawn = epoch_data.draw_epoch(TrainingImages(part, taken, {}, 10, folds=of), mix, 0, 0)
     plain = epoch_data.draw_epoch(TrainingImages(part, taken, {}, 10), mix, 0, 0)
     assert plain.folds is None
@@ -108,13 +112,13 @@ def test_every_picture_of_an_epoch_knows_its_fold() -> None:
     kinds = drawn.allowed.sum(axis=1)  # of nothing, of the data set, photographs of any class
     counts = [np.bincount(drawn.folds[kinds == kind], minlength=3) for kind in (0, 1, 10)]
     assert counts[0].sum() == 12
-    assert np.array_equal(counts[1], 2 * np.bincount(of.catalogue, minlength=3))
+    assert np.array_equal(counts[1], 2 * np.bincount(of.product_images, minlength=3))
     assert np.array_equal(counts[2], 2 * np.bincount(of.photographs, minlength=3))
 
     alone = epoch_data.draw_epoch(
         TrainingImages(part, None, {}, 10, folds=of), replace(mix, scenes=0.0, empties=0.0), 0, 0
     )
-    fold_of = dict(zip(shades[:, 14, 14, 0].tolist(), of.catalogue.tolist(), strict=True))
+    fold_of = dict(zip(shades[:, 14, 14, 0].tolist(), of.product_images.tolist(), strict=True))
     assert alone.folds is not None
     assert [fold_of[shade] for shade in alone.images[:, 14, 14, 0].tolist()] == alone.folds.tolist()
 
@@ -147,17 +151,17 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(
         datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 120, 40)
     )
-    common = ["--data", "wardrobe", "--epochs", 1, "--batch-size", 16]
-    command = ["train", "edge-nano", *common, "--folds", 2, "-o", tmp_path / "folds"]
+    common = "[settings]\nepochs = 1\nbatch_size = 16\n"
+    command = ["train", write_recipe(tmp_path, f"{common}[folds]\ncount = 2"), "-o", tmp_path / "folds"]
     first = cli(*command)
     assert first.code == 0, first.err
-    assert first.out.count("unseen:") == 2
-    assert "next: edge-fm train edge --teacher" in first.out
+    assert first.out.count("out of fold:") == 2
+    assert "next: write teachers =" in first.out
     records = [path / runs.RECORD for path in folds.runs_of(tmp_path / "folds", 2)]
     made = [record.stat().st_mtime_ns for record in records]
     settings = [json.loads(record.read_text())["settings"] for record in records]
     assert [setting["left_out"][:11] for setting in settings] == ["fold 0 of 2", "fold 1 of 2"]
-    assert {setting["smoothing"] for setting in settings} == {0.0}
+    assert {setting["label_smoothing"] for setting in settings} == {0.0}
     assert cli(*command).code == 0
     assert [record.stat().st_mtime_ns for record in records] == made
 
@@ -172,21 +176,22 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
         )
         assert np.allclose(teacher.answers(drawn), (alone(images) + alone(flipped)) / 2, atol=1e-5)
 
-    taught = ["--teacher", tmp_path / "folds", "--teacher", "fashion"]
+    teachers = json.dumps([str(tmp_path / "folds"), "fashion"])
+    command = ["train", write_recipe(tmp_path, f"{common}[distillation]\nteachers = {teachers}")]
     together = distillation.open_teachers([str(tmp_path / "folds"), "fashion"], "wardrobe", garments)
     either = EpochImages(images, drawn.allowed, None, np.arange(len(images), dtype=np.int32) % 2)
     bundled = distillation.open_teacher("fashion", "wardrobe", garments)
     mean = (teacher.answers(either) + bundled.answers(either)) / 2
     assert np.allclose(together.answers(either), mean, atol=1e-6)
-    student = cli("train", "edge-nano", *common, *taught, "-o", tmp_path / "student")
+    student = cli(*command, "-o", tmp_path / "student")
     assert student.code == 0, student.err
     with pytest.raises(DataError, match="give one of them"):
         distillation.open_teachers([str(tmp_path / "folds")] * 2, "wardrobe", garments)
-    other = cli("train", "edge-nano", *common, *taught, "--seed", 1, "-o", tmp_path / "other")
+    other = cli(*command, "--seed", 1, "-o", tmp_path / "other")
     assert other.code == 2
     assert "answer for what they have seen" in other.err
     (tmp_path / "folds" / folds.RECORD).write_text("{}")
-    broken = cli("train", "edge-nano", *common, *taught, "-o", tmp_path / "other")
+    broken = cli(*command, "-o", tmp_path / "other")
     assert broken.code == 2
     assert "train the folds again" in broken.err
 
@@ -208,12 +213,12 @@ def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
     rows = [f"{path},{person}" for path, person in people.items()]
     (tmp_path / "people.csv").write_text("\n".join(["path,person", *rows]))
     (tmp_path / "split.json").write_text('{"held_out": ["dress/0.jpg"]}')
-    given = ["--data", "wardrobe", "--data", f"photos={photos}", "--map", photos.parent / "map.toml"]
-    given += ["--hold-out", tmp_path / "split.json", "--epochs", 1, "--batch-size", 16]
-    divided = ["--folds", 2, "--people", tmp_path / "people.csv"]
-    made = cli("train", "edge-nano", *given, *divided, "-o", tmp_path / "folds")
+    hold_out = f"hold_out = {json.dumps(str(tmp_path / 'split.json'))}"
+    common = f"[settings]\nepochs = 1\nbatch_size = 16\n{photographs_table(photos, hold_out)}"
+    divided = f"[folds]\ncount = 2\ngroups = {json.dumps(str(tmp_path / 'people.csv'))}\n"
+    made = cli("train", write_recipe(tmp_path, common + divided), "-o", tmp_path / "folds")
     assert made.code == 0, made.err
-    assert made.out.count("of its photographs") == 2
+    assert made.out.count(", photographs ") == 2
     plan = FoldPlan.load(tmp_path / "folds")
     assert set(plan.photographs) == set(people) - {"dress/0.jpg"}
     of_person = {
@@ -222,25 +227,22 @@ def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
     }
     assert all(len(fold) == 1 for fold in of_person.values())
     assert set.union(*of_person.values()) == {0, 1}
-    student = cli("train", "edge-nano", *given, "--teacher", tmp_path / "folds", "-o", tmp_path / "student")
+    taught = f"[distillation]\nteachers = [{json.dumps(str(tmp_path / 'folds'))}]\n"
+    student = cli("train", write_recipe(tmp_path, common + taught), "-o", tmp_path / "student")
     assert student.code == 0, student.err
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("tables", "said"),
     [
-        (["--folds", "1"], "--folds 1 leaves nothing to train on"),
-        (["--people", "people.csv"], "give --folds and --data photos=DIR too"),
-        (["--folds", "2", "--min-accuracy", "0.5"], "--folds makes several"),
-        (["--folds", "2", "--teacher", "fashion"], "without --teacher and --start"),
-        (["--folds", "2", "--start", "fashion-nano"], "without --teacher and --start"),
+        ("[folds]\ncount = 1", "expected a whole number from 2 to 1000"),
+        ("[folds]\ngroups = 'people.csv'", "groups needs count and [photographs]"),
+        ("[folds]\ncount = 2\n[distillation]\nteachers = ['fashion']", "takes no teachers and no init_from"),
     ],
 )
-def test_options_of_folds_that_do_not_go_together(
-    cli: RunCli, tmp_path: Path, options: list[str], said: str
-) -> None:
-    """Options that would do nothing are refused with what to give instead."""
-    result = cli("train", "edge-nano", "--data", "wardrobe", *options, "-o", tmp_path / "run")
+def test_folds_that_do_not_go_together(cli: RunCli, tmp_path: Path, tables: str, said: str) -> None:
+    """Keys of folds that would do nothing are refused with what to write instead."""
+    result = cli("train", write_recipe(tmp_path, tables), "-o", tmp_path / "run")
     assert result.code == 2
     assert said in result.err
 

@@ -12,13 +12,14 @@ from edge_fm.augmentation.transforms import Grey, Variation
 from edge_fm.datasets import Split
 from edge_fm.models import edge
 from edge_fm.training.edge import epoch_data, loop, train
-from edge_fm.training.edge import settings as settings_module
 from edge_fm.training.edge.epoch_data import Mix, TrainingImages
+from edge_fm.training.edge.settings import EdgeSettings
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
+from tests.edge_fm.pictures import training_sources
 
 STILL = Variation(flip=False, rotation=0)
 
@@ -111,9 +112,9 @@ def test_what_is_watched_on_paper_has_its_classes() -> None:
 
 def test_digits_reads_digits_only(cli: RunCli, tmp_path: Path) -> None:
     """Trained on garments, `digits` is refused with what it takes, and nothing is begun."""
-    result = cli("train", "digits", "--data", "wardrobe", "-o", tmp_path / "run")
+    result = cli("train", "wardrobe", "--model", "digits", "-o", tmp_path / "run")
     assert result.code == 2
-    assert "--data mnist" in result.err
+    assert "train it on mnist" in result.err
     assert not (tmp_path / "run").exists()
 
 
@@ -131,8 +132,9 @@ def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path) -> None:
         began = model.get_weights()[0]
         folder = tmp_path / str(ema_decay)
         folder.mkdir()
-        settings = settings_module.EdgeSettings(epochs=2, batch_size=32, ema_decay=ema_decay)
-        loop.train(model, average, material, folder, settings, lambda *_: None)
+        settings = EdgeSettings(epochs=2, batch_size=32, ema_decay=ema_decay)
+        job = loop.TrainingJob(model=model, ema_model=average, images=material)
+        loop.train(job, settings, folder, lambda *_: None)
         ends[ema_decay] = began, model.get_weights()[0], average.get_weights()[0]
     _, trained, kept = ends[0.0]
     assert np.array_equal(trained, kept)
@@ -145,11 +147,9 @@ def test_other_digits_are_no_digits() -> None:
     garments = datasets.load("wardrobe")
     with pytest.raises(DataError, match=garments.class_names[0]):
         train.train_run(
-            "digits",
-            train.TrainingSources(garments, None),
-            "wardrobe",
+            training_sources(garments, architecture="digits"),
+            EdgeSettings(),
             Path("nowhere"),
-            settings_module.EdgeSettings(),
             lambda *_: None,
         )
 

@@ -16,7 +16,7 @@ from edge_fm.training.edge.epoch_data import EpochImages
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 from tests.conftest import RunCli
-from tests.edge_fm.pictures import small
+from tests.edge_fm.pictures import small, training_sources, write_recipe
 
 
 @pytest.mark.train
@@ -90,9 +90,9 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
         rows[:, 3] = 0.91
         return rows
 
-    taught = train.TrainingSources(wrong, None, distillation.Teacher("always a dress", "1", says_dress))
+    taught = training_sources(wrong, teacher=distillation.Teacher("always a dress", "1", says_dress))
     settings = settings_module.EdgeSettings(epochs=6, batch_size=16, ema_decay=0.9)
-    train.train_run("edge-nano", taught, "wardrobe", tmp_path / "run", settings, lambda *_: None)
+    train.train_run(taught, settings, tmp_path / "run", lambda *_: None)
     student = import_keras().saving.load_model(tmp_path / "run" / runs.MODEL, compile=False)
     answers = loop.probabilities(student, part.test.images).argmax(axis=1)
     assert (answers == 3).mean() > 0.9
@@ -103,22 +103,24 @@ def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train.train_run("edge-nano", taught, "wardrobe", tmp_path / "cut", settings, stop)
-    other = train.TrainingSources(wrong, None, distillation.Teacher("another", "2", says_dress))
+        train.train_run(taught, settings, tmp_path / "cut", stop)
+    other = training_sources(wrong, teacher=distillation.Teacher("another", "2", says_dress))
     with pytest.raises(DataError, match="other settings"):
-        train.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+        train.train_run(other, settings, tmp_path / "cut", lambda *_: None)
 
 
-def test_a_share_without_a_teacher_is_refused(cli: RunCli, tmp_path: Path) -> None:
-    """A teacher's share of the loss says nothing without one, and is not passed over."""
-    result = cli("train", "edge-nano", "--data", "wardrobe", "--teacher-share", "0.5", "-o", tmp_path / "run")
+def test_a_weight_without_a_teacher_is_refused(cli: RunCli, tmp_path: Path) -> None:
+    """A distillation weight without a teacher is refused, not passed over."""
+    result = cli("train", write_recipe(tmp_path, "[distillation]\nweight = 0.5"), "-o", tmp_path / "run")
     assert result.code == 2
-    assert "give --teacher too" in result.err
+    assert "weight needs teachers" in result.err
     assert not (tmp_path / "run").exists()
 
 
 def test_a_teacher_of_other_classes_is_refused(cli: RunCli, tmp_path: Path) -> None:
     """A teacher must tell the same classes apart, in pictures of the same size."""
-    result = cli("train", "edge-nano", "--data", "wardrobe", "--teacher", "digits", "-o", tmp_path / "run")
+    result = cli(
+        "train", write_recipe(tmp_path, '[distillation]\nteachers = ["digits"]'), "-o", tmp_path / "run"
+    )
     assert result.code == 2
     assert "the teacher digits tells 0, 1, 2" in result.err

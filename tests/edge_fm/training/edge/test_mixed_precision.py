@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +28,15 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     seen: list[str] = []
     fit = loop.train
 
-    def watching(model: object, average: object, *rest: object) -> list[dict[str, float]]:
-        seen.extend(layer.compute_dtype for layer in model.layers if layer.weights)  # type: ignore[attr-defined]
-        return fit(model, average, *rest)
+    def watching(job: loop.TrainingJob, *rest: Any) -> list[dict[str, float]]:
+        seen.extend(layer.compute_dtype for layer in job.model.layers if layer.weights)
+        return fit(job, *rest)
 
     monkeypatch.setattr(loop, "train", watching)
     run, model = tmp_path / "run", tmp_path / "model.onnx"
-    result = cli("train", "edge-nano", "--bf16", "--data", "wardrobe", "--epochs", "1", "-o", run)
+    result = cli(
+        "train", "wardrobe", "--model", "edge-nano", "--set", "bf16=true", "--epochs", "1", "-o", run
+    )
     assert result.code == 0, result.err
     assert seen.count("bfloat16") == len(seen) - 1  # the answers are of float32
     assert json.loads((run / runs.RECORD).read_text())["settings"]["bf16"] is True
@@ -44,11 +47,3 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     assert cli("export", run, "-o", model).code == 0
     theirs = Classifier.load(model).raw_probabilities(images)
     assert np.abs(theirs - loop.probabilities(network, images)).max() < 1e-5
-
-
-@pytest.mark.parametrize("option", [["--bf16"], ["--learning-rate", "0.01"]])
-def test_other_models_know_no_option_of_the_recipe(cli: RunCli, tmp_path: Path, option: list[str]) -> None:
-    """An option of the edge family's recipe is refused for a model that would pass it over."""
-    result = cli("train", "cnn", *option, "--data", "wardrobe", "-o", tmp_path / "run")
-    assert result.code == 2
-    assert "--learning-rate and --bf16: the edge family takes them" in result.err

@@ -18,6 +18,7 @@ from edge_fm.training.edge import settings as settings_module
 from edge_fm.training.edge.epoch_data import Mix, TrainingImages
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
+from tests.edge_fm.pictures import training_sources
 
 
 def tenfold(index: int) -> tuple[int, int]:
@@ -92,12 +93,12 @@ def test_a_training_ends_the_same_whoever_draws_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With processes that draw its epochs a training ends with the very weights that it has without."""
-    sources = train.TrainingSources(datasets.limited(datasets.load("wardrobe"), 120, 40), None)
+    sources = training_sources(datasets.limited(datasets.load("wardrobe"), 120, 40))
     settings, weights = settings_module.EdgeSettings(epochs=3, batch_size=32), []
     for processes in (0, 2):
         monkeypatch.setattr(prefetch, "processes_for", lambda _cores, count=processes: count)
         run = tmp_path / str(processes)
-        train.train_run("edge-nano", sources, "wardrobe", run, settings, lambda *_: None)
+        train.train_run(sources, settings, run, lambda *_: None)
         weights.append(import_keras().saving.load_model(run / runs.MODEL, compile=False).get_weights())
     for first, second in zip(*weights, strict=True):
         np.testing.assert_array_equal(first, second)

@@ -18,6 +18,7 @@ from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.image import preprocess
 from tests.conftest import RunCli
+from tests.edge_fm.pictures import write_recipe
 
 SPEC, FINER = InputSpec(28, 28, 1), InputSpec(56, 56, 1)
 
@@ -127,20 +128,15 @@ def test_from_a_size_to_a_labelled_folder(
     monkeypatch.setattr(
         datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 300, 100)
     )
-    common = ["--data", "wardrobe", "--size", 56, "--epochs", 1]
-    first = cli(
-        "train",
-        "edge-nano",
-        *common,
-        "--start",
-        "fashion-nano",
-        "--teacher",
-        "fashion",
-        "-o",
-        tmp_path / "first",
-    )
+    tables = '[distillation]\nteachers = ["fashion"]'
+    recipe = write_recipe(tmp_path, tables)
+    recipe.write_text("size = 56\n" + recipe.read_text())
+    first = cli("train", recipe, "--epochs", 1, "--init-from", "fashion-nano", "-o", tmp_path / "first")
     assert first.code == 0, first.err
-    again = cli("train", "edge-nano", *common, "--start", tmp_path / "first", "-o", tmp_path / "again")
+    again = cli(
+        *("train", "wardrobe", "--model", "edge-nano", "--size", 56, "--epochs", 1),
+        *("--init-from", tmp_path / "first", "-o", tmp_path / "again"),
+    )
     assert again.code == 0, again.err
     file = tmp_path / "finer.onnx"
     made = cli(
@@ -160,7 +156,9 @@ def test_from_a_size_to_a_labelled_folder(
     assert made.code == 0, made.err
     assert Classifier.load(str(file)).passport.input == FINER
     for start in (file, tmp_path / "again"):
-        coarse = cli("train", "edge-nano", "--data", "wardrobe", "--start", start, "-o", tmp_path / "coarse")
+        coarse = cli(
+            "train", "wardrobe", "--model", "edge-nano", "--init-from", start, "-o", tmp_path / "coarse"
+        )
         assert coarse.code == 2
         assert "--size 56" in coarse.err
     measured = cli("evaluate", file, "--data", "wardrobe")
@@ -176,7 +174,7 @@ def test_from_a_size_to_a_labelled_folder(
 
 def test_a_size_that_a_data_set_cannot_have(cli: RunCli, tmp_path: Path) -> None:
     """A data set of 28x28 is enlarged to a whole multiple only, and the message names one."""
-    refused = cli("train", "edge-nano", "--data", "wardrobe", "--size", 40, "-o", tmp_path / "run")
+    refused = cli("train", "wardrobe", "--model", "edge-nano", "--size", 40, "-o", tmp_path / "run")
     assert refused.code == 2
     assert "such as 56" in refused.err
     assert not (tmp_path / "run").exists()

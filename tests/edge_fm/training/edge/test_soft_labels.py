@@ -1,5 +1,6 @@
 """What a model of another kind holds photographs to be: read from a file, and learnt in the place of a teacher's answer."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from edge_fm import datasets
 from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets import photographs
+from edge_fm.datasets.photographs import PhotographFiles
 from edge_fm.models import edge, runs
 from edge_fm.models.runs import Run
 from edge_fm.training.edge import checkpoint, distillation, epoch_data
@@ -18,7 +20,7 @@ from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
-from tests.edge_fm.pictures import small
+from tests.edge_fm.pictures import photographs_table, small, write_recipe
 
 NAMES = ("Dress", "Sandal", "Sneaker")
 MAPPING = {"dress": ("Dress",), "shoes": ("Sandal", "Sneaker"), "hat": ()}
@@ -43,7 +45,9 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     file.write_text(HEAD + "shoes/1.png,0.2,0.3,0.5\ndress/0.png,0.1,0.9,0\nelsewhere.png,1,0,0\n")
     answers = photographs.read_soft_labels(file, tuple(MAPPING))
     held_out = frozenset({"hat/0.png"})
-    training, validation = photographs.read_photographs(photos, MAPPING, NAMES, 28, held_out, 0, answers)
+    training, validation = photographs.read_photographs(
+        PhotographFiles(folder=photos, mapping=MAPPING, held_out=held_out, soft_labels=answers), NAMES, 28
+    )
     assert validation.answers is None
     told = training.answers
     assert told is not None
@@ -54,9 +58,18 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     assert told.groups.tolist() == [[True, False, False], [False, True, True], [False, False, False]]
     with pytest.raises(DataError, match=r"none of the 1 answers .* such as dress/0.png"):
         photographs.read_photographs(
-            photos, MAPPING, NAMES, 28, held_out, 0, {"hat/0.png": answers["dress/0.png"]}
+            PhotographFiles(
+                folder=photos,
+                mapping=MAPPING,
+                held_out=held_out,
+                soft_labels={"hat/0.png": answers["dress/0.png"]},
+            ),
+            NAMES,
+            28,
         )
-    unasked, _ = photographs.read_photographs(photos, MAPPING, NAMES, 28, held_out)
+    unasked, _ = photographs.read_photographs(
+        PhotographFiles(folder=photos, mapping=MAPPING, held_out=held_out), NAMES, 28
+    )
     assert unasked.answers is None
 
 
@@ -111,7 +124,11 @@ def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
 def material(photos: Path, answers: dict[str, np.ndarray] | None) -> TrainingImages:
     """Return three pictures of a data set and the photographs."""
     training, _ = photographs.read_photographs(
-        photos, MAPPING, NAMES, 28, frozenset({"hat/0.png"}), 0, answers
+        PhotographFiles(
+            folder=photos, mapping=MAPPING, held_out=frozenset({"hat/0.png"}), soft_labels=answers
+        ),
+        NAMES,
+        28,
     )
     few = datasets.Split(np.zeros((3, 28, 28, 1), np.uint8), np.zeros(3, np.int64))
     return TrainingImages(few, training, {}, 3)
@@ -122,7 +139,7 @@ def test_every_view_has_its_photographs_answer(photos: Path) -> None:
     answers = {"dress/0.png": np.array([0.6, 0.3, 0.1], np.float32)}
     asked, unasked = material(photos, answers), material(photos, None)
     for blended in (0.0, 1.0):
-        mix = Mix(views=2, blended=blended, scenes=0, empties=0, variation=Variation(erase=0))
+        mix = Mix(views=2, mixup=blended, scenes=0, empties=0, variation=Variation(erase=0))
         drawn, plain = epoch_data.draw_epoch(asked, mix, 0, 0), epoch_data.draw_epoch(unasked, mix, 0, 0)
         assert np.array_equal(drawn.images, plain.images)
         assert np.array_equal(drawn.allowed, plain.allowed)
@@ -180,29 +197,26 @@ def test_a_training_takes_answers(
     lines = [f"{folder} = {list(classes)!r}" for folder, classes in MAPPING.items()]
     (tmp_path / "map.toml").write_text("\n".join(["[photos]", *lines]))
     (tmp_path / "split.json").write_text('{"held_out": ["shoes/0.png"]}')
-    command = ["train", "edge-nano", "--data", "wardrobe", "--data", f"photos={photos}", "--epochs", "1"]
-    command += ["--map", str(tmp_path / "map.toml"), "--hold-out", str(tmp_path / "split.json")]
-    taught = [*command, "--teacher", "fashion"]
-    told = cli(*taught, "--answers", tmp_path / "answers.csv", "-o", tmp_path / "told")
-    assert told.code == 0, told.err
-    assert "2 answers for the 5 photographs to train on" in told.out
-    assert cli(*taught, "-o", tmp_path / "untold").code == 0
+    hold_out = f"hold_out = {json.dumps(str(tmp_path / 'split.json'))}\n"
+    taught = '[distillation]\nteachers = ["fashion"]\n'
+    for name in ("told", "untold"):
+        file = json.dumps(str(tmp_path / "answers.csv"))
+        soft_labels = f"soft_labels = {file}" if name == "told" else ""
+        recipe = write_recipe(tmp_path, taught + photographs_table(photos, hold_out + soft_labels))
+        done = cli("train", recipe, "--epochs", 1, "-o", tmp_path / name)
+        assert done.code == 0, done.err
     runs_of = {name: Run.load(tmp_path / name) for name in ("told", "untold")}
-    assert runs_of["told"].settings["answers"] == str(tmp_path / "answers.csv")
-    assert runs_of["untold"].settings["answers"] is None
+    assert runs_of["told"].settings["soft_labels"] == str(tmp_path / "answers.csv")
+    assert runs_of["untold"].settings["soft_labels"] is None
     load = import_keras().saving.load_model
     first, second = (load(tmp_path / name / runs.MODEL).get_weights() for name in runs_of)
     assert any((one != other).any() for one, other in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("arguments", [("--data", "photos=x", "--map", "x"), ("--teacher", "fashion")])
-def test_answers_want_a_teacher_and_photographs(
-    cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
-    """Answers that would be passed over are refused, with what is missing."""
-    result = cli(
-        "train", "edge", "--data", "wardrobe", *arguments, "--answers", "a.csv", "-o", tmp_path / "run"
-    )
+def test_soft_labels_need_a_teacher(cli: RunCli, tmp_path: Path) -> None:
+    """Soft labels that would be passed over are refused, with what is missing."""
+    table = "[photographs]\nfolder = 'x'\nclass_map = 'm.toml'\nsoft_labels = 'a.csv'"
+    result = cli("train", write_recipe(tmp_path, table), "-o", tmp_path / "run")
     assert result.code == 2
-    assert "give --teacher and --data photos=DIR too" in result.err
+    assert "soft_labels needs [distillation] teachers" in result.err
     assert not (tmp_path / "run").exists()

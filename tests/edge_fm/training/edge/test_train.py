@@ -19,7 +19,7 @@ from edge_fm_exporters.quantization import search
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
 from tests.conftest import RunCli
-from tests.edge_fm.pictures import MAP, small
+from tests.edge_fm.pictures import MAP, photographs_table, small, training_sources, write_recipe
 
 
 @pytest.mark.parametrize("usual", [settings_module.EdgeSettings(), settings_module.DEFAULTS["digits"]])
@@ -28,10 +28,10 @@ def test_the_last_fifth_of_the_epochs_is_calm(usual: settings_module.EdgeSetting
     settings = replace(usual, epochs=10)
     mixes = [settings.mix_of(index) for index in range(10)]
     assert mixes[:8] == [usual.mix] * 8
-    assert usual.mix.variation.erase * usual.mix.blended > 0
+    assert usual.mix.variation.erase * usual.mix.mixup > 0
     whole = replace(usual.mix.variation, erase=0.0, elastic=0.0)
-    assert mixes[8:] == [replace(usual.mix, blended=usual.mix.blended / 2, variation=whole)] * 2
-    assert replace(settings, calm=0.0).mix_of(9) == usual.mix
+    assert mixes[8:] == [replace(usual.mix, mixup=usual.mix.mixup * usual.late_mixup, variation=whole)] * 2
+    assert replace(settings, strong_aug_off_fraction=0.0).mix_of(9) == usual.mix
 
 
 @pytest.mark.train
@@ -46,14 +46,7 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) ->
                 heard.append(share)
 
         settings = settings_module.EdgeSettings(epochs=1, batch_size=batch_size, mix=Mix(scenes=0.08))
-        train.train_run(
-            "edge-nano",
-            train.TrainingSources(small(), None),
-            "wardrobe",
-            tmp_path / str(steps),
-            settings,
-            listen,
-        )
+        train.train_run(training_sources(small()), settings, tmp_path / str(steps), listen)
         assert (len(heard), heard[-1]) == (steps, 1.0)
 
 
@@ -63,24 +56,22 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) ->
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
     settings = settings_module.EdgeSettings(epochs=3, batch_size=32)
-    sources = train.TrainingSources(small(), None)
+    sources = training_sources(small())
 
     def stop(epoch: int, share: float, _figures: object) -> None:
         if epoch == 2 and share > 0.5:
             raise KeyboardInterrupt
 
-    whole = train.train_run("edge-nano", sources, "wardrobe", tmp_path / "whole", settings, lambda *_: None)
+    whole = train.train_run(sources, settings, tmp_path / "whole", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
-        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, stop)
+        train.train_run(sources, settings, tmp_path / "cut", stop)
     assert not (tmp_path / "cut" / runs.RECORD).exists()
     with pytest.raises(DataError, match="other settings"):
-        train.train_run(
-            "edge-nano", sources, "wardrobe", tmp_path / "cut", settings_module.EdgeSettings(), stop
-        )
-    others = train.TrainingSources(datasets.limited(datasets.load("wardrobe"), 100, 40), None)
+        train.train_run(sources, settings_module.EdgeSettings(), tmp_path / "cut", stop)
+    others = training_sources(datasets.limited(datasets.load("wardrobe"), 100, 40))
     with pytest.raises(DataError, match="pictures"):
-        train.train_run("edge-nano", others, "wardrobe", tmp_path / "cut", settings, stop)
-    cut = train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", settings, lambda *_: None)
+        train.train_run(others, settings, tmp_path / "cut", stop)
+    cut = train.train_run(sources, settings, tmp_path / "cut", lambda *_: None)
     assert replace(cut, seconds=whole.seconds) == whole
     assert (tmp_path / "cut" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
     load = import_keras().saving.load_model
@@ -99,13 +90,13 @@ def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
     """What a run has learnt is there from the first epoch on."""
     part = small()
     begun = settings_module.EdgeSettings(epochs=12, batch_size=16, ema_decay=0.9)
-    plain = train.TrainingSources(part, None)
-    train.train_run("edge-nano", plain, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+    plain = training_sources(part)
+    train.train_run(plain, begun, tmp_path / "first", lambda *_: None)
     gentle = replace(begun, epochs=2, learning_rate=1e-6)
     losses_of = {}
     for name, start in (("drawn", None), ("kept", tmp_path / "first")):
-        sources = train.TrainingSources(part, None, start=start)
-        train.train_run("edge-nano", sources, "wardrobe", tmp_path / name, gentle, lambda *_: None)
+        sources = training_sources(part, init_from=start)
+        train.train_run(sources, gentle, tmp_path / name, lambda *_: None)
         losses_of[name] = (tmp_path / name / runs.HISTORY).read_text().splitlines()[1].split(",")[1]
     assert float(losses_of["kept"]) < 0.7 * float(losses_of["drawn"])
 
@@ -120,39 +111,39 @@ def test_a_training_goes_on_from_the_run_that_it_began_with(
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     begun = settings_module.EdgeSettings(epochs=2, batch_size=32)
-    plain = train.TrainingSources(part, None)
+    plain = training_sources(part)
     for folder, seed in (("first", 0), ("second", 1)):
         settings = replace(begun, epochs=1, seed=seed)
-        train.train_run("edge-nano", plain, "wardrobe", tmp_path / folder, settings, lambda *_: None)
+        train.train_run(plain, settings, tmp_path / folder, lambda *_: None)
 
     def stop(_epoch: int, _share: float, figures: object) -> None:
         if figures is not None:
             raise KeyboardInterrupt
 
-    sources = train.TrainingSources(part, None, start=tmp_path / "first")
+    sources = training_sources(part, init_from=tmp_path / "first")
     with pytest.raises(KeyboardInterrupt):
-        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "cut", begun, stop)
-    other = train.TrainingSources(part, None, start=tmp_path / "second")
+        train.train_run(sources, begun, tmp_path / "cut", stop)
+    other = training_sources(part, init_from=tmp_path / "second")
     with pytest.raises(DataError, match="weights to begin with"):
-        train.train_run("edge-nano", other, "wardrobe", tmp_path / "cut", begun, lambda *_: None)
+        train.train_run(other, begun, tmp_path / "cut", lambda *_: None)
     trained: set[int] = set()
-    train.train_run(
-        "edge-nano", sources, "wardrobe", tmp_path / "cut", begun, lambda epoch, *_: trained.add(epoch)
-    )
+    train.train_run(sources, begun, tmp_path / "cut", lambda epoch, *_: trained.add(epoch))
     assert trained == {2}
     kept = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
-    refused = cli("train", "edge", "--data", "wardrobe", "--start", tmp_path / "no", "-o", tmp_path / "first")
+    refused = cli(
+        "train", "wardrobe", "--model", "edge", "--init-from", tmp_path / "no", "-o", tmp_path / "first"
+    )
     assert refused.code == 2
     assert str(tmp_path / "no") in refused.err
-    into_itself = train.TrainingSources(part, None, start=tmp_path / "first")
+    into_itself = training_sources(part, init_from=tmp_path / "first")
     with pytest.raises(DataError, match="another folder with -o"):
-        train.train_run("edge-nano", into_itself, "wardrobe", tmp_path / "first", begun, lambda *_: None)
+        train.train_run(into_itself, begun, tmp_path / "first", lambda *_: None)
     with pytest.raises(DataError, match="is a run of edge-nano"):
-        train.train_run("edge", into_itself, "wardrobe", tmp_path / "wide", begun, lambda *_: None)
+        train.train_run(replace(into_itself, architecture="edge"), begun, tmp_path / "wide", lambda *_: None)
     assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 12))
     with pytest.raises(DataError, match="an earlier network"):
-        train.train_run("edge-nano", sources, "wardrobe", tmp_path / "second", begun, lambda *_: None)
+        train.train_run(sources, begun, tmp_path / "second", lambda *_: None)
     assert (tmp_path / "second" / runs.RECORD).exists()
 
 
@@ -179,19 +170,8 @@ def test_from_photographs_to_int8(
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     text = MAP.replace('["Sandal", "Sneaker"]', '["Sandal", "Sneaker", "Ankle boot"]')
     (tmp_path / "map.toml").write_text(text)
-    arguments = [
-        "--data",
-        "wardrobe",
-        "--data",
-        f"photos={photos}",
-        "--map",
-        tmp_path / "map.toml",
-        "--epochs",
-        "2",
-        "--learning-rate",
-        "0.001",
-    ]
-    trained = cli("train", "edge-nano", *arguments, "-o", tmp_path / "run")
+    tables = f"[settings]\nepochs = 2\nlearning_rate = 0.001\n{photographs_table(photos)}"
+    trained = cli("train", write_recipe(tmp_path, tables), "-o", tmp_path / "run")
     assert trained.code == 0, trained.err
     assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["learning_rate"] == 0.001
     assert "photographs" in trained.out
@@ -219,32 +199,14 @@ def test_photographs_of_nothing_only_teach(
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     for kind in ("dress", "shoes"):
         shutil.rmtree(photos / kind)
-    arguments = ["--data", "wardrobe", "--data", f"photos={photos}", "--map", photos.parent / "map.toml"]
     (photos.parent / "map.toml").write_text("[photos]\nhat = []\n")
-    trained = cli("train", "edge-nano", *arguments, "--epochs", "1", "-o", tmp_path / "run")
+    recipe = write_recipe(tmp_path, photographs_table(photos))
+    trained = cli("train", recipe, "--epochs", "1", "-o", tmp_path / "run")
     assert trained.code == 0, trained.err
     assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines()[0] == "epoch,loss,wardrobe"
     with np.load(tmp_path / "run" / runs.VALIDATION) as kept:
         assert kept["allowed"].any(axis=1).all()
         assert len(kept["images"]) == len(part.split_validation(settings_module.VALIDATION_SHARE, 0)[1])
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("edge", "--data", "photos=x"),
-        ("edge", "--data", "wardrobe", "--data", "photos=x"),
-        ("edge", "--data", "wardrobe", "--map", "x"),
-        ("cnn", "--data", "wardrobe", "--data", "mnist"),
-        ("cnn", "--data", "wardrobe", "--map", "x"),
-        ("cnn", "--data", "wardrobe", "--teacher", "fashion"),
-    ],
-)
-def test_data_that_does_not_go_together(cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """What a recipe does not take is said with what it takes."""
-    result = cli("train", *arguments, "-o", tmp_path / "run")
-    assert result.code == 2
-    assert "--data" in result.err
 
 
 @pytest.mark.train
@@ -265,9 +227,7 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
         monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told: told)
         folder, file = tmp_path / name, tmp_path / f"{name}.onnx"
         settings = settings_module.EdgeSettings(epochs=1, batch_size=32)
-        train.train_run(
-            "edge-nano", train.TrainingSources(told, None), "wardrobe", folder, settings, lambda *_: None
-        )
+        train.train_run(training_sources(told), settings, folder, lambda *_: None)
         done = cli(
             "export",
             folder,

@@ -108,15 +108,17 @@ def test_from_the_command_line(
     """What the file has learnt is there after the first epoch, the record says where it is from, and what is wrong is told before anything is written."""
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: wardrobe)
     out = tmp_path / "run"
-    refused = cli("train", "edge", "--start", "fashion-nano", "--data", "wardrobe", "--epochs", 1, "-o", out)
+    refused = cli(
+        "train", "wardrobe", "--model", "edge", "--init-from", "fashion-nano", "--epochs", 1, "-o", out
+    )
     assert refused.code == 2
     assert not out.exists()
     made = cli(
-        "train", "edge-nano", "--start", "fashion-nano", "--data", "wardrobe", "--epochs", 1, "-o", out
+        "train", "wardrobe", "--model", "edge-nano", "--init-from", "fashion-nano", "--epochs", 1, "-o", out
     )
     assert made.code == 0
     run = runs.Run.load(out)
-    assert run.settings["start"] == "fashion-nano"
+    assert run.settings["init_from"] == "fashion-nano"
     truth = np.eye(10, dtype=bool)[wardrobe.test.labels]
     before = loop.accuracy(Classifier.load("fashion-nano").probabilities(wardrobe.test.images), truth)
     assert run.scores["test"]["accuracy"] > before - 0.1

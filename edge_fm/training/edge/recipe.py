@@ -1,0 +1,360 @@
+"""Recipe files: how a model of the edge family is trained, in one place and in full.
+
+A recipe is TOML. Every key is optional but `model` and `data`, has the default that is documented at
+`EdgeSettings`, `Mix` or `Variation`, and is checked strictly: an unknown key, a wrong type or a value out of
+range is an error that names the file, the line and what is allowed. Paths are relative to the working
+directory; `$NAME` in a path is an environment variable.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from edge_fm.augmentation.transforms import Variation
+from edge_fm.datasets.photographs import check_map, read_map
+from edge_fm.models import edge
+from edge_fm.training.edge.epoch_data import Mix
+from edge_fm.training.edge.settings import DEFAULTS, EdgeSettings
+from edge_fm_runtime.errors import DataError
+
+RECIPES = Path(__file__).parent / "recipes"
+"""Recipes of the bundled models and of their teachers."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Type and range of a key's value.
+
+    Attributes:
+        kind: `int`, `float`, `bool` or `str`; a `float` may be written as a whole number.
+        low: lowest number.
+        high: highest number.
+        choices: words of which a `str` must be one; empty for any.
+        many: whether the value is a list of such.
+    """
+
+    kind: type
+    low: float = 0
+    high: float = float("inf")
+    choices: tuple[str, ...] = ()
+    many: bool = False
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        if self.many:
+            return "a list of texts"
+        if self.kind in {bool, str}:
+            return names[self.kind]
+        limits = (
+            f" of {self.low:g} or more"
+            if self.high == float("inf")
+            else f" from {self.low:g} to {self.high:g}"
+        )
+        return names[self.kind] + limits
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value is of the type and in the range."""
+        if self.many:
+            return isinstance(value, list) and all(isinstance(entry, str) and entry for entry in value)
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.kind:
+            return False
+        if isinstance(value, str):
+            return bool(value) and (not self.choices or value in self.choices)
+        return isinstance(value, bool) or (isinstance(value, int | float) and self.low <= value <= self.high)
+
+
+_SHARE = Range(float, 0, 1)
+
+SCHEMA: Mapping[str, Mapping[str, Range]] = {
+    "": {
+        "model": Range(str, choices=tuple(edge.WIDTHS)),
+        "data": Range(str),
+        "size": Range(int, 8, 1024),
+        "init_from": Range(str),
+    },
+    "settings": {
+        "epochs": Range(int, 1),
+        "batch_size": Range(int, 1),
+        "learning_rate": Range(float, 1e-6, 1),
+        "weight_decay": Range(float, 0, 1),
+        "label_smoothing": Range(float, 0, 0.99),
+        "ema_decay": Range(float, 0, 0.99999),
+        "strong_aug_off_fraction": Range(float, 0, 0.99),
+        "late_mixup": _SHARE,
+        "validation_share": Range(float, 0.001, 0.5),
+        "bf16": Range(bool),
+        "seed": Range(int),
+    },
+    "mix": {
+        "views": Range(int, 1, 100),
+        "mixup": _SHARE,
+        "scenes": _SHARE,
+        "drawn": _SHARE,
+        "empties": _SHARE,
+    },
+    "augmentation": {
+        "flip": Range(bool),
+        "rotation": Range(float, 0, 180),
+        "tilt": Range(float, 0, 180),
+        "erase": _SHARE,
+        "elastic": Range(float, 0, 10),
+    },
+    "photographs": {
+        "folder": Range(str),
+        "class_map": Range(str),
+        "hold_out": Range(str),
+        "soft_labels": Range(str),
+    },
+    "distillation": {"teachers": Range(str, many=True), "weight": _SHARE},
+    "folds": {"count": Range(int, 2, 1000), "groups": Range(str)},
+}
+"""Keys of each table of a recipe; the first are those above every table."""
+
+_CLASS_MAP = "photographs.class_map"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographSource:
+    """Photographs with partial labels.
+
+    Attributes:
+        folder: folder with one sub-folder per kind of photograph.
+        class_map: class names that each sub-folder may show, or a TOML file with a table [photos] of them.
+        hold_out: JSON file with a list `held_out` of the photographs to validate on; a fifth at random without.
+        soft_labels: CSV file of soft labels: `path` and one column per sub-folder.
+    """
+
+    folder: Path
+    class_map: Mapping[str, Sequence[str]] | Path
+    hold_out: Path | None = None
+    soft_labels: Path | None = None
+
+    def mapping(self, class_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the classes of each sub-folder.
+
+        Raises:
+            DataError: the file cannot be read, or a class is none of the model's.
+        """
+        if isinstance(self.class_map, Path):
+            return read_map(self.class_map, "photos", class_names)
+        return check_map(self.class_map, "the recipe's class_map", class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeRecipe:
+    """Everything that a training of the edge family needs.
+
+    Attributes:
+        model: name in `edge.WIDTHS`.
+        data: data set in the model's own classes.
+        size: height and width of the input in pixels; None takes the data set's own, 28 for a folder.
+        init_from: run folder, exported file or bundled model whose weights are the start.
+        settings: how it is trained.
+        photographs: photographs with partial labels, if any.
+        teachers: models to distil from.
+        folds: number of folds, each of which one network is trained without; None trains one network on all.
+        groups: CSV file with the group of each photograph; a group is never divided between folds.
+    """
+
+    model: str
+    data: str
+    size: int | None = None
+    init_from: Path | None = None
+    settings: EdgeSettings = field(default_factory=EdgeSettings)
+    photographs: PhotographSource | None = None
+    teachers: tuple[str, ...] = ()
+    folds: int | None = None
+    groups: Path | None = None
+
+
+def find_recipe(name: str) -> Path | None:
+    """Return the recipe file of a path, or of the file name of a bundled recipe; None if there is none."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    bundled = RECIPES / path.name
+    return bundled if path.name == name and bundled.is_file() else None
+
+
+def read_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> EdgeRecipe:
+    """Read a recipe file.
+
+    Args:
+        path: TOML file.
+        overrides: values, as TOML, that replace or add keys such as `settings.epochs`.
+
+    Raises:
+        DataError: the file cannot be read, or a key is unknown, of a wrong type or out of range.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tables: dict[str, Any] = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"the recipe {path} cannot be read: {error}") from error
+    places = _lines(text)
+
+    def place(key: str) -> str:
+        return f"{path}, line {places[key]}" if key in places else str(path)
+
+    values = _checked(tables, place) | read_overrides(overrides or {})
+    missing = [name for name in ("model", "data") if name not in values]
+    if missing:
+        raise DataError(f'{path} lacks {" and ".join(missing)}: write a line such as {missing[0]} = "..."')
+    try:
+        return build_recipe(values)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_overrides(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return checked values by `table.key` of texts such as `settings.epochs` or `epochs`: `10`.
+
+    Raises:
+        DataError: a key is unknown, or a value is of a wrong type or out of range.
+    """
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        values |= _checked(_nested(name, text), lambda key: f"--set {key}")
+    return values
+
+
+def build_recipe(values: Mapping[str, Any]) -> EdgeRecipe:
+    """Return the recipe of checked values by `table.key`.
+
+    Raises:
+        DataError: keys do not go together.
+    """
+    base = DEFAULTS.get(values["model"], EdgeSettings())
+    variation = replace(base.mix.variation, **_of(values, "augmentation", Variation))
+    mix = replace(base.mix, variation=variation, **_of(values, "mix", Mix))
+    settings = replace(base, mix=mix, **_of(values, "settings", EdgeSettings))
+    if "distillation.weight" in values:
+        settings = replace(settings, distillation_weight=float(values["distillation.weight"]))
+    recipe = EdgeRecipe(
+        model=values["model"],
+        data=_expanded(values["data"]),
+        size=values.get("size"),
+        init_from=_path(values.get("init_from")),
+        settings=settings,
+        photographs=_photographs(values),
+        teachers=tuple(map(_expanded, values.get("distillation.teachers", ()))),
+        folds=values.get("folds.count"),
+        groups=_path(values.get("folds.groups")),
+    )
+    _check_together(recipe, values)
+    return recipe
+
+
+def _check_together(recipe: EdgeRecipe, values: Mapping[str, Any]) -> None:
+    soft_labels = recipe.photographs is not None and recipe.photographs.soft_labels is not None
+    problems = {
+        "[distillation] weight needs teachers": "distillation.weight" in values and not recipe.teachers,
+        "[photographs] soft_labels needs [distillation] teachers": soft_labels and not recipe.teachers,
+        "[folds] groups needs count and [photographs]": recipe.groups is not None
+        and not (recipe.folds and recipe.photographs),
+        "[folds] takes no teachers and no init_from, which have seen every fold": bool(recipe.folds)
+        and bool(recipe.teachers or recipe.init_from),
+    }
+    for problem, is_there in problems.items():
+        if is_there:
+            raise DataError(problem)
+
+
+def _photographs(values: Mapping[str, Any]) -> PhotographSource | None:
+    given = {key.partition(".")[2] for key in values if key.startswith("photographs.")}
+    if not given:
+        return None
+    if not {"folder", "class_map"} <= given:
+        raise DataError("[photographs] needs folder and class_map")
+    class_map = values[_CLASS_MAP]
+    return PhotographSource(
+        folder=Path(_expanded(values["photographs.folder"])),
+        class_map=class_map if isinstance(class_map, dict) else Path(_expanded(class_map)),
+        hold_out=_path(values.get("photographs.hold_out")),
+        soft_labels=_path(values.get("photographs.soft_labels")),
+    )
+
+
+def _of(values: Mapping[str, Any], table: str, kind: type) -> dict[str, Any]:
+    """Return the values of a table as arguments of a dataclass; whole numbers become floats where those are due."""
+    types = {entry.name: entry.type for entry in fields(kind)}
+    found = {
+        key.removeprefix(f"{table}."): value for key, value in values.items() if key.startswith(f"{table}.")
+    }
+    return {name: float(value) if types[name] is float else value for name, value in found.items()}
+
+
+def _checked(tables: Mapping[str, Any], place: Any) -> dict[str, Any]:  # noqa: ANN401  # a function
+    """Return the values of all tables by `table.key`, every one checked."""
+    values: dict[str, Any] = {}
+    for name, entry in tables.items():
+        if isinstance(entry, dict) and name in SCHEMA and name:
+            values |= {f"{name}.{key}": value for key, value in entry.items()}
+        else:
+            values[name] = entry
+    for key, value in values.items():
+        table, _, name = key.rpartition(".")
+        allowed = SCHEMA[table].get(name)
+        if allowed is None:
+            where = f"[{table}]" if table else "the top of a recipe"
+            tables_too = "" if table else f", and the tables {', '.join(t for t in SCHEMA if t)}"
+            raise DataError(
+                f"{place(key)}: {where} has no key {name!r}; it takes {', '.join(SCHEMA[table])}{tables_too}"
+            )
+        is_inline_map = key == _CLASS_MAP and isinstance(value, dict)
+        if not is_inline_map and not allowed.accepts(value):
+            raise DataError(f"{place(key)}: {name} = {value!r}, expected {allowed}")
+    return values
+
+
+def _nested(name: str, given: str) -> dict[str, Any]:
+    """Return the tables that `--set name=given` stands for; a value that is not TOML is text."""
+    table, _, key = name.rpartition(".")
+    if not table:
+        table = next((table for table, keys in SCHEMA.items() if name in keys), "settings")
+    if table not in SCHEMA:
+        raise DataError(f"--set {name}: expected TABLE.KEY, such as settings.epochs=10")
+    try:
+        value = tomllib.loads(f"value = {given}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = given
+    return {table: {key: value}} if table else {key: value}
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line of each `table.key`, from 1."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            table = header[1]
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
+            found.setdefault(f"{table}.{key[1]}" if table else key[1], number)
+    return found
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(_expanded(text))
+
+
+def _expanded(text: str) -> str:
+    """Return a text with environment variables replaced.
+
+    Raises:
+        DataError: one is not set.
+    """
+    found = os.path.expandvars(text)
+    if unset := re.search(r"\$\{?(\w+)", found):
+        raise DataError(
+            f"{text} needs the environment variable {unset[1]}, which is not set: export {unset[1]}=..."
+        )
+    return found

@@ -1,0 +1,76 @@
+"""Run a recipe: open what it names, and train one network, or one without each fold."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_fm import datasets
+from edge_fm.datasets import Dataset, photographs
+from edge_fm.datasets.photographs import Photographs
+from edge_fm.models.runs import Run
+from edge_fm.training.edge import cross_fitting, distillation, folds, train
+from edge_fm.training.edge.cross_fitting import FoldSettings, OutOfFoldScores
+from edge_fm.training.edge.loop import Listener
+from edge_fm.training.edge.recipe import EdgeRecipe, PhotographSource
+from edge_fm.training.edge.train import TrainingSources
+from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.errors import DataError
+
+
+def open_sources(recipe: EdgeRecipe) -> TrainingSources:
+    """Return the images and models that a recipe names.
+
+    Raises:
+        DataError: one cannot be read, or they do not fit together.
+        ModelError: a teacher cannot be used.
+    """
+    size = recipe.size
+    dataset = datasets.load(recipe.data, InputSpec(size, size, 1) if size is not None else None)
+    if size not in {None, dataset.spec.height}:
+        raise DataError(
+            f"size {size}: {recipe.data} has images of {dataset.spec.height}x{dataset.spec.width}, which can only be "
+            f"enlarged to a whole multiple, such as {2 * dataset.spec.height}"
+        )
+    source = recipe.photographs
+    return TrainingSources(
+        architecture=recipe.model,
+        data=dataset,
+        data_name=recipe.data,
+        photographs=_photographs(source, dataset, recipe.settings.seed) if source is not None else None,
+        teacher=distillation.open_teachers(recipe.teachers, recipe.data, dataset)
+        if recipe.teachers
+        else None,
+        init_from=recipe.init_from,
+        soft_labels=source.soft_labels if source is not None else None,
+    )
+
+
+def _photographs(source: PhotographSource, dataset: Dataset, seed: int) -> tuple[Photographs, Photographs]:
+    mapping = source.mapping(dataset.class_names)
+    soft_labels = source.soft_labels
+    return photographs.read_photographs(
+        photographs.PhotographFiles(
+            folder=source.folder,
+            mapping=mapping,
+            held_out=photographs.read_held_out(source.hold_out) if source.hold_out is not None else None,
+            soft_labels=photographs.read_soft_labels(soft_labels, tuple(mapping))
+            if soft_labels is not None
+            else None,
+        ),
+        dataset.class_names,
+        dataset.spec.height,
+        seed,
+    )
+
+
+def train_one(recipe: EdgeRecipe, sources: TrainingSources, folder: Path, listener: Listener) -> Run:
+    """Train the network of a recipe into a run folder; see `train.train_run`."""
+    return train.train_run(sources, recipe.settings, folder, listener)
+
+
+def train_folds(
+    recipe: EdgeRecipe, sources: TrainingSources, folder: Path, listener_of: Callable[[int], Listener]
+) -> list[OutOfFoldScores]:
+    """Train a network without each fold of a recipe; see `cross_fitting.train_folds`."""
+    groups = folds.read_groups(recipe.groups) if recipe.groups is not None else {}
+    division = FoldSettings(count=recipe.folds or 0, groups=groups)
+    return cross_fitting.train_folds(sources, recipe.settings, folder, division, listener_of)
