@@ -129,20 +129,20 @@ def export(
     labelled = chosen.labels or model.names or (dataset.class_names if dataset is not None else ())
     names.check_names(labelled, dataset, renamed=labels is not None)
     request = ExportRequest(
-        chosen.model,
-        out,
-        labelled,
-        parse_scale(chosen.scale, dataset.train.images if dataset is not None else None)
+        source=chosen.model,
+        output=out,
+        labels=labelled,
+        scale=parse_scale(chosen.scale, dataset.train.images if dataset is not None else None)
         if chosen.scale
         else None,
-        int8,
-        Int8Limits(max_drop, max_class_drop, min_speedup),
-        opset,
-        Preprocess(fit=fit, polarity=polarity),
-        unknown_coverage,
+        int8=int8,
+        limits=Int8Limits(max_drop, max_class_drop, min_speedup),
+        opset=opset,
+        preprocess=Preprocess(fit=fit, polarity=polarity),
+        coverage=unknown_coverage,
         translations=names.translations(labelled, translation),
         batch=batch,
-        mirrored=mirror,
+        flip_ensemble=mirror,
     )
     pictures = sources.pictures(dataset, calibration, chosen.run) if dataset is not None else None
     with terminal.progress("export") as bar:
@@ -161,7 +161,7 @@ def _say_candidates(result: "ExportResult") -> None:
     from edge_fm_exporters import report
 
     rows = report.rows(result)
-    terminal.table(report.COLUMNS, rows, f"chosen on {result.chosen_on}, never on the test part")
+    terminal.table(report.COLUMNS, rows, f"chosen on {result.selected_on}, never on the test part")
 
 
 def _say_result(out: Path, result: "ExportResult") -> None:
@@ -176,9 +176,9 @@ def _say_result(out: Path, result: "ExportResult") -> None:
     terminal.say(f"{out}: {kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})")
     for evidence in result.passport.evidence:
         terminal.say(evidence_line(evidence))
-    if result.mirrored is not None:
-        alone, together = result.mirrored
-        terminal.say(f"the source on {result.chosen_on}: {alone:.4f}, with mirror images {together:.4f}")
+    if result.flip_accuracy is not None:
+        alone, together = result.flip_accuracy
+        terminal.say(f"the source on {result.selected_on}: {alone:.4f}, with mirror images {together:.4f}")
         if together < alone:
             terminal.note(
                 "mirror images make it worse: the model was not trained on them, or what it tells apart has a left and a right; export without --mirror"

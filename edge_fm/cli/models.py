@@ -9,7 +9,7 @@ import typer
 from edge_fm.cli import terminal
 
 if TYPE_CHECKING:
-    from edge_fm_exporters.graph.summary import Summary
+    from edge_fm_exporters.graph.summary import GraphSummary
     from edge_fm_runtime.artifact.passport import Passport
 
 ModelArgument = Annotated[
@@ -100,11 +100,11 @@ def inspect(
     terminal.table(
         ["layer", "operator", "weights", "one picture", "parameters ", "multiply-adds ", "bytes "],
         rows,
-        "graph, run for each picture and its mirror image" if summary.mirrored else "graph",
+        "graph, run for each picture and its mirror image" if summary.flip_ensemble else "graph",
     )
 
 
-def _summary(data: bytes) -> "Summary | None":
+def _summary(data: bytes) -> "GraphSummary | None":
     import importlib.util
 
     if importlib.util.find_spec("onnx") is None:

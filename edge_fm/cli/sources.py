@@ -71,14 +71,14 @@ def pictures(dataset: "Dataset", calibration: str | None, run: Path | None) -> "
         return DecisionImages.load(run / name) if run is not None and (run / name).is_file() else None
 
     return ExportData(
-        dataset.name,
-        dataset.licence,
-        ranges,
-        LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
-        judged(runs.VALIDATION),
-        _training(dataset),
-        _choice(dataset, run),
-        judged(runs.OOD_CALIBRATION),
+        name=dataset.name,
+        licence=dataset.licence,
+        calibration=ranges,
+        test=LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        validation=judged(runs.VALIDATION),
+        training=_training(dataset),
+        selection=_choice(dataset, run),
+        ood_calibration=judged(runs.OOD_CALIBRATION),
     )
 
 

@@ -120,8 +120,17 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
     rest = rest.take(np.arange(half, len(rest)))
     choice = LabelledImages(dataset.name, "training", rest.images, rest.labels)
     target = out / "cnn.onnx"
-    request = ExportRequest(seed, target, dataset.class_names, UNIT, int8=True, limits=Int8Limits(_MAX_DROP))
-    data = ExportData(dataset.name, dataset.licence, ranges.images, test, choice=choice)
+    request = ExportRequest(
+        source=seed,
+        output=target,
+        labels=dataset.class_names,
+        scale=UNIT,
+        int8=True,
+        limits=Int8Limits(_MAX_DROP),
+    )
+    data = ExportData(
+        name=dataset.name, licence=dataset.licence, calibration=ranges.images, test=test, selection=choice
+    )
     result = export(request, data)
     say(
         f"          {target}: {result.passport.precision.kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})"

@@ -60,7 +60,7 @@ def _from_source(
         name,
         names,
         source.spec,
-        lambda images: source.predict(chosen.applied(images)),
+        lambda images: source.predict(chosen.apply(images)),
         datasets.TRANSLATIONS.get(names, {}),
     )
     return predictor, dataset

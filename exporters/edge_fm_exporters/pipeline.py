@@ -1,21 +1,22 @@
-"""The way of a model: source -> graph -> (int8) -> verify -> passport -> file."""
+"""A model's way through an export: source -> graph -> (int8) -> passport -> verify -> file."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters import parity, passport_writer
-from edge_fm_exporters.graph import cleanup, editing, flip_ensemble, uint8_input
+from edge_fm_exporters import parity, passport_writer, sources
+from edge_fm_exporters.graph import cleanup, flip_ensemble, uint8_input
+from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.normalization.search import find_scale
 from edge_fm_exporters.parity import VerifiedGraph
 from edge_fm_exporters.quantization import search, static
-from edge_fm_exporters.quantization.search import Candidate, Int8Limits
+from edge_fm_exporters.quantization.search import Candidate
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, ResolvedExport
-from edge_fm_exporters.sources import keras, sklearn
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession
@@ -24,78 +25,184 @@ from edge_fm_runtime.errors import ExportError, ModelError, OutputError
 _NOISE_IMAGES = 256
 
 
+@dataclass(frozen=True)
+class _Float32Stage:
+    """The verified float32 file, with what int8 starts from.
+
+    Attributes:
+        file: verified float32 file, without a passport.
+        graph: cleaned float32 graph with a float32 input, without the scaling of its pixels.
+        scale: scaling of the pixels that the graph leaves to its input.
+        images: images that it was compared on.
+        expected: the source's probabilities for them, (N, classes) float32.
+    """
+
+    file: VerifiedGraph
+    graph: ModelProto
+    scale: Scale
+    images: LabelledImages
+    expected: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Int8Stage:
+    """What came of int8: the file to write, every candidate, and why float32 was kept, if it was."""
+
+    file: VerifiedGraph
+    candidates: tuple[Candidate, ...] = ()
+    kept_fp32: str = ""
+
+
 def export(
     request: ExportRequest,
     data: ExportData | None,
     source: SourceModel | None = None,
-    listener: search.Listener = lambda _what: None,
+    listener: search.Listener = lambda _step: None,
 ) -> ExportResult:
-    """Convert, clean, quantise if asked, verify, stamp; the file appears only when all went well.
+    """Export a model: source -> graph -> (int8) -> passport -> verify -> file; the file appears only if all went well.
 
     Args:
         request: what to export.
-        data: pictures to calibrate and to measure on.
+        data: images to calibrate and to measure on; None measures parity on noise.
         source: the model, if it has been read already.
-        listener: told which int8 is tried.
+        listener: called with the step that begins.
 
     Raises:
         ModelError: the source cannot be used, or the labels do not fit it.
-        ExportError: the conversion failed, or float32 does not answer as the source did.
+        ExportError: the conversion failed, or float32 does not answer as the source does.
         OutputError: the file cannot be written.
     """
     _check_output(request.output)
-    single = source or load_source(request.source)
-    source = flip_ensemble.ensemble_source(single) if request.mirrored else single
-    labels = request.labels or source.names
-    _check_fits(request, labels, source, data)
-    training = data.training if data is not None else None
-    scale, scale_scores = find_scale(source, training) if request.scale is None else (request.scale, ())
-    order = ResolvedExport(request, source, labels, scale)
-    float_graph, inner = cleanup.without_scaling(cleanup.clean(source.convert(request.opset)), scale)
-    pictures = data.test if data is not None else _noise(source)
-    expected = source.predict(scale.applied(pictures.images))
-    network = uint8_input.with_uint8_input(float_graph, source.spec, inner)
-    network = flip_ensemble.ensemble_graph(network) if request.mirrored else network
-    fp32 = parity.verify_graph(network, Precision(), expected, pictures)
-    lacking = parity.shortfall(
-        PrecisionKind.FP32, fp32.comparison, request.limits.max_drop, source.max_difference
-    )
-    if lacking:
-        raise ExportError(f"the float32 file does not answer as its source: {lacking}. Nothing was written")
-    chosen, kept_fp32 = fp32, ""
-    tried: tuple[Candidate, ...] = ()
-    if request.int8 and data is not None:
-        tried = _search(fp32.data, (float_graph, inner), order, data, listener)
-        chosen, kept_fp32 = _chosen(tried, fp32, expected, data, request.limits)
-    stamped, passport = passport_writer.write_passport(chosen, order, data, pictures)
-    right, seen = parity.labels_from_bytes(stamped, chosen.comparison, pictures)
-    if right < seen:
-        raise ExportError(
-            f"from file bytes on, {seen - right} of {seen} pictures get another label than from their tensors: "
-            "preprocessing and model do not fit together. Nothing was written"
-        )
+    export, scale_scores = _resolve(request, data, source or load_source(request.source))
+    float32 = _float32(export, data)
+    int8 = _int8(export, float32, data, listener)
+    stamped, passport = passport_writer.write_passport(int8.file, export, data, float32.images)
+    verified = _verify_from_bytes(stamped, int8.file, float32.images)
     write(request.output, stamped)
     return ExportResult(
-        passport,
-        len(stamped),
-        len(passport_writer.with_passport(fp32.data, passport, request.batch)),
-        kept_fp32,
-        scale_scores,
-        tried,
-        _choice(data).name if data is not None else "",
-        parity.flips(chosen.comparison, pictures),
-        seen,
-        _mirrored(single, source, scale, data),
+        passport=passport,
+        size_bytes=len(stamped),
+        fp32_size_bytes=len(passport_writer.with_passport(float32.file.data, passport, request.batch)),
+        kept_fp32=int8.kept_fp32,
+        scale_scores=scale_scores,
+        candidates=int8.candidates,
+        selected_on=_selection(data).name if data is not None else "",
+        flips=parity.flips(int8.file.comparison, float32.images),
+        from_bytes=verified,
+        flip_accuracy=_flip_accuracy(export, data) if request.flip_ensemble and data is not None else None,
     )
+
+
+def _resolve(
+    request: ExportRequest, data: ExportData | None, source: SourceModel
+) -> tuple[ResolvedExport, tuple[tuple[Scale, float], ...]]:
+    """Return the request with the labels and the scale that were found out, and the accuracy of each scale tried."""
+    labels = request.labels or source.names
+    ensemble = flip_ensemble.ensemble_source(source) if request.flip_ensemble else source
+    _check_fits(request, labels, ensemble, data)
+    training = data.training if data is not None else None
+    scale, scores = (request.scale, ()) if request.scale is not None else find_scale(ensemble, training)
+    resolved = ResolvedExport(request=request, source=ensemble, single=source, labels=labels, scale=scale)
+    return resolved, scores
+
+
+def _float32(export: ResolvedExport, data: ExportData | None) -> _Float32Stage:
+    """Convert, clean, give the graph its uint8 input, and hold its answers to the source's.
+
+    Raises:
+        ExportError: they differ.
+    """
+    source, request = export.source, export.request
+    graph, inner = cleanup.without_scaling(cleanup.clean(source.convert(request.opset)), export.scale)
+    images = data.test if data is not None else _noise(source)
+    expected = source.predict(export.scale.apply(images.images))
+    network = uint8_input.with_uint8_input(graph, source.spec, inner)
+    if request.flip_ensemble:
+        network = flip_ensemble.ensemble_graph(network)
+    file = parity.verify_graph(network, Precision(), expected, images)
+    shortfall = parity.shortfall(
+        PrecisionKind.FP32, file.comparison, request.limits.max_drop, source.max_difference
+    )
+    if shortfall:
+        raise ExportError(f"the float32 file does not answer as its source: {shortfall}. Nothing was written")
+    return _Float32Stage(file, graph, inner, images, expected)
+
+
+def _int8(
+    export: ResolvedExport, float32: _Float32Stage, data: ExportData | None, listener: search.Listener
+) -> _Int8Stage:
+    """Quantise if asked; the test part only confirms the candidate that was selected without it."""
+    limits = export.request.limits
+    if not export.request.int8 or data is None:
+        return _Int8Stage(float32.file)
+    candidates = search.search(
+        float32.file.data, _quantization_inputs(export, float32, data), limits, listener
+    )
+    best = search.best(candidates)
+    if best.recipe is None:
+        nearest = min(candidates[1:], key=lambda candidate: (candidate.drop, -candidate.speedup))
+        return _Int8Stage(float32.file, candidates, f"{nearest.name} comes nearest and {nearest.verdict}")
+    precision = Precision(PrecisionKind.INT8, best.recipe.settings)
+    comparison = parity.compare(float32.expected, OnnxSession(best.data), data.test)
+    shortfall = parity.shortfall(PrecisionKind.INT8, comparison, limits.max_drop)
+    if shortfall:
+        return _Int8Stage(float32.file, candidates, f"{best.name}, on the test part: {shortfall}")
+    return _Int8Stage(VerifiedGraph(best.data, precision, comparison), candidates)
+
+
+def _quantization_inputs(
+    export: ResolvedExport, float32: _Float32Stage, data: ExportData
+) -> search.QuantizationInputs:
+    source, scale, selection = export.source, export.scale, _selection(data)
+    validation = data.validation.images if data.validation is not None else None
+    return search.QuantizationInputs(
+        model=float32.graph,
+        spec=source.spec,
+        scale=float32.scale,
+        calibration=float32.scale.apply(data.calibration[: static.CALIBRATION_IMAGES]),
+        selection=selection,
+        expected=source.predict(scale.apply(selection.images)),
+        nodes=source.quantizable,
+        flip_ensemble=export.request.flip_ensemble,
+        validation=(validation, source.predict(scale.apply(validation))) if validation is not None else None,
+    )
+
+
+def _verify_from_bytes(stamped: bytes, file: VerifiedGraph, images: LabelledImages) -> int:
+    """Return how many images, decoded from bytes by the runtime, get the label of their tensors: all.
+
+    Raises:
+        ExportError: some do not.
+    """
+    right, seen = parity.labels_from_bytes(stamped, file.comparison, images)
+    if right < seen:
+        raise ExportError(
+            f"{seen - right} of {seen} images get another label from their file bytes than from their tensors: "
+            "preprocessing and model do not fit together. Nothing was written"
+        )
+    return seen
+
+
+def _flip_accuracy(export: ResolvedExport, data: ExportData) -> tuple[float, float] | None:
+    """Return the source's accuracy without and with flip test-time augmentation; None without class labels."""
+    selection = _selection(data)
+    if selection.labels is None:
+        return None
+    images = export.scale.apply(selection.images)
+    single, ensemble = (
+        float(np.mean(model.predict(images).argmax(axis=1) == selection.labels))
+        for model in (export.single, export.source)
+    )
+    return single, ensemble
 
 
 def load_source(path: Path) -> SourceModel:
-    """Read a trained classifier of any kind that is known, by the file's suffix.
+    """Read a trained classifier by the suffix of its file; see `sources`.
 
     Raises:
         ModelError: it cannot be used.
     """
-    return sklearn.load(path) if path.suffix in sklearn.SUFFIXES else keras.load(path)
+    return sources.loader_of(path)(path)
 
 
 def _check_output(path: Path) -> None:
@@ -135,73 +242,19 @@ def _check_fits(
         )
 
 
-def _choice(data: ExportData) -> LabelledImages:
-    """Return what int8 is chosen on: never the test part."""
-    return data.choice or data.training or LabelledImages(data.name, "calibration", data.calibration, None)
-
-
-def _search(
-    fp32: bytes,
-    bare: tuple[editing.ModelProto, Scale],
-    order: ResolvedExport,
-    data: ExportData,
-    listener: search.Listener,
-) -> tuple[Candidate, ...]:
-    pictures = _choice(data)
-    watched = data.validation.images if data.validation is not None else None
-    calibration = data.calibration[: static.CALIBRATION_IMAGES]
-    material = search.QuantizationInputs(
-        bare[0],
-        order.source.spec,
-        bare[1],
-        bare[1].applied(calibration),
-        pictures,
-        order.source.predict(order.scale.applied(pictures.images)),
-        order.source.quantizable,
-        order.request.mirrored,
-        (watched, order.source.predict(order.scale.applied(watched))) if watched is not None else None,
-    )
-    return search.search(fp32, material, order.request.limits, listener)
-
-
-def _chosen(
-    tried: tuple[Candidate, ...],
-    fp32: VerifiedGraph,
-    expected: NDArray[np.float32],
-    data: ExportData,
-    limits: Int8Limits,
-) -> tuple[VerifiedGraph, str]:
-    """Return what is written, and why it is not int8; the test part only confirms what was chosen without it."""
-    best = search.best(tried)
-    if best.recipe is None:
-        nearest = min(tried[1:], key=lambda candidate: (candidate.drop, -candidate.speedup))
-        return fp32, f"{nearest.name} comes nearest and {nearest.verdict}"
-    precision = Precision(PrecisionKind.INT8, best.recipe.settings)
-    own = VerifiedGraph(best.data, precision, parity.compare(expected, OnnxSession(best.data), data.test))
-    lacking = parity.shortfall(PrecisionKind.INT8, own.comparison, limits.max_drop)
-    return (fp32, f"{best.name}, on the test part: {lacking}") if lacking else (own, "")
-
-
-def _mirrored(
-    single: SourceModel, both: SourceModel, scale: Scale, data: ExportData | None
-) -> tuple[float, float] | None:
-    if both is single or data is None or (pictures := _choice(data)).labels is None:
-        return None
-    images = scale.applied(pictures.images)
-    alone, together = (
-        float(np.mean(model.predict(images).argmax(axis=1) == pictures.labels)) for model in (single, both)
-    )
-    return alone, together
+def _selection(data: ExportData) -> LabelledImages:
+    """Return the images that int8 is selected on, never the test part."""
+    return data.selection or data.training or LabelledImages(data.name, "calibration", data.calibration, None)
 
 
 def _noise(source: SourceModel) -> LabelledImages:
-    """Without data, parity is still measured: on noise."""
+    """Return noise to measure parity on."""
     images = np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, *source.spec.shape), np.uint8)
     return LabelledImages("noise", "drawn", images, None)
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put a file in place when it is whole.
+    """Write a file; it appears under its name only when it is whole.
 
     Raises:
         OutputError: it cannot be written.

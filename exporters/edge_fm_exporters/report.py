@@ -56,7 +56,7 @@ def write(model: Path, result: ExportResult) -> list[Path]:
     ]
     try:
         text = json.dumps(
-            {"chosen_on": result.chosen_on, "candidates": measured}, indent=2, ensure_ascii=False
+            {"chosen_on": result.selected_on, "candidates": measured}, indent=2, ensure_ascii=False
         )
         figures.write_text(text + "\n", encoding="utf-8")
         with flipped.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What is asked of an export, and what comes of it."""
+"""What is asked of an export, and its result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,23 +17,25 @@ from edge_fm_runtime.artifact.passport import Passport, Translation
 
 DEFAULT_OPSET = 17
 DEFAULT_COVERAGE = 0.95
-_DEFAULT_RECIPE = Preprocess()
-_USUAL_LIMITS = Int8Limits()
+_DEFAULT_PREPROCESS = Preprocess()
+_DEFAULT_LIMITS = Int8Limits()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportData:
-    """Pictures for an export.
+    """Images for an export.
 
     Attributes:
-        name: of the data set.
-        licence: of the pictures.
-        calibration: (N, height, width, channels) uint8 from the training part, for int8.
-        test: what the file is measured on.
-        validation: what temperature and threshold are fitted on, if anything; no training saw it.
-        lesson: pictures as the training saw them, also of no class, on which the familiarity is fitted, if anything.
-        training: pictures with classes from the training part, on which an unknown scale is found.
-        choice: pictures that are neither calibrated on nor tested on, on which int8 is chosen; None takes `training`.
+        name: name of the data set.
+        licence: licence of the images.
+        calibration: (N, height, width, channels) uint8 images of the training part that int8 is calibrated on.
+        test: images that the file is measured on.
+        validation: images that temperature and threshold are fitted on, if any; no training saw them.
+        training: labelled images of the training part, on which an unknown scale is found.
+        selection: labelled images on which int8 is selected, neither calibrated on nor tested on; None takes
+            `training`.
+        ood_calibration: images as the training saw them, also of no class, on which the known-class score is
+            fitted, if any.
     """
 
     name: str
@@ -42,27 +44,27 @@ class ExportData:
     test: LabelledImages
     validation: DecisionImages | None = None
     training: LabelledImages | None = None
-    choice: LabelledImages | None = None
+    selection: LabelledImages | None = None
     ood_calibration: DecisionImages | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportRequest:
     """What to export, and what a plain model file does not say about itself.
 
     Attributes:
-        source: a `.keras`, `.h5` or `.skops` file.
-        output: the `.onnx` file to write.
+        source: file of a format in `sources.FORMATS`.
+        output: `.onnx` file to write.
         labels: class names in output order; None where the source names them.
-        scale: what the network's pixels were in training; None has the likely ones tried on training pictures.
+        scale: scale of the pixels in training; None tries the likely ones on training images.
         int8: whether to quantise.
-        limits: what int8 may cost, and what it must bring.
-        opset: of the ONNX operators.
-        preprocess: the recipe for the device.
-        coverage: share of the validation pictures that stay known, in (0, 1]; used with validation pictures.
-        translations: of the labels.
-        batch: how many pictures the file takes at a time; None for any number.
-        mirrored: whether the file answers each picture together with its mirror image.
+        limits: largest loss that int8 may cause, and smallest speed-up that it must bring.
+        opset: version of the ONNX operator set.
+        preprocess: preprocessing on the device.
+        coverage: fraction of the validation images that stays known, in (0, 1].
+        translations: labels in other languages.
+        batch: number of images that the file takes at a time; None for any.
+        flip_ensemble: whether the file answers with flip test-time augmentation.
     """
 
     source: Path
@@ -70,32 +72,51 @@ class ExportRequest:
     labels: tuple[str, ...] | None
     scale: Scale | None
     int8: bool = False
-    limits: Int8Limits = _USUAL_LIMITS
+    limits: Int8Limits = _DEFAULT_LIMITS
     opset: int = DEFAULT_OPSET
-    preprocess: Preprocess = _DEFAULT_RECIPE
+    preprocess: Preprocess = _DEFAULT_PREPROCESS
     coverage: float = DEFAULT_COVERAGE
     translations: tuple[Translation, ...] = ()
     batch: int | None = None
-    mirrored: bool = False
+    flip_ensemble: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class ResolvedExport:
+    """A request with what was found out about its source.
+
+    Attributes:
+        request: the request.
+        source: model that the file must answer as; with flip test-time augmentation if that was asked for.
+        single: the same model without it.
+        labels: class names in output order.
+        scale: scale of the pixels in training.
+    """
+
+    request: ExportRequest
+    source: SourceModel
+    single: SourceModel
+    labels: tuple[str, ...]
+    scale: Scale
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportResult:
     """What was written.
 
     Attributes:
-        passport: of the file.
-        size_bytes: of the file.
-        fp32_size_bytes: of the float32 file with the same passport.
+        passport: passport of the file.
+        size_bytes: size of the file.
+        fp32_size_bytes: size of the float32 file with the same passport.
         kept_fp32: why int8 was asked for and not used; empty otherwise.
-        scale_scores: accuracy on training pictures of each scale that was tried; empty if the scale was known.
+        scale_scores: accuracy on training images with each scale that was tried; empty if the scale was known.
         candidates: float32 and every int8 file that was tried; empty if none was asked for.
-        chosen_on: the pictures that they were measured on.
-        flips: test pictures to which the file gives another label than its source.
-        from_bytes: how many pictures were given to the sealed file as encoded bytes, through the runtime's own
-            preprocessing, and got the label of their tensors; had one not, nothing would have been written.
-        mirrored: the source's accuracy on the pictures that int8 is chosen on, without and with their mirror images; None where the
-            file does not answer them or the pictures have no classes.
+        selected_on: name of the images that they were measured on.
+        flips: test images to which the file gives another label than its source.
+        from_bytes: number of images that were given to the finished file as encoded bytes, through the runtime's
+            own preprocessing, and got the label of their tensors; a difference would have stopped the export.
+        flip_accuracy: accuracy of the source without and with flip test-time augmentation, on the images that
+            int8 is selected on; None without flip test-time augmentation or without class labels.
     """
 
     passport: Passport
@@ -104,17 +125,7 @@ class ExportResult:
     kept_fp32: str
     scale_scores: tuple[tuple[Scale, float], ...] = ()
     candidates: tuple[Candidate, ...] = ()
-    chosen_on: str = ""
+    selected_on: str = ""
     flips: tuple[Flip, ...] = ()
     from_bytes: int = 0
-    mirrored: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class ResolvedExport:
-    """A request with what was found out about its source."""
-
-    request: ExportRequest
-    source: SourceModel
-    labels: tuple[str, ...]
-    scale: Scale
+    flip_accuracy: tuple[float, float] | None = None

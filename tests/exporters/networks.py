@@ -207,10 +207,10 @@ def shaken(model: Any) -> Any:
 def exported(source: SourceModel, scale: Scale, path: Path) -> tuple[float, Counter[str]]:
     """Export, and return the largest difference of a probability on noise and the kinds of nodes."""
     labels = tuple(f"class {n}" for n in range(source.classes))
-    export(ExportRequest(source.path, path, labels, scale), None, source)
+    export(ExportRequest(source=source.path, output=path, labels=labels, scale=scale), None, source)
     images = np.random.default_rng(1).integers(0, 256, (20, *source.spec.shape), np.uint8)
     answers = Classifier.load(path).probabilities(images)
-    difference = np.abs(answers - source.predict(scale.applied(images))).max()
+    difference = np.abs(answers - source.predict(scale.apply(images))).max()
     return float(difference), Counter(summarise(path.read_bytes()).kinds)
 
 

@@ -26,7 +26,12 @@ pytestmark = pytest.mark.train
 def pictures(dataset: Dataset) -> ExportData:
     """Return a data set as the exporter takes it."""
     test = LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels)
-    return ExportData(dataset.name, dataset.licence, dataset.train.sample(1000, 0).images, test)
+    return ExportData(
+        name=dataset.name,
+        licence=dataset.licence,
+        calibration=dataset.train.sample(1000, 0).images,
+        test=test,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def wardrobe() -> Dataset:
 def exported(tmp_path_factory: pytest.TempPathFactory, wardrobe: Dataset) -> tuple[Path, ExportResult]:
     """Return the seed CNN as float32."""
     path = tmp_path_factory.mktemp("fp32") / "cnn.onnx"
-    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, UNIT)
+    request = ExportRequest(source=SEED_CNN, output=path, labels=wardrobe.class_names, scale=UNIT)
     return path, export(request, pictures(wardrobe))
 
 
@@ -122,7 +127,14 @@ def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_p
     import onnx
 
     path = tmp_path / "cnn.onnx"
-    request = ExportRequest(SEED_CNN, path, wardrobe.class_names, UNIT, int8=True, limits=Int8Limits(0.005))
+    request = ExportRequest(
+        source=SEED_CNN,
+        output=path,
+        labels=wardrobe.class_names,
+        scale=UNIT,
+        int8=True,
+        limits=Int8Limits(0.005),
+    )
     result = export(request, pictures(wardrobe))
     assert result.passport.precision.kind is PrecisionKind.INT8
     assert result.kept_fp32 == ""
@@ -152,10 +164,10 @@ def test_int8_that_does_not_hold_is_not_used(
     )
     # With its worst layers in float again it is accurate, and as fast as float32 but for the machine's noise.
     request = ExportRequest(
-        SEED_CNN,
-        tmp_path / "cnn.onnx",
-        wardrobe.class_names,
-        UNIT,
+        source=SEED_CNN,
+        output=tmp_path / "cnn.onnx",
+        labels=wardrobe.class_names,
+        scale=UNIT,
         int8=True,
         limits=Int8Limits(min_speedup=1.25),
     )
@@ -177,7 +189,14 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
     for int8 in (False, True):
         path = tmp_path / f"{int8}.onnx"
         made = export(
-            ExportRequest(SEED_CNN, path, dataset.class_names, UNIT, int8=int8, limits=Int8Limits(0.005)),
+            ExportRequest(
+                source=SEED_CNN,
+                output=path,
+                labels=dataset.class_names,
+                scale=UNIT,
+                int8=int8,
+                limits=Int8Limits(0.005),
+            ),
             pictures(dataset),
         )
         found = onnx_probabilities(path, images)
@@ -218,7 +237,9 @@ def test_a_bundled_model_scores_what_it_says(name: str) -> None:
 def test_formats_sizes_and_channels(tmp_path: Path, suffix: str, shape: tuple[int, int, int]) -> None:
     """Both file formats, other sizes and RGB export without data, verified on noise."""
     source = save(tmp_path / f"m{suffix}", small, shape=shape)
-    result = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), RAW), None)
+    result = export(
+        ExportRequest(source=source, output=tmp_path / "m.onnx", labels=("a", "b", "c"), scale=RAW), None
+    )
     evidence = result.passport.evidence[0]
     assert (evidence.data, evidence.accuracy) == ("noise", None)
     assert evidence.max_probability_difference <= 1e-5

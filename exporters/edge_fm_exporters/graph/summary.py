@@ -1,4 +1,4 @@
-"""What a graph consists of: its layers with their parameters, multiply-adds and bytes."""
+"""Summarise a graph: its layers with their parameters, multiply-adds and bytes."""
 
 import math
 from collections import Counter
@@ -8,20 +8,24 @@ from typing import Any
 from edge_fm_exporters.graph import flip_ensemble
 
 _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
+_WEIGHTED = {"Conv", "Gemm", "MatMul"}
+_INT8 = {2, 3}
+"""UINT8 and INT8 of onnx.proto."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A node that computes; what quantises and dequantises belongs to the node that reads it.
+    """A node that computes; a QuantizeLinear or DequantizeLinear belongs to the node that reads it.
 
     Attributes:
-        name: of the node.
-        operator: its kind.
-        arithmetic: `int8` where its weights are kept as int8, `float32` where they are not, empty without weights.
-        output_shape: (channels, height, width) or (features,) of one picture; empty where it is not known.
-        parameters: weights and biases.
-        multiply_adds: for one picture, and its mirror image where the file answers both; 0 for what has no weights.
-        size_bytes: of its weights and biases in the file.
+        name: name of the node.
+        operator: ONNX operator.
+        arithmetic: `int8` where its weights are stored as int8, `float32` where not, empty without weights.
+        output_shape: (channels, height, width) or (features,) for one image; empty where it is not known.
+        parameters: number of weights and biases.
+        multiply_adds: multiply-adds per image, both views of it with flip test-time augmentation; 0 without
+            weights.
+        size_bytes: bytes of its weights and biases in the file.
     """
 
     name: str
@@ -34,80 +38,74 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A graph.
+class GraphSummary:
+    """Summary of a graph.
 
     Attributes:
-        layers: in order.
-        nodes: how many there are in all.
-        kinds: how many there are of each operator.
-        mirrored: whether each picture is answered together with its mirror image.
+        layers: layers in order.
+        nodes: number of nodes.
+        kinds: number of nodes of each operator.
+        flip_ensemble: whether the file answers with flip test-time augmentation.
     """
 
     layers: tuple[Layer, ...]
     nodes: int
     kinds: dict[str, int]
-    mirrored: bool
+    flip_ensemble: bool
 
 
-def summarise(data: bytes) -> Summary:
+def summarise(data: bytes) -> GraphSummary:
     """Return the summary of a checked model file.
 
     Args:
-        data: an ONNX file that `edge_fm_runtime.artifact.onnx_file` has not refused.
+        data: ONNX file that `edge_fm_runtime.artifact.onnx_file` has not refused.
     """
     import onnx
     from onnx import shape_inference
 
     stored = onnx.load_from_string(data)
-    graph = shape_inference.infer_shapes(stored).graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {node.output[0]: node for node in graph.node}
-    shapes = {
-        value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
-        for value in (*graph.value_info, *graph.input, *graph.output)
-    }
-    mirrored = flip_ensemble.is_flip_ensemble(data)
-    views = 2 if mirrored else 1
-    layers = [
-        _layer(node, constants, makers, shapes, views) for node in graph.node if node.op_type not in _PAIRS
-    ]
+    views = 2 if flip_ensemble.is_flip_ensemble(data) else 1
+    graph = _ShapedGraph(shape_inference.infer_shapes(stored).graph)
+    layers = [graph.layer(node, views) for node in graph.nodes if node.op_type not in _PAIRS]
     kinds = Counter(node.op_type for node in stored.graph.node)
-    return Summary(tuple(layers), len(stored.graph.node), dict(kinds), mirrored)
+    return GraphSummary(tuple(layers), len(stored.graph.node), dict(kinds), views > 1)
 
 
-def _layer(
-    node: Any,  # noqa: ANN401  # onnx ships no types
-    constants: dict[str, Any],
-    makers: dict[str, Any],
-    shapes: dict[str, tuple[int, ...]],
-    views: int,
-) -> Layer:
-    held = [tensor for name in node.input if (tensor := _constant(name, constants, makers)) is not None]
-    weights = held[0] if held and node.op_type in {"Conv", "Gemm", "MatMul"} else None
-    output = tuple(size for size in shapes.get(node.output[0], ())[1:] if size)  # 0 is how many pictures
-    multiply_adds = 0
-    if weights is not None:
-        places = math.prod(output[1:]) if node.op_type == "Conv" else 1
-        multiply_adds = math.prod(weights.dims) * places * views
-    counted = held if weights is not None else []
-    integers = weights is not None and weights.data_type in {2, 3}  # UINT8, INT8 of onnx.proto
-    return Layer(
-        node.name,
-        node.op_type,
-        "" if weights is None else "int8" if integers else "float32",
-        output,
-        sum(math.prod(tensor.dims) for tensor in counted),
-        multiply_adds,
-        sum(math.prod(tensor.dims) * (1 if tensor.data_type in {2, 3} else 4) for tensor in counted),
-    )
+class _ShapedGraph:
+    """A graph with its constants and the shapes that onnx could infer, by name."""
 
+    def __init__(self, graph: Any) -> None:  # noqa: ANN401  # onnx ships no types
+        self.nodes = graph.node
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        self._makers = {node.output[0]: node for node in graph.node}
+        self._shapes = {
+            value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+            for value in (*graph.value_info, *graph.input, *graph.output)
+        }
 
-def _constant(name: str, constants: dict[str, Any], makers: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Return the constant that an input is, itself or dequantised; None if it is computed."""
-    if name in constants:
-        return constants[name]
-    maker = makers.get(name)
-    return (
-        constants.get(maker.input[0]) if maker is not None and maker.op_type == "DequantizeLinear" else None
-    )
+    def layer(self, node: Any, views: int) -> Layer:  # noqa: ANN401
+        """Return the layer of a node; `views` is the number of times that it runs per image."""
+        # A length of 0 is not known: the batch.
+        output = tuple(size for size in self._shapes.get(node.output[0], ())[1:] if size)
+        tensors = [tensor for name in node.input if (tensor := self._constant(name)) is not None]
+        if not tensors or node.op_type not in _WEIGHTED:
+            return Layer(node.name, node.op_type, "", output, 0, 0, 0)
+        weights, places = tensors[0], math.prod(output[1:]) if node.op_type == "Conv" else 1
+        return Layer(
+            name=node.name,
+            operator=node.op_type,
+            arithmetic="int8" if weights.data_type in _INT8 else "float32",
+            output_shape=output,
+            parameters=sum(math.prod(tensor.dims) for tensor in tensors),
+            multiply_adds=math.prod(weights.dims) * places * views,
+            size_bytes=sum(math.prod(t.dims) * (1 if t.data_type in _INT8 else 4) for t in tensors),
+        )
+
+    def _constant(self, name: str) -> Any:  # noqa: ANN401
+        """Return the constant behind an input, itself or dequantised; None if it is computed."""
+        if name in self._constants:
+            return self._constants[name]
+        maker = self._makers.get(name)
+        if maker is None or maker.op_type != "DequantizeLinear":
+            return None
+        return self._constants.get(maker.input[0])

@@ -30,7 +30,7 @@ class Scale:
         """Return the name."""
         return self.name
 
-    def applied(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the float32 numbers that the network sees for uint8 pixels of shape (..., channels).
 
         Raises:

@@ -31,7 +31,7 @@ def find_scale(
     tried = (UNIT, RAW, standard_scale(training.images), Scale("standard:127.5:127.5", (127.5,), (127.5,)))
     images, labels = training.images[:ENOUGH], training.labels[:ENOUGH]
     scores = tuple(
-        (scale, float(np.mean(source.predict(scale.applied(images)).argmax(axis=1) == labels)))
+        (scale, float(np.mean(source.predict(scale.apply(images)).argmax(axis=1) == labels)))
         for scale in tried
     )
     best, accuracy = max(scores, key=lambda pair: pair[1])

@@ -83,36 +83,37 @@ class Candidate:
         return PrecisionKind.FP32 if self.recipe is None else PrecisionKind.INT8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuantizationInputs:
-    """What a search works on.
+    """Graph and images of a search.
 
     Attributes:
-        model: the cleaned float32 graph with a float32 input.
-        spec: of its input.
-        scale: of the pixels, as far as the graph does not do it.
+        model: cleaned float32 graph with a float32 input.
+        spec: input of the file.
+        scale: scaling of the pixels that the graph leaves to its input.
         calibration: (N, height, width, channels) float32, scaled.
-        pictures: to measure accuracy on; neither calibrated on nor tested on.
+        selection: images to measure accuracy on, neither calibrated on nor tested on.
         expected: the source's probabilities for them, (N, classes) float32.
-        nodes: the only ones to quantise; empty for all.
-        mirrored: whether a file answers pictures together with their mirror images.
-        watched: what the training watched, (N, height, width, channels) uint8, with the source's probabilities, if there is such.
+        nodes: names of the nodes to quantise; empty for all.
+        flip_ensemble: whether the file answers with flip test-time augmentation.
+        validation: images that the training validated on, (N, height, width, channels) uint8, with the source's
+            probabilities, if there are any.
     """
 
     model: ModelProto
     spec: InputSpec
     scale: Scale
     calibration: NDArray[np.float32]
-    pictures: LabelledImages
+    selection: LabelledImages
     expected: NDArray[np.float32]
     nodes: tuple[str, ...] = ()
-    mirrored: bool = False
-    watched: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
+    flip_ensemble: bool = False
+    validation: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
     def file(self, network: ModelProto) -> bytes:
-        """Return a quantised network with its uint8 input as the file that it becomes."""
+        """Return the file of a quantised network with its uint8 input."""
         network = strip.strip_redundant(float_stem.with_channels_last(network))
-        network = flip_ensemble.ensemble_graph(network) if self.mirrored else network
+        network = flip_ensemble.ensemble_graph(network) if self.flip_ensemble else network
         return bytes(network.SerializeToString())
 
 
@@ -121,27 +122,27 @@ Listener = Callable[[str], None]
 
 
 def search(
-    fp32: bytes, material: QuantizationInputs, limits: Int8Limits, listener: Listener
+    fp32: bytes, inputs: QuantizationInputs, limits: Int8Limits, listener: Listener
 ) -> tuple[Candidate, ...]:
     """Return float32 and every way of quantising that was tried, measured and judged.
 
     Args:
         fp32: the float32 file.
-        material: what to quantise, and pictures.
+        inputs: what to quantise, and pictures.
         limits: what int8 may cost.
         listener: told what is tried.
     """
     recipes = [QuantizationSettings(calibration) for calibration in Calibration]
-    if float_stem.nodes(material.model) and not material.nodes and material.scale.plain:
+    if float_stem.nodes(inputs.model) and not inputs.nodes and inputs.scale.plain:
         recipes += [replace(recipe, float_stem=True) for recipe in recipes]
-    found = [_measured("float32", None, fp32, material)]
+    found = [_measure("float32", None, fp32, inputs)]
     for recipe in recipes:
         listener(recipe.name)
-        found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
+        found.append(_measure(recipe.name, recipe, inputs.file(_build(recipe, inputs)), inputs))
     if all(_loss(candidate, limits) for candidate in found[1:]):
-        found += _fall_back_to_float(found[1:], material, limits, listener)
+        found += _fall_back_to_float(found[1:], inputs, limits, listener)
     listener("timing")
-    return tuple(_judged(candidate, limits) for candidate in _timed(found, material.spec.shape))
+    return tuple(_with_verdict(candidate, limits) for candidate in _time(found, inputs.spec.shape))
 
 
 def best(candidates: tuple[Candidate, ...]) -> Candidate:
@@ -160,23 +161,21 @@ def best(candidates: tuple[Candidate, ...]) -> Candidate:
     )
 
 
-def _built(recipe: QuantizationSettings, material: QuantizationInputs) -> ModelProto:
-    model = static.quantize(material.model, material.calibration, recipe, material.nodes)
+def _build(recipe: QuantizationSettings, inputs: QuantizationInputs) -> ModelProto:
+    model = static.quantize(inputs.model, inputs.calibration, recipe, inputs.nodes)
     if recipe.float_stem:
-        return float_stem.with_uint8_input(
-            model, float_stem.nodes(material.model), material.spec, material.scale
-        )
-    if uint8_input.begins_quantized(model) and material.scale.single:
-        return uint8_input.quantized_with_uint8_input(model, material.spec, material.scale)
-    return uint8_input.with_uint8_input(model, material.spec, material.scale)
+        return float_stem.with_uint8_input(model, float_stem.nodes(inputs.model), inputs.spec, inputs.scale)
+    if uint8_input.begins_quantized(model) and inputs.scale.single:
+        return uint8_input.quantized_with_uint8_input(model, inputs.spec, inputs.scale)
+    return uint8_input.with_uint8_input(model, inputs.spec, inputs.scale)
 
 
-def _measured(
-    name: str, recipe: QuantizationSettings | None, data: bytes, material: QuantizationInputs
+def _measure(
+    name: str, recipe: QuantizationSettings | None, data: bytes, inputs: QuantizationInputs
 ) -> Candidate:
     session = OnnxSession(data)
-    own = session.run(material.pictures.images).argmax(axis=1)
-    source, labels = material.expected.argmax(axis=1), material.pictures.labels
+    own = session.run(inputs.selection.images).argmax(axis=1)
+    source, labels = inputs.expected.argmax(axis=1), inputs.selection.labels
     lost = (source == labels).astype(np.int64) - (own == labels) if labels is not None else (source != own)
     rng = np.random.default_rng(0)
     counts = np.array([(lost == -1).sum(), (lost == 0).sum(), (lost == 1).sum()])
@@ -187,8 +186,8 @@ def _measured(
         drops = {int(label): float(lost[labels == label].mean()) for label in np.unique(labels)}
         worst = max(drops.items(), key=lambda entry: entry[1])
     same = own == source
-    if material.watched is not None:
-        images, expected = material.watched
+    if inputs.validation is not None:
+        images, expected = inputs.validation
         same = session.run(images).argmax(axis=1) == expected.argmax(axis=1)
     return Candidate(
         name,
@@ -212,44 +211,44 @@ def _loss(candidate: Candidate, limits: Int8Limits) -> str:
 
 
 def _fall_back_to_float(
-    tried: list[Candidate], material: QuantizationInputs, limits: Int8Limits, listener: Listener
+    tried: list[Candidate], inputs: QuantizationInputs, limits: Int8Limits, listener: Listener
 ) -> list[Candidate]:
     """Give layers back to float, the one that hurts most first, until a file holds."""
     start = min(tried, key=lambda candidate: candidate.drop).recipe or QuantizationSettings()
     found: list[Candidate] = []
-    layers = _by_sensitivity(start, material, listener)
+    layers = _by_sensitivity(start, inputs, listener)
     for count in range(1, min(len(layers), _MAX_FLOAT_LAYERS + 1)):  # at least one stays in int8
         recipe = replace(start, float_nodes=tuple(layers[:count]))
         listener(recipe.name)
-        found.append(_measured(recipe.name, recipe, material.file(_built(recipe, material)), material))
+        found.append(_measure(recipe.name, recipe, inputs.file(_build(recipe, inputs)), inputs))
         if not _loss(found[-1], limits):
             break
     return found
 
 
 def _by_sensitivity(
-    recipe: QuantizationSettings, material: QuantizationInputs, listener: Listener
+    recipe: QuantizationSettings, inputs: QuantizationInputs, listener: Listener
 ) -> list[str]:
     """Return the names of the weighted layers, first the one whose quantisation alone moves probabilities most."""
-    stem_nodes = float_stem.nodes(material.model) if recipe.float_stem else ()
+    stem_nodes = float_stem.nodes(inputs.model) if recipe.float_stem else ()
     layers = [
         node.name
-        for node in material.model.graph.node
+        for node in inputs.model.graph.node
         if node.op_type in static.WEIGHTED
         and node.name not in stem_nodes
-        and (not material.nodes or node.name in material.nodes)
+        and (not inputs.nodes or node.name in inputs.nodes)
     ]
-    images, expected = material.pictures.images[:_PROBED], material.expected[:_PROBED]
+    images, expected = inputs.selection.images[:_PROBED], inputs.expected[:_PROBED]
     harm = {}
     for name in layers:
         listener(f"{name} alone")
         others = tuple(other for other in layers if other != name)
-        data = material.file(_built(replace(recipe, float_nodes=others), material))
+        data = inputs.file(_build(replace(recipe, float_nodes=others), inputs))
         harm[name] = float(np.abs(OnnxSession(data).run(images) - expected).mean())
     return sorted(layers, key=lambda name: -harm[name])
 
 
-def _timed(candidates: list[Candidate], shape: tuple[int, int, int]) -> list[Candidate]:
+def _time(candidates: list[Candidate], shape: tuple[int, int, int]) -> list[Candidate]:
     """Time one picture through all files in turn, so that noise hits all alike."""
     sessions = [OnnxSession(candidate.data) for candidate in candidates]
     picture = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
@@ -267,7 +266,7 @@ def _timed(candidates: list[Candidate], shape: tuple[int, int, int]) -> list[Can
     ]
 
 
-def _judged(candidate: Candidate, limits: Int8Limits) -> Candidate:
+def _with_verdict(candidate: Candidate, limits: Int8Limits) -> Candidate:
     if candidate.recipe is None:
         return candidate
     verdict = _loss(candidate, limits)

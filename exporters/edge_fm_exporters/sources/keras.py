@@ -51,13 +51,13 @@ def load(path: Path) -> SourceModel:
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
         answers = np.asarray(model.predict(images, batch_size=500, verbose=0), np.float32)
-        return np.asarray(ending.applied(keras.ops.convert_to_tensor(answers), keras.ops), np.float32)
+        return np.asarray(ending.apply(keras.ops.convert_to_tensor(answers), keras.ops), np.float32)
 
     def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
         return _convert(model, spec, opset, ending)
 
     tools = installed(_TESTED)
-    added = ", ".join(text for text in (ending.said, halved) if text)
+    added = ", ".join(text for text in (ending.description, halved) if text)
     return SourceModel(path, spec, max(outputs, _MIN_CLASSES), predict, convert, tools, added=added)
 
 
@@ -71,7 +71,7 @@ class OutputActivation(StrEnum):
     LOGIT = "logit"  # the same before its sigmoid
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """What is added, in words."""
         return {
             OutputActivation.PROBABILITIES: "",
@@ -81,7 +81,7 @@ class OutputActivation(StrEnum):
             OutputActivation.LOGIT: "a sigmoid was added and made two classes' probabilities",
         }[self]
 
-    def applied(self, outputs: Any, ops: Any) -> Any:  # noqa: ANN401  # a tensor, and `keras.ops`
+    def apply(self, outputs: Any, ops: Any) -> Any:  # noqa: ANN401  # a tensor, and `keras.ops`
         """Return probabilities."""
         if self is OutputActivation.LOGITS:
             return ops.softmax(outputs, axis=-1)
@@ -209,7 +209,7 @@ def _convert(
     import tf2onnx
 
     function = tf.function(
-        lambda image: tf.identity(ending.applied(model(image, training=False), keras.ops), name=OUTPUT)
+        lambda image: tf.identity(ending.apply(model(image, training=False), keras.ops), name=OUTPUT)
     )
     signature = [tf.TensorSpec((None, *spec.shape), tf.float32, name=INPUT)]
     try:

@@ -84,7 +84,9 @@ def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
 def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
     """What the passport says was measured on the very file that was written."""
     source = save(tmp_path / "m.keras", small)
-    passport = export(ExportRequest(source, tmp_path / "m.onnx", ("a", "b", "c"), UNIT), None).passport
+    passport = export(
+        ExportRequest(source=source, output=tmp_path / "m.onnx", labels=("a", "b", "c"), scale=UNIT), None
+    ).passport
     data = (tmp_path / "m.onnx").read_bytes()
     written = model_file.read_passport(data)
     assert written is not None

@@ -28,22 +28,22 @@ def exported(
     """Export the seed CNN together with its mirror image."""
     first, second = dataset.train.take(np.arange(200)), dataset.train.take(np.arange(200, 1000))
     data = ExportData(
-        dataset.name,
-        dataset.licence,
-        first.images,
-        LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
-        choice=LabelledImages("the choice", "training", second.images, second.labels),
+        name=dataset.name,
+        licence=dataset.licence,
+        calibration=first.images,
+        test=LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        selection=LabelledImages("the choice", "training", second.images, second.labels),
     )
     request = ExportRequest(
-        SEED_CNN,
-        path,
-        dataset.class_names,
-        UNIT,
+        source=SEED_CNN,
+        output=path,
+        labels=dataset.class_names,
+        scale=UNIT,
         int8=int8,
         limits=Int8Limits(0.02, 0.1, 0.0),
         opset=opset,
         batch=batch,
-        mirrored=True,
+        flip_ensemble=True,
     )
     return export(request, data)
 

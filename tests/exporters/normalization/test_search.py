@@ -95,10 +95,10 @@ def test_means_for_other_channels_are_refused(tmp_path: Path) -> None:
         tmp_path / "model.keras"
     )
     request = ExportRequest(
-        tmp_path / "model.keras",
-        tmp_path / "m.onnx",
-        ("a", "b", "c"),
-        parse_scale("standard:1,2,3:4,5,6", None),
+        source=tmp_path / "model.keras",
+        output=tmp_path / "m.onnx",
+        labels=("a", "b", "c"),
+        scale=parse_scale("standard:1,2,3:4,5,6", None),
     )
     with pytest.raises(ExportError, match="3 means, and the pictures have 1 channel:"):
         export(request, None)
@@ -145,5 +145,5 @@ def test_the_scale_is_found_among_all(tmp_path: Path) -> None:
     )
     assert found == scale
     assert max(score for _, score in scores) == 1.0
-    assert scale.applied(images).mean() == pytest.approx(0, abs=1e-4)
-    assert scale.applied(images).std() == pytest.approx(1, abs=1e-4)
+    assert scale.apply(images).mean() == pytest.approx(0, abs=1e-4)
+    assert scale.apply(images).std() == pytest.approx(1, abs=1e-4)

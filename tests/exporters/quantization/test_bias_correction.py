@@ -39,7 +39,7 @@ def means(model: ModelProto, images: NDArray[np.float32]) -> dict[str, NDArray[n
 def test_no_channel_is_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind every layer the means over the calibration pictures are those of the float network; rounding alone shifts them."""
     model = cleanup.clean(keras.load(SEED_CNN).convert(17))
-    images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
+    images = UNIT.apply(wardrobe.draw_set(20, 0)[0])
     right = means(model, images)
     found = means(static.quantize(model, images), images)
     monkeypatch.setattr(bias_correction, "correct", uncorrected)
@@ -80,7 +80,7 @@ def test_what_is_kept_between_layers_changes_nothing(
     residual: ModelProto, monkeypatch: pytest.MonkeyPatch, most_held: int
 ) -> None:
     """The biases are those that running all in front of each layer finds, with room for what enters it or without."""
-    images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
+    images = UNIT.apply(wardrobe.draw_set(20, 0)[0])
     batches = [images[:100], images[100:]]
     with monkeypatch.context() as patched:
         patched.setattr(bias_correction, "correct", uncorrected)
@@ -119,7 +119,7 @@ def test_no_layer_is_run_for_each_of_those_behind_it(
         return opened(model, optimised=optimised)
 
     monkeypatch.setattr(layerwise, "opened", counting)
-    static.quantize(residual, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
+    static.quantize(residual, UNIT.apply(wardrobe.draw_set(20, 0)[0]))
     times = Counter(ran)
     assert len(times) == sum(node.op_type in {"Conv", "Gemm"} for node in residual.graph.node)
     assert max(times.values()) == 2
@@ -139,5 +139,5 @@ def test_a_layer_without_a_bias_is_left_alone(tmp_path: Path) -> None:
     )
     network.save(tmp_path / "x.keras")
     model = cleanup.clean(keras.load(tmp_path / "x.keras").convert(17))
-    made = static.quantize(model, UNIT.applied(wardrobe.draw_set(20, 0)[0]))
+    made = static.quantize(model, UNIT.apply(wardrobe.draw_set(20, 0)[0]))
     assert [len(node.input) for node in made.graph.node if node.op_type == "Conv"] == [2, 2]

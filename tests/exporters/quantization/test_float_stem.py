@@ -29,8 +29,15 @@ def material(model: Any, predict: Any, wardrobe: Dataset) -> search.Quantization
     """Return what a search works on: a fifth of the pictures to calibrate on, the rest to choose on."""
     calibration, choice = wardrobe.train.take(np.arange(200)), wardrobe.train.take(np.arange(200, 1000))
     pictures = LabelledImages("the choice", "training", choice.images, choice.labels)
-    expected = np.asarray(predict(UNIT.applied(pictures.images)))
-    return search.QuantizationInputs(model, GREY, UNIT, UNIT.applied(calibration.images), pictures, expected)
+    expected = np.asarray(predict(UNIT.apply(pictures.images)))
+    return search.QuantizationInputs(
+        model=model,
+        spec=GREY,
+        scale=UNIT,
+        calibration=UNIT.apply(calibration.images),
+        selection=pictures,
+        expected=expected,
+    )
 
 
 def pooled(activation: str | None = "relu") -> Any:
@@ -65,7 +72,7 @@ def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
     assert float_stem_module.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
     given = material(model, source.predict, wardrobe)
     plain, stemmed = (
-        OnnxSession(given.file(search._built(QuantizationSettings(float_stem=flag), given))).run(
+        OnnxSession(given.file(search._build(QuantizationSettings(float_stem=flag), given))).run(
             wardrobe.test.images
         )
         for flag in (False, True)
@@ -80,7 +87,7 @@ def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, 
     network = pooled("relu" if relu else None)
     given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
     kinds = run_by_onnxruntime(
-        given.file(search._built(QuantizationSettings(float_stem=True), given)), tmp_path
+        given.file(search._build(QuantizationSettings(float_stem=True), given)), tmp_path
     )
     before = kinds[: kinds.index("QuantizeLinear")]
     assert [kind for kind in before if kind in {"Conv", "MaxPool", "Relu", "Mul"}] == (
@@ -94,13 +101,13 @@ def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, t
     import_keras().utils.set_random_seed(0)
     network = residual()
     given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
-    built = search._built(QuantizationSettings(float_stem=True), given)
+    built = search._build(QuantizationSettings(float_stem=True), given)
     file = given.file(built)
     kinds = run_by_onnxruntime(file, tmp_path)
     assert "NhwcMaxPool" in kinds
     assert "MaxPool" not in kinds
     assert kinds[: kinds.index("QLinearAdd")].count("Transpose") == 1
-    images = given.pictures.images
+    images = given.selection.images
     before, after = (OnnxSession(data).run(images) for data in (built.SerializeToString(), file))
     assert np.array_equal(before, after)
     assert len(np.unique(after.argmax(axis=1))) > 1
@@ -111,7 +118,7 @@ def test_what_lies_well_is_left_alone(build: Any, float_stem: bool, wardrobe: Da
     """A stem in int8, and one behind which only convolutions read, have nothing to be turned."""
     network = build()
     given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
-    built = search._built(QuantizationSettings(float_stem=float_stem), given)
+    built = search._build(QuantizationSettings(float_stem=float_stem), given)
     assert float_stem_module.with_channels_last(built) is built
 
 

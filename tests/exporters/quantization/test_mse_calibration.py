@@ -97,7 +97,7 @@ def test_each_calibration_is_another() -> None:
     from onnx import numpy_helper
 
     model = cleanup.clean(keras.load(SEED_CNN).convert(17))
-    images = UNIT.applied(wardrobe.draw_set(20, 0)[0])
+    images = UNIT.apply(wardrobe.draw_set(20, 0)[0])
     scales = []
     for calibration in Calibration:
         made = static.quantize(model, images, QuantizationSettings(calibration))

@@ -30,11 +30,11 @@ def data(dataset: Dataset) -> ExportData:
     """Return pictures to calibrate on, to choose on and to test on, none in two of them."""
     first, second = dataset.train.take(np.arange(200)), dataset.train.take(np.arange(200, 1000))
     return ExportData(
-        dataset.name,
-        dataset.licence,
-        first.images,
-        LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
-        choice=LabelledImages("the choice", "training", second.images, second.labels),
+        name=dataset.name,
+        licence=dataset.licence,
+        calibration=first.images,
+        test=LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
+        selection=LabelledImages("the choice", "training", second.images, second.labels),
     )
 
 
@@ -42,7 +42,9 @@ def exported(
     dataset: Dataset, path: Path, limits: Int8Limits, given: ExportData | None = None
 ) -> ExportResult:
     """Export the seed CNN, with the pictures of `data` if no others are given."""
-    request = ExportRequest(SEED_CNN, path, dataset.class_names, UNIT, int8=True, limits=limits)
+    request = ExportRequest(
+        source=SEED_CNN, output=path, labels=dataset.class_names, scale=UNIT, int8=True, limits=limits
+    )
     return export(request, given or data(dataset))
 
 
@@ -95,12 +97,12 @@ class TestSeedCnn:
             *(QuantizationSettings(calibration) for calibration in Calibration),
             *(QuantizationSettings(calibration, float_stem=True) for calibration in Calibration),
         ]
-        assert result.chosen_on == "the choice"
+        assert result.selected_on == "the choice"
         assert result.passport.precision.kind is PrecisionKind.INT8
         chosen = search.best(result.candidates)
         assert chosen.recipe is not None
         assert result.passport.precision.settings == chosen.recipe.settings
-        labels = data(wardrobe).choice.labels
+        labels = data(wardrobe).selection.labels
         for tried in result.candidates:
             assert tried.accuracy is not None
             assert tried.worst_class is not None
@@ -163,7 +165,12 @@ class TestSeedCnn:
         limits = Int8Limits(0.02, 0.1, 0.0)
         result = export(
             ExportRequest(
-                SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT, int8=True, limits=limits
+                source=SEED_CNN,
+                output=tmp_path / "m.onnx",
+                labels=wardrobe.class_names,
+                scale=UNIT,
+                int8=True,
+                limits=limits,
             ),
             dark,
         )
@@ -182,14 +189,21 @@ class TestSeedCnn:
         """
         source = keras.load(SEED_CNN)
         model = cleanup.clean(source.convert(17))
-        pictures = data(wardrobe).choice
-        expected = source.predict(UNIT.applied(pictures.images))
-        calibration = UNIT.applied(wardrobe.train.images[:200])
-        material = search.QuantizationInputs(model, source.spec, UNIT, calibration, pictures, expected)
+        pictures = data(wardrobe).selection
+        expected = source.predict(UNIT.apply(pictures.images))
+        calibration = UNIT.apply(wardrobe.train.images[:200])
+        material = search.QuantizationInputs(
+            model=model,
+            spec=source.spec,
+            scale=UNIT,
+            calibration=calibration,
+            selection=pictures,
+            expected=expected,
+        )
         layers = [node.name for node in model.graph.node if node.op_type in static.WEIGHTED]
         assert len(layers) == 4
         for name in layers:
-            built = search._built(QuantizationSettings(float_nodes=(name,)), material)
+            built = search._build(QuantizationSettings(float_nodes=(name,)), material)
             own = OnnxSession(material.file(built)).run(pictures.images)
             assert (own.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98, name
             assert np.abs(own - expected).mean() < 0.01, name
@@ -205,7 +219,7 @@ class TestSeedCnn:
         source = keras.load(SEED_CNN)
         model = cleanup.clean(source.convert(17))
         made = static.quantize(
-            model, UNIT.applied(wardrobe.train.images[:count]), QuantizationSettings(calibration)
+            model, UNIT.apply(wardrobe.train.images[:count]), QuantizationSettings(calibration)
         )
         assert any(node.op_type == "QuantizeLinear" for node in made.graph.node)
 
@@ -249,7 +263,9 @@ class TestFromBytes:
 
     def test_it_is_counted(self, wardrobe: Dataset, tmp_path: Path) -> None:
         """A good export has given 200 pictures to the sealed file."""
-        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT)
+        request = ExportRequest(
+            source=SEED_CNN, output=tmp_path / "m.onnx", labels=wardrobe.class_names, scale=UNIT
+        )
         assert export(request, data(wardrobe)).from_bytes == 200
 
     def test_preprocessing_that_does_not_fit_is_noticed(
@@ -259,7 +275,9 @@ class TestFromBytes:
         useful = parity.as_png
         monkeypatch.setattr(parity, "as_png", lambda image, recipe: useful(image[::-1], recipe))
         monkeypatch.setattr("edge_fm_exporters.passport_writer._golden", lambda *_: ())
-        request = ExportRequest(SEED_CNN, tmp_path / "m.onnx", wardrobe.class_names, UNIT)
+        request = ExportRequest(
+            source=SEED_CNN, output=tmp_path / "m.onnx", labels=wardrobe.class_names, scale=UNIT
+        )
         with pytest.raises(ExportError, match=r"from file bytes on, .* of 200 pictures get another label"):
             export(request, data(wardrobe))
         assert not (tmp_path / "m.onnx").exists()

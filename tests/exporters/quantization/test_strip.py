@@ -20,7 +20,7 @@ from edge_fm_exporters.sources import keras
 @pytest.fixture(scope="module")
 def images() -> NDArray[np.float32]:
     """Return drawn garments, scaled."""
-    return UNIT.applied(wardrobe.draw_set(20, 0)[0])
+    return UNIT.apply(wardrobe.draw_set(20, 0)[0])
 
 
 @pytest.fixture(scope="module")

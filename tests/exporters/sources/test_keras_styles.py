@@ -36,11 +36,13 @@ def test_it_exports_and_verifies(style: str, kind: str, tmp_path: Path) -> None:
     source = keras.load(path)
     labels = tuple(f"class {n}" for n in range(source.classes))
     scale = RAW if style == "preprocessing_layers" else UNIT
-    export(ExportRequest(path, tmp_path / "model.onnx", labels, scale), None, source)
+    export(
+        ExportRequest(source=path, output=tmp_path / "model.onnx", labels=labels, scale=scale), None, source
+    )
     classifier = Classifier.load(tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (20, *source.spec.shape), np.uint8)
     answers = classifier.probabilities(images)
-    np.testing.assert_allclose(answers, source.predict(scale.applied(images)), atol=1e-5)
+    np.testing.assert_allclose(answers, source.predict(scale.apply(images)), atol=1e-5)
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     assert not [result for result in replay(classifier) if result.stage]
     kinds = summarise((tmp_path / "model.onnx").read_bytes()).kinds
@@ -85,7 +87,9 @@ def test_a_layer_that_onnx_cannot_do_is_named(tmp_path: Path) -> None:
             k.layers.Dense(3, activation="softmax"),
         ]
     ).save(tmp_path / "model.keras")
-    request = ExportRequest(tmp_path / "model.keras", tmp_path / "m.onnx", ("a", "b", "c"), UNIT)
+    request = ExportRequest(
+        source=tmp_path / "model.keras", output=tmp_path / "m.onnx", labels=("a", "b", "c"), scale=UNIT
+    )
     with pytest.raises(ExportError, match=r"'bins' computes Bucketize.*before training.*tf2onnx"):
         export(request, None)
     assert not (tmp_path / "m.onnx").exists()

@@ -75,12 +75,14 @@ def test_the_exported_model_answers_as_the_source(kind: str, wardrobe: Dataset, 
     model = models()[kind].fit(pixels(wardrobe.train.images), wardrobe.train.labels)
     path = kept(model, tmp_path / "model.skops")
     data = ExportData(
-        "wardrobe",
-        "MIT",
-        wardrobe.train.images,
-        LabelledImages("wardrobe", "test", wardrobe.test.images, wardrobe.test.labels),
+        name="wardrobe",
+        licence="MIT",
+        calibration=wardrobe.train.images,
+        test=LabelledImages("wardrobe", "test", wardrobe.test.images, wardrobe.test.labels),
     )
-    request = ExportRequest(path, tmp_path / "model.onnx", wardrobe.class_names, UNIT)
+    request = ExportRequest(
+        source=path, output=tmp_path / "model.onnx", labels=wardrobe.class_names, scale=UNIT
+    )
     export(request, data)
     classifier = Classifier.load(tmp_path / "model.onnx")
     answers = classifier.probabilities(wardrobe.test.images)
@@ -134,9 +136,16 @@ def test_int8_of_a_linear_model(wardrobe: Dataset, tmp_path: Path) -> None:
     path = kept(model, tmp_path / "model.skops")
     pictures = LabelledImages("wardrobe", "test", wardrobe.test.images, wardrobe.test.labels)
     request = ExportRequest(
-        path, tmp_path / "m.onnx", wardrobe.class_names, UNIT, int8=True, limits=Int8Limits(0.02)
+        source=path,
+        output=tmp_path / "m.onnx",
+        labels=wardrobe.class_names,
+        scale=UNIT,
+        int8=True,
+        limits=Int8Limits(0.02),
     )
-    data = ExportData("wardrobe", "MIT", wardrobe.train.images, pictures, choice=pictures)
+    data = ExportData(
+        name="wardrobe", licence="MIT", calibration=wardrobe.train.images, test=pictures, selection=pictures
+    )
     result = export(request, data)
     assert result.passport.precision.kind is PrecisionKind.INT8, result.kept_fp32
     assert result.size_bytes < result.fp32_size_bytes - 20_000
@@ -149,7 +158,7 @@ def test_names_come_from_the_model(wardrobe: Dataset, tmp_path: Path) -> None:
     names = np.array(wardrobe.class_names)[wardrobe.train.labels]
     model = LogisticRegression(max_iter=5).fit(pixels(wardrobe.train.images), names)
     path = kept(model, tmp_path / "model.skops")
-    export(ExportRequest(path, tmp_path / "m.onnx", None, UNIT), None)
+    export(ExportRequest(source=path, output=tmp_path / "m.onnx", labels=None, scale=UNIT), None)
     classifier = Classifier.load(tmp_path / "m.onnx")
     assert classifier.passport.labels == tuple(sorted(wardrobe.class_names))
     said = [

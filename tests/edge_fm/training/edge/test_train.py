@@ -217,7 +217,7 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
 ) -> None:
     """With another test part, weights, calibration, familiarity, temperature, threshold and the figures of every int8 are the very same."""
     # Else the fastest of this moment is chosen, and temperature and threshold are of that file.
-    monkeypatch.setattr(search, "_timed", lambda candidates, _shape: candidates)
+    monkeypatch.setattr(search, "_time", lambda candidates, _shape: candidates)
     part = small()
     rng = np.random.default_rng(0)
     others = rng.integers(0, 256, part.test.images.shape, dtype=np.uint8)

@@ -60,7 +60,16 @@ def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, 
     warm_start(first, Path("fashion-nano"), NOWHERE, wardrobe.class_names, wardrobe.train.images)
     first.save(tmp_path / "first.keras")
     file = tmp_path / "first.onnx"
-    export(ExportRequest(tmp_path / "first.keras", file, wardrobe.class_names, UNIT, mirrored=mirrored), None)
+    export(
+        ExportRequest(
+            source=tmp_path / "first.keras",
+            output=file,
+            labels=wardrobe.class_names,
+            scale=UNIT,
+            flip_ensemble=mirrored,
+        ),
+        None,
+    )
     again = network("edge-nano", wardrobe)
     warm_start(again, file, NOWHERE, wardrobe.class_names, wardrobe.train.images[:300])
     scaled = wardrobe.test.images.astype(np.float32) / np.float32(255)
