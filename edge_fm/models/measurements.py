@@ -98,15 +98,20 @@ def _reference(name: str, item: Mapping[str, Any]) -> str:
 
 _HEAD = """# The zoo, measured
 
-Every classifier of the tutorials behind this project. `benchmarks/zoo.py` trains each from nothing, exports it, verifies that the
-files answer as their source, times them, and writes docs/zoo.json, from which this page and `edge-fm zoo` come: {said};
-{tools}.
+`edge-fm zoo` lists these classifiers, which come from the tutorials behind this project, and
+`edge-fm zoo NAME` shows the layers, options and settings of one. Train one with `edge-fm train DATA --model NAME -o RUN`
+([train.md](train.md)), then export it ([export.md](export.md)).
 
-A figure is the mean of three seeds where its source shows the mean of several runs, else of one. The sources of some rows stopped
-their training on the test set itself; ours stop on a part of the training set, and then a figure within 0.003 of a mean, or
-0.01 of a single run, counts as reached. `source` is the accuracy of the trained model in its framework, `fp32` and `int8`
-those of its files, all on the test set with the first seed; a dash under int8 means that it cost too much and was refused.
-Microseconds are medians for one picture, one thread, all files in turn.
+`benchmarks/zoo.py` trained each from nothing, exported it, verified the files and timed them. It writes
+docs/zoo.json, the source of this page and of `edge-fm zoo`; all of it was {said}
+({tools}).
+
+- `to reach: reached` is the figure that the source shows, and ours: the mean of three seeds if the source shows
+  a mean of several runs, else one run. Some sources stopped their training on the test set itself. Ours stop on
+  a part of the training set, so a figure within 0.003 of a mean or 0.01 of a single run counts as reached.
+- `source` is the test accuracy of the model in its framework, with the first seed; `fp32` and `int8` are those of
+  its files. A dash under int8 means that no candidate stayed within the limits.
+- Microseconds are medians for one image on one thread, all files in turn.
 """
 
 
