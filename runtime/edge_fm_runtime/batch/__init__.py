@@ -1,1 +1,1 @@
-"""Label folders: one row per input, whatever happens. `run.label` is the way through."""
+"""Label folders: one row per input, whatever happens. `label.label` is the way through."""

@@ -1,7 +1,8 @@
-"""One page with all labelled pictures: thumbnails by label and confidence, that opens from disk and stays quick.
+"""Write a page of all labelled images: thumbnails by label and confidence, in one offline file.
 
-Thumbnails are inside the page, as small JPEGs; the browser makes an image only for those on the screen. Nothing is
-fetched from anywhere. File names and labels come from strangers: they are data in the page, never markup.
+Thumbnails are inside the page, as small JPEGs; the browser makes an image only for those on the screen.
+Nothing is fetched from anywhere. File names and labels come from strangers: they are data in the page, never
+markup.
 """
 
 import base64
@@ -27,7 +28,7 @@ _OVERSAMPLED = 3 * SIDE
 
 
 def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> int:
-    """Write the page; return how many pictures it shows.
+    """Write the page; return the number of images on it.
 
     Args:
         table: what `edge-fm label` wrote.
@@ -76,7 +77,7 @@ def _embedded(entry: list[str | float]) -> str:
 
 
 def _thumbnail(row: Row) -> str:
-    """Return a small JPEG as base64; empty if the picture is gone."""
+    """Return a thumbnail as a base64 JPEG; empty if the image is gone."""
     for locator in _candidates(row.path):
         try:
             data = Opener(guard.DEFAULT_LIMITS).open(locator).read()
@@ -105,7 +106,7 @@ def _thumbnail(row: Row) -> str:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """Yield what a row's path may stand for: a file, or a member of an archive."""
+    """Yield the locators that a row's path can name: a file, or a member of an archive."""
     yield from_text(text)
     for suffix in (".zip/", ".tar/"):
         head, found, member = text.partition(suffix)

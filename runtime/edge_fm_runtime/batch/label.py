@@ -1,4 +1,4 @@
-"""Label inputs: find them, skip what the journal has, have the rest classified, write every row."""
+"""Label inputs: find them, resume from the journal, classify the rest in workers, write every row."""
 
 import hashlib
 from collections import Counter
@@ -20,21 +20,21 @@ from edge_fm_runtime.batch.workers.supervised_process import Chunk
 from edge_fm_runtime.status import Status
 
 _CHUNK = 128
-"""Inputs in one message to a worker, at most."""
+"""Largest number of inputs in one message to a worker."""
 
 _LEAST = 4
-"""The same at least, but for the last one: an inference takes as long for fewer."""
+"""Smallest number, except in the last message: an inference of fewer takes as long."""
 
 _SHARE = 4
-"""Messages that each worker has still to come while they are large; then they get smaller, so that all workers end together."""
+"""Messages per worker that stay large; the last ones get smaller, so that all workers end together."""
 
 _WORTH_A_WORKER = 64
-"""Inputs below which another worker costs more than it brings."""
+"""Inputs per worker below which another worker does not pay."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model file's bytes, labels if it has no passport, and the language of its labels if not its own."""
+    """Bytes of a model file, its labels if it has no passport, and the language of the labels."""
 
     data: bytes
     labels: tuple[str, ...] | None = None
@@ -43,7 +43,7 @@ class Model:
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """What a run did.
+    """Result of a run.
 
     Attributes:
         rows: one for each input.
@@ -61,12 +61,12 @@ class LabelSummary:
 
     @property
     def bad(self) -> int:
-        """How many inputs could not be answered though they should be pictures."""
+        """Number of inputs that should be images and could not be classified."""
         return sum(count for status, count in self.by_status.items() if status.bad)
 
 
 Listener = Callable[[int, int, Counter[Status]], None]
-"""Called with (rows done, rows in all, how many of each status this run has made)."""
+"""Called with (rows done, rows in total, rows of this run by status)."""
 
 
 def label(
@@ -126,7 +126,7 @@ def label(
 def stream(
     model: Model, inputs: Sequence[str], options: Options, write: Callable[[str], None]
 ) -> LabelSummary:
-    """Give each row as a JSON line as soon as it is done, in the order in which they are done; no journal is kept.
+    """Write each row as a JSON line as soon as it is done; no journal is kept.
 
     Raises:
         SourceError: an input is not there, or there are none.
@@ -148,7 +148,7 @@ def stream(
 
 
 def own_files(output: Path) -> list[str]:
-    """Return the files that a run writes."""
+    """Return the paths that a run writes."""
     return [
         str(path)
         for path in (
@@ -163,7 +163,7 @@ def own_files(output: Path) -> list[str]:
 def _labelled(
     model: Model, inputs: Sequence[str], to_do: Sequence[int], options: Options
 ) -> Iterator[tuple[Chunk, list[bytes]]]:
-    """Yield the rows of the inputs at `to_do`, in any order, from worker processes."""
+    """Yield chunks with their encoded rows from worker processes, in any order."""
     if not to_do:
         return
     workers = max(1, min(options.workers, -(-len(to_do) // _WORTH_A_WORKER)))
@@ -177,7 +177,7 @@ def _labelled(
 
 
 def _divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
-    """Yield where each message to a worker begins and ends: whole batches at first, then smaller ones.
+    """Yield start and stop of each message to a worker: large ones first, then smaller ones.
 
     Args:
         count: of inputs.
@@ -192,7 +192,7 @@ def _divided(count: int, workers: int) -> Iterator[tuple[int, int]]:
 
 
 def run_key(model: Model, options: Options) -> RunKey:
-    """Return all that a run's rows depend on besides their inputs."""
+    """Return everything that rows depend on besides their inputs."""
     limits = options.row.limits
     labels = "" if model.labels is None else "\0".join(model.labels)
     language = "" if model.language is None else f"\0lang={model.language}"
@@ -201,7 +201,7 @@ def run_key(model: Model, options: Options) -> RunKey:
 
 
 class _Counted:
-    """Rows, counted as they pass."""
+    """Rows that are counted as they are iterated."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         self._rows = rows

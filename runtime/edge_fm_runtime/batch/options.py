@@ -1,4 +1,4 @@
-"""What a user can say about a labelling run. Light: the command line reads it before any numeric library."""
+"""Options of a labelling run; light, since the command line loads it before NumPy."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from edge_fm_runtime.image import guard
 from edge_fm_runtime.image.guard import Limits
 
 BATCH = 8
-"""Pictures in each inference; the last one is padded, so that a row never depends on its neighbours."""
+"""Images per inference; the last is padded, so that a row never depends on its neighbours."""
 
 
 @dataclass(frozen=True)
 class RowOptions:
-    """What a row depends on besides input and model.
+    """Options that a row depends on, besides input and model.
 
     Attributes:
         top: how many labels a row keeps, at least 1.
@@ -50,7 +50,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Options:
-    """How to label.
+    """Options of a run.
 
     Attributes:
         row: what a row depends on.

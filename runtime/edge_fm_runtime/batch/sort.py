@@ -21,7 +21,7 @@ UNKNOWN, REVIEW = "_unknown", "_review"
 
 
 class Way(StrEnum):
-    """How a file gets into its folder."""
+    """Way in which a file gets into its folder."""
 
     COPY = sort_undo.COPY
     LINK = sort_undo.LINK
@@ -30,7 +30,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Placement:
-    """One file and where it goes."""
+    """One file and its target."""
 
     source: Path
     target: Path
@@ -46,7 +46,7 @@ def folder_name(label: str) -> str:
 
 
 def plan(table: Path, into: Path, review_below: float) -> tuple[list[Placement], int]:
-    """Return where each answered file goes, and how many rows have no file to place.
+    """Return the target of each labelled file, and the number of rows without a file.
 
     Args:
         table: what `edge-fm label` wrote.
@@ -76,7 +76,7 @@ def plan(table: Path, into: Path, review_below: float) -> tuple[list[Placement],
 def carry_out(
     placements: list[Placement], into: Path, way: Way, listener: Callable[[int, int], None]
 ) -> None:
-    """Copy, link or move every file; stopped at any point, what was done can be undone.
+    """Copy, link or move every file; `sort_undo.undo` reverses it from any point.
 
     Raises:
         OutputError: a file cannot be placed.

@@ -1,7 +1,8 @@
-"""Keep labelling what arrives: the same run again and again, over files that are fully written.
+"""Label files as they arrive: run again and again over files that are fully written.
 
-A file counts as written when its size and modification time have stayed the same for `SETTLE_S` seconds. The journal
-makes each round cost only what is new; the output is put in place anew after each round that did something.
+A file counts as written when its size and modification time have stayed the same for `SETTLE_S` seconds. The
+journal makes each round cost only what is new; the output is put in place anew after each round that did
+something.
 """
 
 import time
@@ -31,7 +32,7 @@ def watch(
     *,
     rounds: int | None = None,
 ) -> None:
-    """Label what is there and what arrives, until interrupted.
+    """Label existing and new files until interrupted.
 
     Args:
         model: what answers.
@@ -66,13 +67,13 @@ def watch(
 
 
 class _Settled:
-    """Remembers since when each file has looked the same."""
+    """Remembers since when each file is unchanged."""
 
     def __init__(self) -> None:
         self._since_s: dict[str, tuple[tuple[int, int], float]] = {}
 
     def of(self, found: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return those of the files that have not changed for a while, with their stamps."""
+        """Return the files that have settled, with their stamps."""
         now_s = time.monotonic()
         ready: dict[str, tuple[int, int]] = {}
         seen: dict[str, tuple[tuple[int, int], float]] = {}

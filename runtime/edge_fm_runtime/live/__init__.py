@@ -1,1 +1,1 @@
-"""Classify a feed: cameras and files in, a window or lines of text out. `loop.run` is the way through."""
+"""Classify a feed: cameras and files in, windows, pages or text out. `loop.run` is the way through."""

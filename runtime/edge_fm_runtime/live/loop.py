@@ -1,4 +1,4 @@
-"""The loop of a feed: a frame in, the region classified, the answer steadied, every view told."""
+"""Run a feed: read frames, classify the region, smooth the labels, show every result."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ _WAIT_S = 0.1
 
 @dataclass(frozen=True)
 class FrameResult:
-    """One frame and what was made of it.
+    """Result of one frame.
 
     Attributes:
         number: of the frame, from 1.
@@ -51,18 +51,18 @@ class FrameResult:
 
 
 class View(Protocol):
-    """Whoever is told of readings: a window, a page, a log, a recording."""
+    """Shows results: a window, a page, a log, a recording."""
 
     def show(self, reading: FrameResult) -> bool:
-        """Take a reading; False ends the loop."""
+        """Show a result; return False to end the loop."""
         ...
 
     def wait(self, notice: str) -> bool:
-        """Take note that no frame came for a tenth of a second, and why if that is known; False ends the loop."""
+        """Handle a tenth of a second without a frame; return False to end the loop."""
         ...
 
     def close(self) -> None:
-        """Finish what was begun."""
+        """Finish and close."""
         ...
 
 
@@ -143,7 +143,7 @@ def _tensor(classifier: Classifier, shot: Frame, box: Box) -> NDArray[np.uint8]:
 
 
 def _close_all(open_ones: "Sequence[View | Camera]") -> None:
-    """Close each one, also when the one before it fails at that."""
+    """Close each one, even if an earlier one fails to close."""
     for position, one in enumerate(open_ones):
         try:
             one.close()

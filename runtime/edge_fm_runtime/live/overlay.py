@@ -1,4 +1,4 @@
-"""The picture of a reading: the frame with its region, and beside it what the model saw and what it says."""
+"""Draw a result: the frame with its region, beside it the input and the label."""
 
 from functools import lru_cache
 
@@ -30,7 +30,7 @@ HELP = (
 
 
 def draw(reading: FrameResult, *, mirror: bool = False, keys: bool = False, notice: str = "") -> BgrImage:
-    """Return the picture of a reading.
+    """Return the image of a result.
 
     Args:
         reading: what to draw.
@@ -39,7 +39,8 @@ def draw(reading: FrameResult, *, mirror: bool = False, keys: bool = False, noti
         notice: a line at the foot, such as that the feed is paused.
 
     Returns:
-        (height, width, 3) uint8 in blue, green, red order: the frame, brought to a height of 480 at least, and a panel.
+        (height, width, 3) uint8 in blue, green, red order: the frame, brought to a height of 480 at least,
+        and a panel.
     """
     scale = max(1.0, _HEIGHT / reading.frame_bgr.shape[0])
     picture = _frame(reading, scale, mirror=mirror)
@@ -115,7 +116,7 @@ def _panel(reading: FrameResult) -> NDArray[np.uint8]:
 
 
 def _keys(picture: BgrImage) -> None:
-    """Lay what the keys do over the frame."""
+    """Draw the list of keys over the frame."""
     wide, tall = min(picture.shape[1], 330), min(picture.shape[0], 34 + 26 * len(HELP))
     picture[:tall, :wide] = picture[:tall, :wide] // 4
     for row, (key, what) in enumerate(HELP):

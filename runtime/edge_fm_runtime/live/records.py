@@ -1,4 +1,4 @@
-"""What a feed leaves behind: a log of changes, a video, and the frames that the model was unsure of.
+"""Record a feed: a log of label changes, a video, and frames with unknown labels.
 
 A disk that is full, or a folder that goes away, is said once and never ends the feed.
 """
@@ -31,10 +31,10 @@ _CHECK_EVERY = 30
 
 
 class EventLog:
-    """One JSON line for each change of label: time, label, confidence. Five files of 10 MB at most."""
+    """Log of label changes as JSON lines: time, label, confidence; at most five files of 10 MB."""
 
     def __init__(self, path: Path, model: str, note: Note) -> None:
-        """Open the log; what is there is kept.
+        """Open the log to append.
 
         Raises:
             OutputError: it cannot be written.
@@ -50,7 +50,7 @@ class EventLog:
         self._last = ""
 
     def show(self, reading: FrameResult) -> bool:
-        """Write a line if the label is another one."""
+        """Write a line if the label has changed."""
         label = format_prediction(reading.prediction)
         if label != self._last:
             self._last = label
@@ -59,7 +59,7 @@ class EventLog:
         return True
 
     def wait(self, notice: str) -> bool:
-        """Write what is new about the source."""
+        """Write a new message of the source."""
         if notice and notice != self._last:
             self._last = notice
             self._write({"time": snapshot.now(), "status": "no frames", "error": notice})
@@ -75,7 +75,7 @@ class EventLog:
 
 
 class _Rotating(logging.handlers.RotatingFileHandler):
-    """The standard library's, with failures said once instead of printed for each line."""
+    """Rotating file handler that reports a failure once instead of for each line."""
 
     def __init__(self, path: Path, note: Note) -> None:
         super().__init__(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES - 1, encoding="utf-8")
@@ -91,13 +91,14 @@ class _Rotating(logging.handlers.RotatingFileHandler):
 
 
 class Recording:
-    """A video of the feed with its overlay, at the feed's own pace."""
+    """Video of the feed with its overlay, at the feed's own rate."""
 
     def __init__(self, path: Path, note: Note, rate: float | None = None) -> None:
-        """Prepare it; the file is begun with the first frame, which sets its size.
+        """Prepare a video; the first frame sets its size and creates the file.
 
         Args:
-            path: `.mp4`, or `.avi`, which is larger but can be read up to its last frame even after a power cut.
+            path: `.mp4`, or `.avi`, which is larger but can be read up to its last frame even after a power
+                cut.
             note: takes a sentence if it has to stop.
             rate: frames a second; 15 if not given.
 
@@ -116,7 +117,7 @@ class Recording:
         self._stopped = False
 
     def show(self, reading: FrameResult) -> bool:
-        """Write the frame as often as its time asks: not at all if it came early, again to fill a gap."""
+        """Write the frame as often as its time demands: not if early, repeatedly to fill a gap."""
         if self._stopped:
             return True
         if self._writer is None:
@@ -137,7 +138,7 @@ class Recording:
         return True
 
     def wait(self, notice: str) -> bool:  # noqa: ARG002
-        """Nothing to record."""
+        """Do nothing: there is nothing to record."""
         return True
 
     def close(self) -> None:
@@ -164,7 +165,7 @@ class Recording:
             return False
 
     def _check_room(self) -> None:
-        """Stop in time: OpenCV does not say when the disk is full, and a video without its end cannot be read."""
+        """Stop before the disk is full: OpenCV reports no error, and a cut video cannot be read."""
         if not self._has_room():
             self.close()
             self._stop(f"less than {_SPARE_BYTES >> 20} MB are free; what was recorded can be played")
@@ -175,10 +176,10 @@ class Recording:
 
 
 class UnknownKeeper:
-    """Keeps frames that the model was unsure of, at most one a second; the oldest go when there are too many."""
+    """Saves frames with unknown labels, at most one per second; the oldest go first."""
 
     def __init__(self, folder: Path, model: str, max_bytes: int, note: Note) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Args:
             folder: where `unknown-*.jpg` and `.json` go.
@@ -204,7 +205,7 @@ class UnknownKeeper:
         self._failing = False
 
     def show(self, reading: FrameResult) -> bool:
-        """Keep the frame if the answer is unknown and a second has gone by."""
+        """Save the frame if its label is unknown and a second has passed."""
         if reading.prediction.status is Status.UNKNOWN and reading.at_s >= self._next_s:
             self._next_s = reading.at_s + _BETWEEN_KEPT_S
             try:
@@ -220,11 +221,11 @@ class UnknownKeeper:
         return True
 
     def wait(self, notice: str) -> bool:  # noqa: ARG002
-        """Nothing to keep."""
+        """Do nothing: there is no frame to save."""
         return True
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing stays open."""
 
     def _make_room(self) -> None:
         while self._bytes > self._max_bytes and self._kept:
@@ -235,13 +236,13 @@ class UnknownKeeper:
 
 
 def _weight(path: Path) -> int:
-    """Return the bytes of a kept picture and of what was said of it."""
+    """Return the bytes of a saved image and its JSON file."""
     facts = path.with_suffix(".json")
     return path.stat().st_size + (facts.stat().st_size if facts.is_file() else 0)
 
 
 def _letterboxed(picture: BgrImage, size: tuple[int, int]) -> BgrImage:
-    """Fit a picture into a video whose size was set by another."""
+    """Letterbox an image into a video of another size."""
     scale = min(size[0] / picture.shape[1], size[1] / picture.shape[0])
     wide, tall = max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale))
     canvas = np.zeros((size[1], size[0], 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Which part of a frame is classified."""
+"""Choose the part of a frame that is classified."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _BOX = re.compile(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})")
 _SMALLEST = 8
 
 _KEPT = 0.9
-"""The least share of the frame's shorter side that `centre` takes."""
+"""Smallest fraction of the frame's shorter side that `centre` takes."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +30,31 @@ class Box:
         return Box(min(max(0, self.x), width - w), min(max(0, self.y), height - h), w, h)
 
     def holds(self, x: int, y: int) -> bool:
-        """Say whether a point lies in it."""
+        """Return whether a point lies in the box."""
         return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
 
 
 @dataclass
 class Region:
-    """The part that is classified; a window may change it while the feed runs.
+    """Part of the frame that is classified; a window may change it while the feed runs.
 
     Attributes:
         wanted: `centre`, a large square in the middle; `full`; or a box, which is moved into smaller frames.
-        unit: pixels of the model's input along a side. `centre` is then the largest multiple of it by as high a power of two as
-            leaves nine tenths of the frame's shorter side, so that halving brings it to the input: 448 of 480 for an
-            input of 28. With 0 it is the largest square.
+        unit: pixels of the model's input along a side. `centre` is then the largest multiple of it by as high
+            a power of two as leaves nine tenths of the frame's shorter side, so that halving brings it to the
+            input: 448 of 480 for an input of 28. With 0 it is the largest square.
     """
 
     wanted: str | Box = FULL
     unit: int = 0
 
     def suit(self, spec: InputSpec) -> None:
-        """Choose `centre` for a model's input."""
+        """Fit `centre` to a model's input."""
         self.unit = spec.height if spec.height == spec.width else 0
 
     @classmethod
     def parse(cls, text: str) -> "Region":
-        """Read `centre`, `full` or `x,y,w,h`.
+        """Parse `centre`, `full` or `x,y,w,h`.
 
         Raises:
             SourceError: it is none of these.

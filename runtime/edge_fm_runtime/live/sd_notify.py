@@ -1,7 +1,7 @@
-"""Telling systemd that the loop is alive: ready, and then a sign of life from the loop itself.
+"""Notify systemd: ready once, then a watchdog ping from the loop itself.
 
-The protocol is sd_notify(3): lines in a datagram to the socket that $NOTIFY_SOCKET names. A loop that hangs, in a
-driver or a decoder, sends no more, and systemd starts it anew.
+The protocol is sd_notify(3): lines in a datagram to the socket that $NOTIFY_SOCKET names. A loop that hangs,
+in a driver or a decoder, sends no more, and systemd starts it anew.
 """
 
 import os
@@ -12,7 +12,7 @@ from edge_fm_runtime.live.loop import FrameResult
 
 
 class SdNotifier:
-    """Feeds the watchdog from the loop; does nothing where no systemd asked for it."""
+    """Pings systemd's watchdog from the loop; does nothing without one."""
 
     def __init__(self) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
@@ -22,17 +22,17 @@ class SdNotifier:
         self._ready = False
 
     def show(self, reading: FrameResult) -> bool:
-        """Send a sign of life, with the label, when it is time."""
+        """Ping the watchdog, with the label as status, when due."""
         self._alive(f"{reading.prediction.label} {reading.prediction.confidence:.0%}")
         return True
 
     def wait(self, notice: str) -> bool:
-        """Send a sign of life: a loop that waits for its camera is not hanging."""
+        """Ping the watchdog: a loop that waits for its camera does not hang."""
         self._alive(notice or "waiting for a frame")
         return True
 
     def close(self) -> None:
-        """Say that the end is wanted."""
+        """Notify systemd that the service is stopping."""
         self._send("STOPPING=1")
 
     def _alive(self, status: str) -> None:

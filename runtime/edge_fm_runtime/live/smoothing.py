@@ -1,4 +1,4 @@
-"""Answers that do not flicker: probabilities smoothed over time, and labels that change only when the new one stays."""
+"""Smooth labels over time: average probabilities, and hold a label until another one stays."""
 
 import math
 from dataclasses import replace
@@ -10,13 +10,14 @@ from edge_fm_runtime.classifier import Classifier, Prediction
 
 
 class LabelSmoother:
-    """Turns each frame's probabilities into the answer to show.
+    """Turns each frame's probabilities into the prediction to show.
 
-    Probabilities are averaged exponentially with a time constant, so that the result does not depend on the frame rate.
+    Probabilities are averaged exponentially with a time constant, so that the result does not depend on the
+    frame rate.
     """
 
     def __init__(self, classifier: Classifier, smoothing_s: float = 0.0, hold_s: float = 0.0) -> None:
-        """Make one for a feed.
+        """Create a smoother for a feed.
 
         Args:
             classifier: whose labels and threshold are used.
@@ -31,11 +32,11 @@ class LabelSmoother:
         self._rival_since_s = 0.0
 
     def renewed(self, classifier: Classifier) -> "LabelSmoother":
-        """Return one with the same times for another model, that begins anew."""
+        """Return a new smoother with the same times for another model."""
         return LabelSmoother(classifier, self._smoothing_s, self._hold_s)
 
     def answer(self, probabilities: NDArray[np.float32], at_s: float) -> Prediction:
-        """Return what to show.
+        """Return the prediction to show.
 
         Args:
             probabilities: (classes,) of one frame.
@@ -61,7 +62,7 @@ class LabelSmoother:
         return self._average.astype(np.float32)
 
     def _is_due(self, winner: Prediction, at_s: float) -> bool:
-        """Say whether `winner` may be shown: it is what is shown, or has won for long enough."""
+        """Return whether `winner` may be shown: it is shown already, or has won for long enough."""
         key = winner.label, winner.status
         if self._shown is not None and key == (self._shown.label, self._shown.status):
             self._rival = None

@@ -1,4 +1,4 @@
-"""A frame kept for later: the picture as the camera gave it, and beside it what was said of it."""
+"""Save a frame as JPEG, with its result as JSON beside it."""
 
 import datetime as dt
 import json
@@ -17,7 +17,7 @@ def now() -> str:
 
 
 def described(reading: FrameResult, model: str) -> dict[str, Any]:
-    """Return what was said of a frame, ready for JSON."""
+    """Return a result as a dict for JSON."""
     prediction, box = reading.prediction, reading.box
     return {
         "time": now(),
@@ -33,7 +33,7 @@ def described(reading: FrameResult, model: str) -> dict[str, Any]:
 
 
 def save(reading: FrameResult, model: str, folder: Path, prefix: str) -> Path:
-    """Write PREFIX-TIME.jpg and PREFIX-TIME.json, and return the picture's path.
+    """Write PREFIX-TIME.jpg and PREFIX-TIME.json; return the path of the image.
 
     Args:
         reading: what to keep.

@@ -1,4 +1,4 @@
-"""The feed as text: one line for each change of label."""
+"""Show a feed as text, one line per change of label."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from edge_fm_runtime.status import Status
 
 
 def format_prediction(prediction: Prediction) -> str:
-    """Return the label as it is said: an unknown one is a question."""
+    """Return the label for display; an unknown one becomes a question."""
     return prediction.label if prediction.status is Status.OK else f"unknown ({prediction.label}?)"
 
 
 class TextView:
-    """Say the label when it changes; with standard output a pipe, each line is there at once."""
+    """Prints the label when it changes; lines reach a pipe at once."""
 
     def __init__(self, say: Callable[[str], None], note: Callable[[str], None] = lambda _text: None) -> None:
-        """Make one.
+        """Create a view that prints through two functions.
 
         Args:
             say: takes a line for each change of label.
@@ -27,7 +27,7 @@ class TextView:
         self._began_s: float | None = None
 
     def show(self, reading: FrameResult) -> bool:
-        """Print seconds of the feed since its first frame, label and confidence if the label is another one."""
+        """Print seconds since the first frame, label and confidence if the label has changed."""
         began_s = self._began_s = reading.at_s if self._began_s is None else self._began_s
         if self._last_notice:
             self._last_notice = ""
@@ -39,11 +39,11 @@ class TextView:
         return True
 
     def wait(self, notice: str) -> bool:
-        """Print what is new about the source."""
+        """Print a new message of the source."""
         if notice and notice != self._last_notice:
             self._last_notice = notice
             self._note(notice)
         return True
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: nothing stays open."""

@@ -1,4 +1,4 @@
-"""The feed in a window, with keys and the mouse."""
+"""Show a feed in a window, with keys and mouse."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ _IDLE_MS = 20
 
 
 class WindowView:
-    """A window that ends the loop when it is closed, or on q or Escape."""
+    """Window that ends the loop when it is closed, or on q or Escape."""
 
     def __init__(self, region: Region, model: str, snapshots: Path, note: Callable[[str], None]) -> None:
         """Open the window.
@@ -60,12 +60,12 @@ class WindowView:
         self._drag: Callable[[int, int], Box] | None = None
 
     def show(self, reading: FrameResult) -> bool:
-        """Draw a reading and serve the keys; while paused, stay. False when the window was closed or q was pressed."""
+        """Draw a result and handle keys, also while paused; return False on q or close."""
         self._reading, self._notice = reading, ""
         return self._held(self._turn(1))
 
     def wait(self, notice: str) -> bool:
-        """Keep the window alive while no frame comes, and say why."""
+        """Keep the window responsive while no frame comes, and show why."""
         self._notice = notice
         return self._held(self._turn(_IDLE_MS) if self._reading else self._pressed(cv2.waitKey(_IDLE_MS)))
 
@@ -74,13 +74,13 @@ class WindowView:
         cv2.destroyAllWindows()
 
     def _held(self, goes_on: bool) -> bool:
-        """Stay with what is shown for as long as it is paused."""
+        """Keep the current frame while paused."""
         while self._paused and goes_on:
             goes_on = self._turn(_IDLE_MS)
         return goes_on
 
     def _turn(self, wait_ms: int) -> bool:
-        """Draw what there is and take one key."""
+        """Draw the current state and handle one key."""
         if self._reading is None:  # pragma: no cover - both callers have one
             return True
         said = self._said if time.monotonic() < self._said_until_s else ""
@@ -101,7 +101,7 @@ class WindowView:
             return False
 
     def _pressed(self, pressed: int) -> bool:
-        """Do what a key asks; False when it asks to quit, or the window was closed."""
+        """Handle a key; return False if it quits, or the window was closed."""
         key = pressed & _NO_KEY
         if key in _QUIT:
             return False
@@ -141,7 +141,7 @@ class WindowView:
             self._drag = None
 
     def _begun(self, box: Box, x: int, y: int, width: int, height: int) -> Callable[[int, int], Box]:
-        """Return what a drag from (x, y) makes of the region."""
+        """Return the region after a drag from (x, y)."""
         covers_all = (box.width, box.height) == (width, height)
         if box.holds(x, y) and not covers_all:
             return lambda to_x, to_y: Box(box.x + to_x - x, box.y + to_y - y, box.width, box.height).inside(
@@ -157,7 +157,7 @@ class WindowView:
         return drawn
 
     def _in_frame(self, x: int, y: int, reading: FrameResult) -> tuple[int, int]:
-        """Return the frame's pixel under a pixel of the window's picture."""
+        """Return the pixel of the frame under a pixel of the window."""
         height, width = reading.frame_bgr.shape[:2]
         scale = height / max(1, self._shape[0])
         x, y = int(x * scale), int(y * scale)

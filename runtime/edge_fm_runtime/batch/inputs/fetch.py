@@ -1,4 +1,4 @@
-"""Things at URLs, fetched ahead of their decoding, several at once. Loaded for URLs only: a folder's run starts 7 ms sooner without."""
+"""Fetch files at URLs ahead of their decoding; loaded for URLs only, since it takes 7 ms."""
 
 import time
 from collections.abc import Callable
@@ -10,22 +10,22 @@ from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.status import Status
 
 _DEADLINE_S = 120.0
-"""How long all tries together may take."""
+"""Time limit for all tries together, in seconds."""
 
 _AT_ONCE = 8
-"""Requests under way for one worker."""
+"""Concurrent requests per worker."""
 
 _ALIVE_S = 0.5
 
 
 class Fetch:
-    """One thing on its way here."""
+    """One file that is being fetched."""
 
     def __init__(self, future: Future[bytes], started: Callable[[], float | None]) -> None:
         self._future, self._started = future, started
 
     def wait(self, alive: Callable[[], None]) -> None:
-        """Wait until it is here, or is given up.
+        """Wait until it is fetched or given up.
 
         Args:
             alive: called twice a second meanwhile.
@@ -51,7 +51,7 @@ class Fetch:
         return self._future.result()
 
     def close(self) -> None:
-        """Do not fetch it, if that has not begun."""
+        """Cancel the request if it has not begun."""
         self._future.cancel()
 
     def _late(self) -> bool:
@@ -60,14 +60,14 @@ class Fetch:
 
 
 class Fetcher:
-    """Fetches several things at once."""
+    """Fetches several files concurrently."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch")
 
     def begin(self, url: str, extent: tuple[int, int] | None = None) -> Fetch:
-        """Begin to fetch a file.
+        """Start to fetch a file.
 
         Args:
             url: of the file.
@@ -82,12 +82,12 @@ class Fetcher:
         return Fetch(self._threads.submit(fetch), lambda: started[0] if started else None)
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Start no further request."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _fetched(url: str, extent: tuple[int, int] | None, limits: Limits) -> bytes:
-    """Return a file's bytes, or a part's, trying again where the network or the server may have failed."""
+    """Return the bytes of a file or a part of it; retry after failures of network or server."""
     try:
         system, path = remote.place(url)
     except SourceError as error:
@@ -121,5 +121,5 @@ def _fetched(url: str, extent: tuple[int, int] | None, limits: Limits) -> bytes:
 
 
 def _is_beyond_the_end(error: Exception) -> bool:
-    """Whether a server says that a file has no first byte: it is empty."""
+    """Return whether a server reports that an empty file has no first byte."""
     return "416" in str(error) or "InvalidRange" in str(error) or "not satisfiable" in str(error)

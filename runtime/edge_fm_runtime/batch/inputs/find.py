@@ -1,4 +1,4 @@
-"""Which files are inputs.
+"""Find the input files of a run.
 
 A folder gives every regular file below it whose name, and whose folders' names, do not start with a dot. A
 link to a file counts as that file under the link's own name; a link to a folder is not followed, so a loop
@@ -22,7 +22,7 @@ _LIST_BYTES = 2**20
 
 
 def find(inputs: Sequence[str], *, outputs: Iterable[str] = (), may_be_empty: bool = False) -> list[str]:
-    """Return the locators of all inputs, sorted by the bytes of their row's text.
+    """Return the locators of all inputs, sorted by the bytes of their rows' paths.
 
     Args:
         inputs: files, folders, archives, glob patterns, `@list.txt` or `-` as the user named them.
@@ -49,7 +49,7 @@ def find(inputs: Sequence[str], *, outputs: Iterable[str] = (), may_be_empty: bo
 
 
 def expand(name: str) -> Iterator[str]:
-    """Yield the locators that one argument names, in no order, a file twice if it is listed twice.
+    """Yield the locators of one argument, unordered, with duplicates.
 
     Raises:
         SourceError: it is not there, or cannot be read.
@@ -100,7 +100,7 @@ def _open_list(name: str) -> IO[bytes]:
 
 
 def _listed(file: IO[bytes], origin: str) -> Iterator[str]:
-    """Yield what a list names: a line each, or separated by NUL. A listed file that is gone gets its row."""
+    """Yield the entries of a list, separated by newline or NUL; a missing file is yielded too."""
     anything = False
     for raw in _split(file):
         name = os.fsdecode(raw)
@@ -116,7 +116,7 @@ def _listed(file: IO[bytes], origin: str) -> Iterator[str]:
 
 
 def _split(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield what stands between NULs if the beginning has one, else between ends of lines."""
+    """Split at NUL if the beginning of the list has one, else at newlines."""
     rest = file.read(_LIST_BYTES)
     separator = b"\0" if b"\0" in rest else b"\n"
     while block := file.read(_LIST_BYTES):
@@ -128,7 +128,7 @@ def _split(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Yield the files below a folder; a folder that cannot be read is yielded itself, to get its row."""
+    """Yield the files below a folder; a folder that cannot be read is yielded itself."""
     try:
         with os.scandir(folder) as entries:
             listed = list(entries)

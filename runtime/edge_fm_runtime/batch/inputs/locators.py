@@ -1,8 +1,9 @@
-"""Where one input is: a path, a URL, or a member of an archive at either.
+"""Locate and open one input: a path, a URL, or a member of an archive at either.
 
-A locator is a plain string, so that a million of them are a list of strings and cross to another process as they
-are: a path or URL; a zip archive, a NUL and the member's name; or a tar archive, the member's name, where its bytes begin and how
-many they are, with NULs between, so that nobody has to read through the archive to find it.
+A locator is a plain string, so that a million of them are a list of strings and cross to another process as
+they are: a path or URL; a zip archive, a NUL and the member's name; or a tar archive, the member's name,
+where its bytes begin and how many they are, with NULs between, so that nobody has to read through the archive
+to find it.
 """
 
 import os
@@ -25,14 +26,14 @@ ARCHIVE_SUFFIXES = (".zip", ".tar")
 
 
 def text(locator: str) -> str:
-    r"""Return a locator as it stands in a row: an archive reads as a folder; bytes that are no UTF-8 as `\xNN`."""
+    r"""Return the path of a locator for a row; bytes that are not UTF-8 become `\xNN`."""
     if _SEPARATOR in locator:
         locator = "/".join(locator.split(_SEPARATOR, 2)[:2])
     return os.fsencode(locator).decode("utf-8", "backslashreplace")
 
 
 def from_text(row_path: str) -> str:
-    r"""Return the path that a row's text stands for, also where bytes that are no UTF-8 are written as `\xNN`."""
+    r"""Return the locator of a row's path, with `\xNN` turned back into bytes."""
     if os.path.lexists(row_path) or "\\x" not in row_path:
         return row_path
     parts = row_path.split("\\x")
@@ -51,13 +52,13 @@ def sort_key(locator: str) -> bytes:
 
 
 def identity(locator: str) -> str:
-    """Return what two spellings of one input share."""
+    """Return a key that all spellings of one input share."""
     path, separator, member = locator.partition(_SEPARATOR)
     return (path if remote.is_url(path) else os.path.abspath(path)) + separator + member
 
 
 def stamp(locator: str) -> tuple[int, int]:
-    """Return size and modification time in nanoseconds, of the archive for a member; -1 for what is not there."""
+    """Return size in bytes and modification time in ns; -1 if missing. A member has its archive's."""
     try:
         information = os.stat(locator.partition(_SEPARATOR)[0])
     except (OSError, ValueError):
@@ -66,7 +67,7 @@ def stamp(locator: str) -> tuple[int, int]:
 
 
 def is_archive(path: str) -> bool:
-    """Whether a path or URL named by the user is opened as an archive."""
+    """Return whether a path or URL is opened as an archive."""
     if remote.is_url(path):
         return path.lower().endswith(".tar")
     return path.lower().endswith(ARCHIVE_SUFFIXES) and os.path.isfile(path)
@@ -108,7 +109,7 @@ def _hidden(name: str) -> bool:
 
 
 class Opener:
-    """Opens inputs; the last archive stays open, so that its members cost no new opening."""
+    """Opens inputs, and keeps the last archive open for its next members."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -117,7 +118,7 @@ class Opener:
         self._fetcher: Fetcher | None = None
 
     def open(self, locator: str) -> "Opened":
-        """Return an input, opened.
+        """Open an input.
 
         Raises:
             InputError: it cannot be opened.
@@ -136,7 +137,7 @@ class Opener:
         return Member(self, path, member)
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         if self._archive is not None:
             self._archive.close()
         if self._fetcher is not None:
@@ -169,7 +170,7 @@ class Opener:
         return data
 
     def _extent(self, member: str) -> tuple[int, int]:
-        """Return where a tar's member begins and how long it is, in bytes."""
+        """Return offset and length of a tar member, in bytes."""
         start, size = map(int, member.split(_SEPARATOR)[1:])
         if size == _SPARSE:
             raise InputError(Status.UNSUPPORTED, "a sparse member: pack the archive without --sparse")
@@ -197,7 +198,7 @@ class Opener:
 
 
 class Member:
-    """A file of an archive, opened when it is read."""
+    """A member of an archive, opened when it is read."""
 
     def __init__(self, opener: Opener, path: str, member: str) -> None:
         self._opener, self._path, self._member = opener, path, member
@@ -211,11 +212,11 @@ class Member:
         return self._opener.read_member(self._path, self._member)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: nothing stays open."""
 
 
 Opened: TypeAlias = "OpenFile | Member | Fetch"
-"""An input on its way; all have `read` and `close`."""
+"""An opened input, with `read` and `close`."""
 
 
 def _too_large(limits: Limits) -> InputError:

@@ -1,7 +1,7 @@
-"""What lies at a URL: found, listed and asked for, with patience and an end to it; `fetch.py` fetches it.
+"""List and open files at URLs through fsspec, with retries and a time limit.
 
-fsspec knows the protocols: `s3://` (needs s3fs), `gs://` (gcsfs), `https://`, `file://` and more. Credentials and
-endpoints are where each of these looks for them, such as `AWS_ACCESS_KEY_ID` and `AWS_ENDPOINT_URL`.
+fsspec knows the protocols: `s3://` (needs s3fs), `gs://` (gcsfs), `https://`, `file://` and more. Credentials
+and endpoints are where each of these looks for them, such as `AWS_ACCESS_KEY_ID` and `AWS_ENDPOINT_URL`.
 """
 
 import functools
@@ -13,34 +13,35 @@ from typing import IO, Any
 from edge_fm_runtime.errors import SourceError
 
 TRIES = 5
-"""How often a thing is fetched before its row says that it could not be."""
+"""Number of tries before a row reports a failure."""
 
 _WAIT_S = 0.2
-"""Before the second try; each later one waits twice as long, more or less."""
+"""Seconds before the second try; each later wait is about twice as long."""
 
 _CONNECT_S, _READ_S = 5, 10
-"""How long a server may stay silent."""
+"""Seconds that a server may stay silent."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 _MAGIC = re.compile(r"[*?\[]")
 
 
 def is_url(name: str) -> bool:
-    """Whether it is a URL, and no path."""
+    """Return whether a text is a URL."""
     return _URL.match(name) is not None
 
 
 def has_magic(url: str) -> bool:
-    """Whether a URL is a pattern such as `s3://bucket/*.tar`."""
+    """Return whether a URL is a pattern such as `s3://bucket/*.tar`."""
     return not url.lower().startswith(("http://", "https://")) and _MAGIC.search(url) is not None
 
 
 @functools.cache
 def filesystem(url: str) -> Any:  # noqa: ANN401  # fsspec ships no types
-    """Return the fsspec file system of a URL's protocol; `place` gives the path that it knows the URL by.
+    """Return the fsspec file system of a URL's protocol.
 
     Raises:
-        SourceError: fsspec, or what it needs for the protocol, is not installed, or there is no such protocol.
+        SourceError: fsspec, or what it needs for the protocol, is not installed, or there is no such
+            protocol.
     """
     protocol = url.partition("://")[0].lower()
     fsspec = _fsspec()
@@ -68,7 +69,7 @@ def filesystem(url: str) -> Any:  # noqa: ANN401  # fsspec ships no types
 
 
 def place(url: str) -> tuple[Any, str]:
-    """Return a URL's file system and the path that it knows it by.
+    """Return the file system of a URL, and the URL's path in it.
 
     Raises:
         SourceError: as `filesystem`.
@@ -106,7 +107,7 @@ def _below(system: Any, url: str, path: str, base: str) -> Iterator[str]:  # noq
 
 
 def glob(url: str) -> list[str]:
-    """Return the URLs that a pattern names, sorted.
+    """Return the URLs that match a pattern, sorted.
 
     Raises:
         SourceError: there is none, or access is refused.
@@ -119,7 +120,7 @@ def glob(url: str) -> list[str]:
 
 
 def opened(url: str) -> IO[bytes]:
-    """Return a file at a URL, opened for reading from its beginning to its end.
+    """Open a file at a URL for sequential reading.
 
     Raises:
         SourceError: it is not there, or access is refused.
@@ -130,7 +131,7 @@ def opened(url: str) -> IO[bytes]:
 
 
 def check_access(locators: Sequence[str]) -> None:
-    """Find out whether inputs at URLs can be reached; one that is not there is no matter of access.
+    """Check that inputs at URLs can be accessed; a missing file passes.
 
     Args:
         locators: of a few inputs; what is no URL is passed over.
@@ -152,14 +153,14 @@ def check_access(locators: Sequence[str]) -> None:
 
 
 def pause(attempt: int) -> None:
-    """Wait before try number `attempt` from 1, longer each time, and never in step with others."""
+    """Wait before try `attempt` from 1, exponentially longer, with jitter."""
     import random
 
     time.sleep(_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311  # no secret
 
 
 def _patient(url: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """Return what a server answers, asking again where it may have failed.
+    """Return a server's answer; retry after failures of the server.
 
     Raises:
         SourceError: it is not there, access is refused, or every try failed.

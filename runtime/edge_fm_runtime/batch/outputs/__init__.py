@@ -1,1 +1,1 @@
-"""Where rows go: files, journal, shards."""
+"""Write rows: files, journal, shards."""

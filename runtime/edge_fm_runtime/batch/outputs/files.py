@@ -1,4 +1,4 @@
-"""Where rows go: a file that appears under its name only when it is whole.
+"""Write and read result files; a file appears under its name only when it is whole.
 
 `.csv` is RFC 4180; `.jsonl` has one JSON object a line; `.parquet` needs pyarrow. All three hold the same.
 """
@@ -26,7 +26,7 @@ _META_KEY = b"edge_fm.part"
 
 
 def check(path: Path, top: int, fields: Sequence[str]) -> None:
-    """Refuse an output that cannot work, before anything is done.
+    """Refuse an output that cannot be written, before anything is done.
 
     Raises:
         OutputError: the suffix or a field is unknown, the folder is missing, or the path is a folder.
@@ -51,7 +51,7 @@ def check(path: Path, top: int, fields: Sequence[str]) -> None:
 
 
 def write(path: Path, rows: Iterable[Row], top: int, fields: Sequence[str] = (), meta: str = "") -> None:
-    """Write rows in the form that the file's suffix names.
+    """Write rows in the format of the file's suffix.
 
     Args:
         path: `.csv`, `.jsonl` or `.parquet`.
@@ -68,7 +68,7 @@ def write(path: Path, rows: Iterable[Row], top: int, fields: Sequence[str] = (),
 
 
 def read(path: Path | str) -> Iterator[Row]:
-    """Yield the rows of a file, at a URL if it is Parquet, that `write` has written with all fields.
+    """Yield the rows of a file that has all fields; a Parquet file may be at a URL.
 
     Raises:
         SourceError: it is missing, or no such file.
@@ -88,7 +88,7 @@ def json_line(row: Row, top: int, fields: Sequence[str] = ()) -> str:
 
 
 def record(row: Row, top: int, fields: Sequence[str] = ()) -> dict[str, str | float | None]:
-    """Return a row by column: confidences as numbers, None without an answer; everything else as text.
+    """Return a row by column: confidences as numbers, None without one; all else as text.
 
     Args:
         row: to write.
@@ -103,7 +103,7 @@ def record(row: Row, top: int, fields: Sequence[str] = ()) -> dict[str, str | fl
 
 
 def parquet_meta(path: Path | str) -> str:
-    """Return what `write` kept in a Parquet file's metadata; empty if nothing."""
+    """Return the metadata that `write` put into a Parquet file; empty if none."""
     _, parquet = pyarrow()
     with _opened(path) as file:
         kept: bytes = (parquet.read_schema(file).metadata or {}).get(_META_KEY, b"")
@@ -127,7 +127,7 @@ def pyarrow() -> tuple[Any, Any]:
 
 
 def sweep(path: Path) -> None:
-    """Remove what runs that were killed while they wrote `path` have left beside it; the caller holds its lock."""
+    """Remove partial files of killed runs beside `path`; the caller holds its lock."""
     mine = re.compile(re.escape(f".{path.name}.") + r"[^.]*" + re.escape(_PARTIAL))
     with os.scandir(path.parent) as entries:
         left = [entry.path for entry in entries if mine.fullmatch(entry.name)]
@@ -138,7 +138,7 @@ def sweep(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends well.
+    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
     Raises:
         OutputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""The journal beside the output: each row as it is done, so that a run can be killed and goes on.
+"""Keep a journal beside the output: each row as soon as it is done, so that a killed run resumes.
 
     labels.csv            put in place when every row is there
     .labels.csv.journal   one JSON line for each row, appended as it is done
@@ -29,12 +29,12 @@ from edge_fm_runtime.status import Status
 _FORM = 2
 
 _READ_AT_ONCE = 128
-"""Rows."""
+"""Rows per read."""
 
 
 @dataclass(frozen=True)
 class RunKey:
-    """All that a row depends on besides its input.
+    """Everything that a row depends on besides its input.
 
     Attributes:
         model_sha256: of the model file.
@@ -52,10 +52,10 @@ class RunKey:
 
 
 class Journal:
-    """The journal of one output, opened for reading and appending by one run at a time."""
+    """Journal of one output, open for one run at a time."""
 
     def __init__(self, output: Path, terms: RunKey, inputs: Sequence[str], *, fresh: bool) -> None:
-        """Take the lock and find out which of the inputs are done.
+        """Take the lock and read which inputs are done.
 
         Args:
             output: the file that the run will write.
@@ -107,7 +107,7 @@ class Journal:
         return [index for index, offset in enumerate(self._offsets) if offset < 0]
 
     def append(self, indices: Sequence[int], lines: Sequence[bytes]) -> None:
-        """Record inputs' rows, `encode`d lines; they survive this process from here on.
+        """Append encoded rows; they survive the end of this process.
 
         Raises:
             OutputError: the disk is full, or gone.
@@ -123,7 +123,7 @@ class Journal:
                 start += len(line)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows in the order of the inputs, read back a few at a time: lines that follow one another, as a worker's do."""
+        """Yield the rows in the order of the inputs, read back in blocks of consecutive lines."""
         lines: list[bytes] = []
         position = -1
         with self._journal_path.open("rb") as journal:
@@ -137,7 +137,7 @@ class Journal:
             yield from decode_rows(lines)
 
     def _write(self, lines: bytes) -> None:
-        """Append whole lines; on an error those that had room stay."""
+        """Append whole lines; after an error, those that were written stay."""
         written = 0
         try:
             while written < len(lines):
@@ -176,7 +176,7 @@ class Journal:
         return lock
 
     def _load(self, journal: BinaryIO) -> None:
-        """Read the journal, keep what still holds, and cut off a torn end."""
+        """Read the journal, drop rows that are out of date, and cut off a torn end."""
         header = json.dumps({"edge_fm_journal": _FORM, **asdict(self._terms)}).encode() + b"\n"
         found = journal.readline(len(header) + 1)
         if found != header:
@@ -206,12 +206,12 @@ class Journal:
 
 
 def journal_path(output: Path) -> Path:
-    """Return where the journal of an output is."""
+    """Return the path of an output's journal."""
     return output.with_name(f".{output.name}.journal")
 
 
 def lock_path(output: Path) -> Path:
-    """Return where the lock of an output is."""
+    """Return the path of an output's lock."""
     return output.with_name(f".{output.name}.lock")
 
 

@@ -1,4 +1,4 @@
-"""The row: what is said of one input, and how it is written.
+"""Encode and decode rows, one per input.
 
 The text of a row depends on nothing but the input, the model and the options, so a run that was stopped and
 resumed writes the same bytes as one that was not.
@@ -15,13 +15,13 @@ from edge_fm_runtime.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    r"""One input's row.
+    r"""Row of one input.
 
     Attributes:
         path: as given plus the relative part; bytes that are no UTF-8 are written as `\xNN`.
         status: what became of it.
-        ranking: (label, number with four decimals), likeliest first: the confidence of the first one, the others' own
-            probabilities; empty without an answer.
+        ranking: (label, number with four decimals), likeliest first: the confidence of the first one, the
+            others' own probabilities; empty without an answer.
         error: a sentence, empty if all went well.
     """
 
@@ -32,12 +32,12 @@ class Row:
 
     @classmethod
     def failed(cls, path: str, error: InputError) -> "Row":
-        """Return the row of an input without an answer."""
+        """Return the row of an input that could not be classified."""
         return cls(path, error.status, (), str(error))
 
     @classmethod
     def from_record(cls, record: Mapping[str, str]) -> "Row":
-        """Return the row that was written with all its columns.
+        """Return the row of a line with all columns.
 
         Raises:
             KeyError: a column is missing.
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A file's size in bytes and modification time in nanoseconds; -1 for what is not there."""
+    """Size of a file in bytes and modification time in nanoseconds; -1 if it is missing."""
 
     size: int
     mtime_ns: int
@@ -78,13 +78,13 @@ def encode(row: Row, stamp: Stamp) -> bytes:
 
 
 def decode(line: bytes) -> tuple[Row, Stamp]:
-    """Return what `encode` was given; a ValueError if the line is no such thing."""
+    """Return what `encode` was given; raise ValueError for any other line."""
     record = json.loads(line)
     return _row_of(record), Stamp(record[2], record[3])
 
 
 def decode_rows(lines: Sequence[bytes]) -> list[Row]:
-    """Return the rows of many `encode`d lines, in half the time."""
+    """Return the rows of many encoded lines, in half the time."""
     return [_row_of(record) for record in json.loads(b"[" + b",".join(lines) + b"]")]
 
 
@@ -95,7 +95,7 @@ def _row_of(record: Sequence[Any]) -> Row:
 
 
 def status_of(line: bytes) -> Status:
-    """Return the status of an `encode`d line, without decoding the rest of it."""
+    """Return the status of an encoded line, without decoding the rest."""
     return _BY_PREFIX[line[: line.index(b",")]]
 
 

@@ -1,8 +1,8 @@
-"""Parts of one labelling, done apart and put together with a proof that nothing is missing.
+"""Divide a labelling into shards, and merge their parts with a proof that none is missing.
 
-An input belongs to the shard that the CRC-32 of its row's path says, so that a new file moves no other; where a list
-of all inputs was made first, to the shard that its place in the list says. Each part says which model, options and list of inputs
-it is of; merging holds all parts to the same.
+An input belongs to the shard that the CRC-32 of its row's path says, so that a new file moves no other; where
+a list of all inputs was made first, to the shard that its place in the list says. Each part says which model,
+options and list of inputs it is of; merging holds all parts to the same.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from edge_fm_runtime.errors import OutputError, SourceError
 
 
 class Rule(StrEnum):
-    """How inputs are divided into shards."""
+    """Rule that divides inputs into shards."""
 
     CRC32 = "crc32"
     RANGE = "range"  # of places in the sorted list
@@ -33,7 +33,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """What a part file says of itself.
+    """Metadata of a part file.
 
     Attributes:
         terms: what its rows depend on.
@@ -56,12 +56,12 @@ class Part:
     by_label: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the text that is kept beside or in the part."""
+        """Return the text that is stored beside or in the part."""
         return json.dumps({"edge_fm_part": 1, **asdict(self)}, indent=2)
 
     @classmethod
     def of(cls, path: str) -> "Part":
-        """Read what a part file, at a URL if it is Parquet, says of itself.
+        """Read the metadata of a part file; a Parquet file may be at a URL.
 
         Raises:
             SourceError: it is missing, or no part.
@@ -86,7 +86,7 @@ class Part:
 
 
 def meta_path(part: Path) -> Path:
-    """Return where a CSV or JSON-lines part keeps what it says of itself."""
+    """Return the path of the metadata of a CSV or JSON-lines part."""
     return part.with_name(f"{part.name}.meta.json")
 
 
@@ -104,7 +104,7 @@ def paths_sha256(paths: Iterable[str]) -> str:
 
 
 def merge(names: Sequence[str | Path], output: Path) -> int:
-    """Put parts, at URLs if they are Parquet, together into the bytes of an unsharded run; return how many rows there are.
+    """Merge parts into the file of an unsharded run; return the number of rows.
 
     Raises:
         SourceError: a part or a row is missing, doubled, or from another run; nothing is written.
@@ -147,7 +147,7 @@ def merge(names: Sequence[str | Path], output: Path) -> int:
 
 
 def _checked(path: str, part: Part) -> Iterator[Row]:
-    """Yield a part's rows, held to what it says of itself."""
+    """Yield the rows of a part, checked against its metadata."""
     rows = 0
     last = b""
     for row in files.read(path):
@@ -165,7 +165,7 @@ def _checked(path: str, part: Part) -> Iterator[Row]:
 
 
 def _proved(rows: Iterable[Row], part: Part) -> Iterator[Row]:
-    """Yield all rows; at the end, their paths must be those that every part was made of."""
+    """Yield all rows, and check at the end that their paths are those of every part."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(row.path.encode() + b"\0")

@@ -1,8 +1,9 @@
-"""A worker process: python -m edge_fm_runtime.batch.worker PROGRESS_FILE.
+"""Run as a worker process: python -m edge_fm_runtime.batch.workers.child PROGRESS_FILE.
 
 It reads a job and then chunks of locators from standard input, and writes lists of journal lines to standard
-output. Only its parent talks to it, or who had it forked (fork_server.py). What C libraries print goes nowhere. Before each input it writes the input's
-position into a shared file, so that the parent knows which one a hang or a crash belongs to.
+output. Only its parent talks to it, or who had it forked (fork_server.py). What C libraries print goes
+nowhere. Before each input it writes the input's position into a shared file, so that the parent knows which
+one a hang or a crash belongs to.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ _OUT_OF_MEMORY = 70
 
 
 def load_libraries() -> None:
-    """Import all that a worker needs.
+    """Import everything that a worker needs.
 
     Raises:
         EdgeFmError: OpenCV cannot be loaded.
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def serve(requests: IO[bytes], answers: IO[bytes], shared: mmap.mmap) -> None:
-    """Answer until the requests end.
+    """Answer requests until they end.
 
     Args:
         requests: a job, then chunks of locators.

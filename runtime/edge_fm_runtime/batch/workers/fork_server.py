@@ -1,9 +1,9 @@
-"""A process that loads the libraries once and forks the workers of a run: python -m edge_fm_runtime.batch.fork_server (Linux).
+"""Load the libraries once and fork workers from that process (Linux).
 
-Its standard input is one end of a socket pair. The other end sends a byte with three descriptors, of the worker's requests,
-answers and position; it forks, and sends back a descriptor of the new process (pidfd_open(2)), by which that one can be
-ended though it is a stranger's child and whatever has become of its number. At the end of the socket it ends; a
-worker ends with its own pipe.
+Its standard input is one end of a socket pair. The other end sends a byte with three descriptors, of the
+worker's requests, answers and position; it forks, and sends back a descriptor of the new process
+(pidfd_open(2)), by which that one can be ended though it is a stranger's child and whatever has become of its
+number. At the end of the socket it ends; a worker ends with its own pipe.
 
 It has one thread and no session of onnxruntime, so nothing that fork leaves behind is missed.
 """
@@ -29,7 +29,7 @@ _DESCRIPTORS = 3
 
 
 class ForkServer:
-    """The run's side of it; a `Starter`."""
+    """Parent's side of the fork server; a `Starter`."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -39,7 +39,7 @@ class ForkServer:
 
     @staticmethod
     def is_possible() -> bool:
-        """Return whether this system has what it takes: Linux 5.3 or newer, and no sandbox that forbids it."""
+        """Return whether this system can: Linux 5.3 or newer, without a sandbox that forbids it."""
         if not sys.platform.startswith("linux"):
             return False
         try:
@@ -73,7 +73,7 @@ class ForkServer:
         return WorkerProcess(forked, *streams, shared)
 
     def _fork(self, *descriptors: int) -> int:
-        """Have a worker forked that gets these; return its descriptor, an EOFError if the server is gone."""
+        """Fork a worker with these descriptors; raise EOFError if the server is gone."""
         socket.send_fds(self._control, [_REQUEST], descriptors)
         _, received, _, _ = socket.recv_fds(self._control, 1, 1)
         if not received:
@@ -81,7 +81,7 @@ class ForkServer:
         return received[0]
 
     def interrupt(self) -> None:
-        """Have a `start` that waits fail: the libraries hang, or the process was stopped."""
+        """Make a waiting `start` fail: the libraries hang, or the process was stopped."""
         if self._lock.locked():
             self._process.kill()
 
@@ -93,7 +93,7 @@ class ForkServer:
 
 
 class _Forked:
-    """A process by its descriptor."""
+    """Process behind a pidfd."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def _become_worker(descriptors: list[int]) -> None:
-    """Serve in a forked process, and end it without what the server would do at its end."""
+    """Serve in a forked process, and exit without the server's own clean-up."""
     from edge_fm_runtime.batch.workers import child
 
     given, taken, position = descriptors

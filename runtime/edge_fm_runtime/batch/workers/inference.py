@@ -1,4 +1,4 @@
-"""The piece of work: locators in, one encoded row each out, in the same order.
+"""Classify inputs: locators in, one encoded row each out, in the same order.
 
 It knows nothing of who drives it: a worker process of a local run, or a task on a cluster.
 """
@@ -19,13 +19,13 @@ from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.image.guard import Limits, OpenFile
 
 _MAX_HELD = 16 * 2**20
-"""Encoded bytes that are kept for second looks; with more, the batch is answered before it is full."""
+"""Encoded bytes that are kept for a second decode; with more, a batch is answered before it is full."""
 
 _TOGETHER = 128
-"""Inputs that are answered together, so that those of them that are looked at again nearly fill their inferences, too."""
+"""Inputs per group, so that the redecoded ones nearly fill their inferences, too."""
 
 _AHEAD = 16
-"""Files that are opened, and fetched by the system, ahead of the one that is decoded."""
+"""Files that are opened and read ahead of the one that is decoded."""
 
 
 def label_rows(
@@ -34,14 +34,14 @@ def label_rows(
     options: RowOptions,
     begin: Callable[[int], None] = lambda _position: None,
 ) -> Iterator[bytes]:
-    """Yield a journal line for each input, in order.
+    """Yield an encoded row for each input, in order.
 
     Args:
         classifier: the model.
         inputs: locators.
         options: what else a row depends on.
-        begin: told the position of each input before it is touched, again while it is fetched from afar and before it is
-            decoded whole, and `len(inputs)` before each inference.
+        begin: told the position of each input before it is touched, again while it is fetched from afar and
+            before it is decoded whole, and `len(inputs)` before each inference.
     """
     batch = _Batch(classifier, inputs, options, begin)
     for position, (opened, stamp) in enumerate(_opened_ahead(inputs, options.limits)):
@@ -62,7 +62,7 @@ def label_rows(
 
 
 class _Batch:
-    """Inputs that are answered together."""
+    """Inputs that are classified together."""
 
     def __init__(
         self, classifier: Classifier, inputs: Sequence[str], options: RowOptions, begin: Callable[[int], None]
@@ -89,7 +89,7 @@ class _Batch:
         self._failures[position] = error
 
     def answers(self) -> Iterator[bytes]:
-        """Yield the journal lines, in the order in which the inputs came."""
+        """Yield the encoded rows in the order of the inputs."""
         predictions = self._predictions() if self._pictures else {}
         for position, stamp in self._stamps:
             locator = self._inputs[position]
@@ -111,7 +111,7 @@ class _Batch:
         return {position: made for (position, _), made in zip(self._pictures, decided, strict=True)}
 
     def _look_again(self, probabilities: NDArray[np.float32]) -> None:
-        """Put in the answers of those pictures that have to be decoded whole."""
+        """Replace the probabilities of images that have to be decoded in full."""
         looked, wholes = [], []
         for index in self._classifier.needs_full_decode(probabilities):
             position, data = self._pictures[index]
@@ -128,7 +128,7 @@ class _Batch:
             probabilities[looked] = self._probabilities(wholes)
 
     def _probabilities(self, tensors: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return (N, classes) calibrated probabilities, from inferences of `BATCH` pictures each."""
+        """Return (N, classes) calibrated probabilities, from inferences of `BATCH` images each."""
         rows = []
         for start in range(0, len(tensors), BATCH):
             some = tensors[start : start + BATCH]
@@ -140,7 +140,7 @@ class _Batch:
 
 
 def _opened_ahead(inputs: Sequence[str], limits: Limits) -> "Iterator[tuple[Opened | InputError, Stamp]]":
-    """Yield each input opened, while the system already fetches the next ones."""
+    """Yield each input opened, while the system already reads the next ones."""
     opener = Opener(limits)
     ready: deque[tuple[Opened | InputError, Stamp]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""Worker processes: their pipes, the memory that they write their position to, how they are started. Light: it may run before all else is loaded."""
+"""Start worker processes: forked from a server, or as programs; light, since it runs first."""
 
 import mmap
 import os
@@ -10,7 +10,7 @@ from edge_fm_runtime.batch.workers.protocol import POSITION
 
 
 class Starter(Protocol):
-    """What starts the workers of one run."""
+    """Starts the workers of one run."""
 
     def start(self) -> WorkerProcess:
         """Return a new worker.
@@ -21,10 +21,10 @@ class Starter(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Have a `start` that waits in another thread fail."""
+        """Make a `start` that waits in another thread fail."""
 
     def close(self) -> None:
-        """End what was started and not handed out, and what starts; workers are ended by who has them."""
+        """End unused workers and the starter itself; workers in use are ended by their owners."""
 
 
 class Spawner:
@@ -63,7 +63,7 @@ _early: list[Starter] = []
 
 
 def start_early() -> None:
-    """Have libraries loaded for the run to come, while this process does other things.
+    """Load the libraries for the coming run in the background.
 
     Should no run come, what was started ends with this process, whose end closes its standard input.
     """
@@ -71,12 +71,12 @@ def start_early() -> None:
 
 
 def take() -> Starter:
-    """Return what was started early, or begin now."""
+    """Return the starter of `start_early`, or a new one."""
     return _early.pop() if _early else _starter()
 
 
 def discard() -> None:
-    """End what was started early and not taken."""
+    """End a starter that nobody took."""
     while _early:
         _early.pop().close()
 

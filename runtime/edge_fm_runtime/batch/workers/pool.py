@@ -1,8 +1,8 @@
-"""The parent's side of the workers: hand out chunks, watch, and give each file that breaks a worker its row.
+"""Manage the workers of a run: hand out chunks, replace lost workers, report the input that broke one.
 
-A worker that hangs on a file is killed; one that dies is noticed. The file in hand is tried once more, alone, in a
-new worker; if it does it again, its row says `timeout` or `crashed`. The rest of its chunk is done again: rows depend on
-nothing but their input, so nothing differs.
+A worker that hangs on a file is killed; one that dies is noticed. The file in hand is tried once more, alone,
+in a new worker; if it does it again, its row says `timeout` or `crashed`. The rest of its chunk is done
+again: rows depend on nothing but their input, so nothing differs.
 """
 
 import queue
@@ -24,10 +24,10 @@ _STARTS = 3
 
 
 class Pool:
-    """Worker processes for one run, each served by a thread of its own."""
+    """Worker processes of one run, each served by its own thread."""
 
     def __init__(self, job: Job, workers: int, timeout_s: float) -> None:
-        """Make a pool and begin to start its workers.
+        """Create a pool and start its workers.
 
         Args:
             job: what they are for.
@@ -60,7 +60,7 @@ class Pool:
         self._starter.close()
 
     def label(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[bytes]]]:
-        """Yield chunks with their journal lines, as they are done, in any order; every input comes exactly once.
+        """Yield chunks with their encoded rows, in any order; every input comes exactly once.
 
         Taken to its end, it can be called again, and the same workers go on.
 
@@ -91,7 +91,7 @@ class Pool:
                 worker.watch(self._timeout_s)
 
     def _serve(self, waiting: "deque[Chunk]", worker: Worker) -> None:
-        """Give one worker chunks until none is left; replace it when it is lost."""
+        """Give one worker chunks until none is left; replace it if it is lost."""
         failed_starts = 0
         try:
             while not self._closed:
@@ -121,7 +121,7 @@ class Pool:
             self._results.put(error)
 
     def _next(self, waiting: "deque[Chunk]") -> Chunk | None:
-        """Take the next chunk, None if there is none; of the last one only half, so that all workers end together."""
+        """Take the next chunk, half of the last one; None if there is none."""
         with self._lock:
             if not waiting:
                 return None
@@ -133,7 +133,7 @@ class Pool:
             return chunk
 
     def _replace(self, worker: Worker, *, anew: bool = False) -> Worker:
-        """Return another worker in the place of a lost one; anew: what starts them is replaced too, as it may be gone."""
+        """Return a worker in place of a lost one; `anew` replaces the starter too."""
         worker.close()
         with self._lock:
             if anew and worker.starter is self._starter and not self._closed:
@@ -145,7 +145,7 @@ class Pool:
         return fresh
 
     def _divide(self, chunk: Chunk, lost: WorkerLost, waiting: "deque[Chunk]") -> None:
-        """Hand out again what a lost worker had; an input that was alone for the second time gets its row."""
+        """Requeue the chunk of a lost worker; an input that broke a worker twice alone gets its row."""
         count = len(chunk.indices)
         if count == 1 and chunk.retry:
             self._results.put(

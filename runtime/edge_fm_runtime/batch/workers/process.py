@@ -11,7 +11,8 @@ from edge_fm_runtime.batch.workers.protocol import POSITION
 
 ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",  # else each thread's heap counts against the memory limit
-    # Else what a large picture took goes back to the system, and comes again page by page for the next one (mallopt(3)).
+    # Else what a large picture took goes back to the system, and comes again page by page for the next one
+    # (mallopt(3)).
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     "OPENBLAS_NUM_THREADS": "1",  # NumPy would start a thread for each core, and two matrices of 28 rows need none

@@ -1,4 +1,4 @@
-"""What parent and worker say to each other: a length of four bytes and a pickle, over the worker's own pipes."""
+"""Messages between parent and worker: a length of four bytes and a pickle, over pipes."""
 
 import pickle
 import struct
@@ -8,14 +8,14 @@ from typing import IO, Any
 from edge_fm_runtime.batch.options import RowOptions
 
 POSITION = struct.Struct("<QQ")
-"""A counter of inputs begun, and the position of the one in hand."""
+"""Number of inputs begun, and the position of the current one."""
 
 _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is for.
+    """Job of a worker.
 
     Attributes:
         model: the model file's bytes.

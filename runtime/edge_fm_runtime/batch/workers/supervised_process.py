@@ -1,4 +1,4 @@
-"""One worker of a run, from the parent's side: started by its first chunk, watched while it is at an input, ended."""
+"""Supervise one worker process: start it with its first chunk, time its inputs, end it."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
 
 START_S = 20.0
-"""How long a worker may take to load its libraries and the model, at least."""
+"""Smallest time limit in seconds for a worker to load its libraries and the model."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Inputs for one message to a worker.
+    """Inputs of one message to a worker.
 
     Attributes:
         indices: their places in the run.
@@ -33,7 +33,7 @@ class Chunk:
         return Chunk(self.indices[start:stop], self.inputs[start:stop], retry)
 
     def without(self, position: int) -> "Chunk":
-        """Return all inputs but one."""
+        """Return the chunk without one input."""
         return Chunk(
             self.indices[:position] + self.indices[position + 1 :],
             self.inputs[:position] + self.inputs[position + 1 :],
@@ -41,7 +41,7 @@ class Chunk:
 
 
 class WorkerLost(Exception):  # noqa: N818  # not the user's error: a file's row will say it
-    """A worker died or was killed for hanging, with this input in hand."""
+    """A worker died, or was killed for hanging, at this input."""
 
     def __init__(self, status: Status, position: int) -> None:
         super().__init__(status)
@@ -53,7 +53,7 @@ class NotStarted(Exception):  # noqa: N818  # tried again, and only then the use
 
 
 class Worker:
-    """One worker process, started by its first chunk, and since when it has been at one input."""
+    """One worker process, started by its first chunk, and the time it has spent on one input."""
 
     def __init__(self, starter: Starter) -> None:
         self.starter = starter
@@ -67,7 +67,7 @@ class Worker:
         self._closed = False
 
     def label(self, job: Job, chunk: Chunk) -> list[bytes]:
-        """Return the chunk's journal lines.
+        """Return the encoded rows of a chunk.
 
         Args:
             job: what the worker is for; told it once.
@@ -100,7 +100,7 @@ class Worker:
         return lines
 
     def _start(self) -> WorkerProcess:
-        """Start the process, and end it at once if it is too late for it.
+        """Start the process, and end it at once if the run is over.
 
         Raises:
             EOFError: it cannot be started, or is not wanted any more.
@@ -120,7 +120,7 @@ class Worker:
         self._seen, self._seen_s, self._busy = 0, time.monotonic(), True
 
     def watch(self, timeout_s: float) -> None:
-        """Kill the process if it has been at one input for longer; called now and then from another thread."""
+        """Kill the process if one input took longer than the limit; called from another thread."""
         if not self._busy:
             return
         running = self._process
@@ -135,7 +135,7 @@ class Worker:
                 self.starter.interrupt()
 
     def kill(self) -> None:
-        """End the process, and do not wait for it."""
+        """End the process without waiting for it."""
         with self._closing:
             self._closed = True
         if self._process is not None:

@@ -1,1 +1,1 @@
-"""Where frames come from, one module per kind of source."""
+"""Sources of frames, one module per kind."""

@@ -1,4 +1,4 @@
-"""What every source of frames offers the loop."""
+"""Interface of every source of frames."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,25 +28,25 @@ class Frame:
 
 
 class Camera(Protocol):
-    """Anything that gives frames."""
+    """A source of frames."""
 
     @property
     def ended(self) -> bool:
-        """Whether no frame will ever come again."""
+        """Return whether the source has ended."""
         ...
 
     @property
     def notice(self) -> str:
-        """What a person should know of it now, such as that it is being connected to again; mostly empty."""
+        """Return a message for the user, such as that the source is being reconnected; mostly empty."""
         ...
 
     @property
     def dropped(self) -> int:
-        """How many frames were passed over because a newer one was there."""
+        """Return the number of frames that were dropped for a newer one."""
         ...
 
     def read(self, wait_s: float) -> list[Frame]:
-        """Return the next frame, or a few where every one counts and they are there; none if none comes within `wait_s`, or ever again.
+        """Return the next frame, several if they wait and all count; none after `wait_s` or the end.
 
         Raises:
             SourceError: it never gave a frame.
@@ -54,5 +54,5 @@ class Camera(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the device or file."""
+        """Close the device or file."""
         ...

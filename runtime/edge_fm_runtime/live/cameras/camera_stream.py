@@ -1,4 +1,4 @@
-"""A camera or stream: a thread grabs, only the newest frame is kept, and what is lost is connected to again."""
+"""Read a camera or stream in a thread: keep only the newest frame, reconnect a lost source."""
 
 import itertools
 import threading
@@ -11,7 +11,7 @@ from edge_fm_runtime.image.opencv import as_uint8
 from edge_fm_runtime.live.cameras.base import Frame
 
 FIRST_FRAME_S = 10.0
-"""How long an opened source may take to give its first frame."""
+"""Seconds that an opened source may take for its first frame."""
 
 _LOST_S = 2.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
@@ -19,10 +19,10 @@ _FAILED_READ_S = 0.01
 
 
 class Capture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
+    """The part of `cv2.VideoCapture` that is used."""
 
     def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
-        """Whether frames may come."""
+        """Return whether the source is open."""
         ...
 
     def read(self) -> tuple[bool, Any]:
@@ -30,21 +30,22 @@ class Capture(Protocol):
         ...
 
     def release(self) -> None:
-        """Let go."""
+        """Close the source."""
         ...
 
 
 class CameraStream:
-    """The newest frame of a source that does not wait.
+    """Newest frame of a source that does not wait for its reader.
 
-    A frame that cannot be decoded is no unplug: only a source that gives nothing for two seconds is let go and opened
-    anew, after half a second at first, then after waits that double up to half a minute, for as long as it takes.
+    A frame that cannot be decoded is no unplug: only a source that gives nothing for two seconds is let go
+    and opened anew, after half a second at first, then after waits that double up to half a minute, for as
+    long as it takes.
     """
 
     def __init__(
         self, opener: Callable[[], Capture], name: str, remedy: str, *, reopens: bool = True
     ) -> None:
-        """Open the source and begin to grab.
+        """Open the source and start the thread.
 
         Args:
             opener: opens it, now and after each loss.
@@ -75,7 +76,7 @@ class CameraStream:
         self._thread.start()
 
     def read(self, wait_s: float) -> list[Frame]:
-        """Return a frame newer than the last one; none if there is none within `wait_s`, or ever again.
+        """Return a frame newer than the last one; none after `wait_s` or the end.
 
         Raises:
             SourceError: it was opened but never gave a frame.
@@ -93,12 +94,12 @@ class CameraStream:
         return [] if shot is None else [shot]
 
     def close(self) -> None:
-        """Stop grabbing; a source that hangs is left to its thread, which ends with the process."""
+        """Stop the thread; one that hangs in its source ends with the process."""
         self._closing.set()
         self._thread.join(timeout=_LOST_S)
 
     def _serve(self, capture: Capture) -> None:
-        """Grab from the source, and from its successors, until closed."""
+        """Read the source, reconnecting it when lost, until closed."""
         waits = _growing_waits()
         while True:
             if self._grab(capture):
@@ -123,7 +124,7 @@ class CameraStream:
             self._condition.notify()
 
     def _grab(self, capture: Capture) -> bool:
-        """Keep the newest frame until the source gives none for a while; return whether it ever gave one."""
+        """Keep the newest frame until the source falls silent; return whether it ever gave one."""
         gave, last_s = False, time.monotonic()
         while capture.isOpened() and not self._closing.is_set():
             read, frame = capture.read()

@@ -1,4 +1,4 @@
-"""Feeds that end: a video file, and a folder of pictures as a slide show. Every frame counts, none is dropped."""
+"""Feeds that end: a video file, or a folder as a slide show; no frame is dropped."""
 
 import contextlib
 import queue
@@ -16,24 +16,24 @@ from edge_fm_runtime.image.opencv import as_uint8, cv2
 from edge_fm_runtime.live.cameras.base import BgrImage, Frame
 
 DEFAULT_RATE = 25.0
-"""Frames a second of a video that states none."""
+"""Frames per second of a video that states none."""
 
 _TOGETHER = 4
-"""Most frames that go from one thread to the other at once, when the other is not waiting: each time wakes a thread."""
+"""Largest number of frames handed over at once, since each hand-over wakes a thread."""
 
 _POLL_S = 0.05
 _CLOSE_S = 2.0
 
 
 class _Clock:
-    """Says when the next frame is due; a reader that was held up goes on from where it is, not in a rush."""
+    """Times the frames; after a delay it continues at the normal rate."""
 
     def __init__(self, period_s: float, *, fast: bool) -> None:
         self.period_s, self.fast = period_s, fast
         self._due_s = time.monotonic()
 
     def is_due(self, wait_s: float) -> bool:
-        """Wait for the next frame's time, at most `wait_s`; False if it has not come."""
+        """Wait until the next frame is due, at most `wait_s`; return whether it is."""
         if self.fast:
             return True
         left_s = self._due_s - time.monotonic()
@@ -48,7 +48,7 @@ class _Clock:
 
 
 class VideoFile:
-    """A video file's frames in turn, at its own rate or flat out; a thread decodes a few frames ahead."""
+    """Frames of a video file, at its own rate or as fast as possible, decoded ahead by a thread."""
 
     dropped = 0
     notice = ""
@@ -56,7 +56,7 @@ class VideoFile:
     def __init__(
         self, capture: cv2.VideoCapture, name: str, *, fast: bool, greys: NDArray[np.uint8] | None = None
     ) -> None:
-        """Begin to decode.
+        """Start to decode.
 
         Args:
             capture: opened.
@@ -76,7 +76,7 @@ class VideoFile:
         self._thread.start()
 
     def read(self, wait_s: float) -> list[Frame]:
-        """Return the next frame once it is due, flat out all that are there; none before that, and at the end.
+        """Return the next frame once it is due, all waiting ones when fast; none at the end.
 
         Raises:
             SourceError: not even the first frame can be decoded.
@@ -104,7 +104,7 @@ class VideoFile:
         return Frame(frame, time.monotonic(), at_s, self._greys)
 
     def close(self) -> None:
-        """Stop decoding and close the file; a decoder that hangs is left to its thread, which ends with the process."""
+        """Stop decoding and close the file; a thread that hangs in its decoder ends with the process."""
         self._closing = True
         ends_s = time.monotonic() + _CLOSE_S
         while self._thread.is_alive() and time.monotonic() < ends_s:
@@ -114,7 +114,7 @@ class VideoFile:
             self._capture.release()
 
     def _decode(self) -> None:
-        """Fill the queue until the end or until closed; the end is a None."""
+        """Fill the queue until the end, marked by None, or until closed."""
         ready: list[BgrImage | None] = []
         try:
             while not self._closing:
@@ -132,7 +132,7 @@ class VideoFile:
 
 
 class SlideShow:
-    """The pictures of a folder, one after the other; one that cannot be read is passed over and said."""
+    """Images of a folder in turn; one that cannot be read is skipped with a message."""
 
     dropped = 0
 
@@ -143,7 +143,7 @@ class SlideShow:
         self.ended = False
 
     def read(self, wait_s: float) -> list[Frame]:
-        """Return the next picture once it is due; none before that, and at the end.
+        """Return the next image once it is due; none before that and at the end.
 
         Raises:
             SourceError: none of them can be read.
@@ -166,4 +166,4 @@ class SlideShow:
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing stays open."""

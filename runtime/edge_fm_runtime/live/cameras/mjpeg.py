@@ -1,4 +1,4 @@
-"""JPEG after JPEG on a pipe: how the Raspberry Pi's own cameras reach programs that cannot open them."""
+"""Read JPEG after JPEG from a pipe, as rpicam-vid writes them on a Raspberry Pi."""
 
 import os
 
@@ -8,7 +8,7 @@ from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.live.cameras.base import BgrImage
 
 LIMITS = Limits(max_bytes=16 * 2**20, max_pixels=2**25)
-"""How large one frame of a stream may be."""
+"""Size limits of one frame."""
 
 _START, _END = b"\xff\xd8\xff", b"\xff\xd9"
 _CHUNK = 1 << 16
@@ -23,11 +23,11 @@ class MjpegPipe:
         self._open = True
 
     def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
-        """Whether the writer is still there."""
+        """Return whether the writer is still there."""
         return self._open
 
     def read(self) -> tuple[bool, BgrImage | None]:
-        """Return the next frame; False for one that is damaged, and at the end."""
+        """Return (True, frame), or (False, None) for a damaged frame and at the end."""
         while (picture := self._cut()) is None:
             chunk = os.read(self._descriptor, _CHUNK)
             if not chunk:
@@ -40,11 +40,11 @@ class MjpegPipe:
             return False, None
 
     def release(self) -> None:
-        """Standard input is not ours to close."""
+        """Do nothing: standard input stays open."""
         self._open = False
 
     def _cut(self) -> bytes | None:
-        """Take a whole picture out of the buffer; what is none, or is too much, is thrown away."""
+        """Take a whole image out of the buffer; discard anything else, and too much of it."""
         start = self._buffer.find(_START)
         if start < 0:
             del self._buffer[: max(0, len(self._buffer) - len(_START))]

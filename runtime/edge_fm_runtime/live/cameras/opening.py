@@ -1,4 +1,4 @@
-"""Where frames come from: a camera, a pipe, a video file, a folder, a stream's URL, or somebody's browser."""
+"""Open a source: camera, pipe, video file, folder, stream URL, or the viewers' browsers."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from edge_fm_runtime.live.cameras.luma import open_luma
 from edge_fm_runtime.live.cameras.mjpeg import MjpegPipe
 
 BROWSER = "browser"
-"""The source whose frames come from the browsers that look at the page."""
+"""Name of the source that takes its frames from the browsers that view the page."""
 
 _URL_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
 _TIMEOUT_MS = 5000
@@ -23,7 +23,7 @@ _TIMEOUT_MS = 5000
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """What is asked of a source; a camera may give something near instead.
+    """Requested settings of a source; a camera may choose near ones.
 
     Attributes:
         size: (width, height) in pixels for cameras, None for their own choice.
@@ -41,27 +41,27 @@ class CameraSettings:
 
 
 class BrowserCamera:
-    """Stands in where only browsers have cameras: never a frame of its own, never an end."""
+    """Source without frames and without end, for feeds that only browsers send."""
 
     dropped = 0
     ended = False
     notice = "this machine's camera is not used: switch to your browser's camera on the page"
 
     def read(self, wait_s: float) -> list[Frame]:
-        """Wait."""
+        """Wait for `wait_s` seconds."""
         time.sleep(wait_s)
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing stays open."""
 
 
 def open_camera(source: str, settings: CameraSettings = CameraSettings()) -> Camera:
     """Open a source.
 
     Args:
-        source: a camera index ("0"), a device ("/dev/video0"), "-" for an MJPEG stream on standard input, a video file,
-            a folder of pictures, an rtsp or http URL, or "browser".
+        source: a camera index ("0"), a device ("/dev/video0"), "-" for an MJPEG stream on standard input, a
+            video file, a folder of pictures, an rtsp or http URL, or "browser".
         settings: what is asked of it.
 
     Raises:
@@ -74,7 +74,7 @@ def open_camera(source: str, settings: CameraSettings = CameraSettings()) -> Cam
 
 
 def _live(source: str, settings: CameraSettings) -> CameraStream | None:
-    """Return a source whose frames do not wait; None if this is none."""
+    """Return a source whose frames do not wait for a reader; None if this is none."""
     if source == "-":
         remedy = "pipe a stream of JPEGs into it"
         return CameraStream(lambda: MjpegPipe(sys.stdin.fileno()), "standard input", remedy, reopens=False)
@@ -109,7 +109,7 @@ def _file(path: Path, settings: CameraSettings) -> VideoFile | SlideShow:
 
 
 def _device(source: int | str, settings: CameraSettings) -> cv2.VideoCapture:
-    """Open a camera: compressed frames, which USB has room for at any rate, and one buffer, so that none is old."""
+    """Open a camera with compressed frames, which fit through USB, and one buffer, so that none is old."""
     capture = cv2.VideoCapture(source, cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY)
     if capture.isOpened():
         wanted: list[tuple[int, float]] = [(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))]

@@ -1,1 +1,1 @@
-"""The feed in a browser: served by Starlette and uvicorn from a thread, for as many viewers as look."""
+"""Show a feed in browsers, served by Starlette and uvicorn from a thread."""

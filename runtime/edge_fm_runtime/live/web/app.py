@@ -1,4 +1,4 @@
-"""The page and what it asks for."""
+"""Serve the page and its routes."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from edge_fm_runtime.live.web.hub import Hub, answer
 from edge_fm_runtime.live.web.metrics import CONTENT_TYPE, exposition
 
 MAX_MESSAGE = 4 * 2**20
-"""Bytes of one frame from a browser's camera."""
+"""Largest frame from a browser's camera, in bytes."""
 
 _LIMITS = Limits(max_bytes=MAX_MESSAGE, max_pixels=2**23)
 _PICTURE_S = 1 / 25
@@ -69,7 +69,7 @@ def build(hub: Hub, classify: Classify, snapshots: Path) -> Starlette:
 
 
 class _Feed:
-    """The routes that tell of the device's own feed."""
+    """Routes of the device's own feed."""
 
     def __init__(self, hub: Hub, snapshots: Path) -> None:
         self._hub, self._snapshots = hub, snapshots
@@ -105,7 +105,7 @@ class _Feed:
 
 
 class _Browsers:
-    """The browsers that send their own cameras, a few at a time."""
+    """Routes for browsers that send their own cameras, a few at a time."""
 
     def __init__(self, model: str, classify: Classify) -> None:
         self._model, self._classify = model, classify

@@ -1,4 +1,4 @@
-"""Where the loop leaves its newest reading and the server finds it; a viewer costs the loop nothing."""
+"""Hand results from the loop to the server; viewers cost the loop nothing."""
 
 import base64
 import threading
@@ -18,7 +18,7 @@ _HEALTHY_S = 10.0
 
 
 class Hub:
-    """A view that only remembers. Pictures are encoded when somebody looks, once for all who look."""
+    """View that stores results; frames are encoded on request, once for all viewers."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -34,7 +34,7 @@ class Hub:
         self.closed = False
 
     def show(self, reading: FrameResult) -> bool:
-        """Remember the newest reading, and each change of label."""
+        """Store the newest result, and each change of label."""
         label = format_prediction(reading.prediction)
         with self._lock:
             self._reading, self._seen_s, self._notice = reading, time.monotonic(), ""
@@ -46,24 +46,24 @@ class Hub:
         return True
 
     def wait(self, notice: str) -> bool:
-        """Remember why no frame comes."""
+        """Store why no frame comes."""
         with self._lock:
             self._notice = notice
         return True
 
     def close(self) -> None:
-        """Tell the viewers' generators to end."""
+        """End the viewers' generators."""
         self.closed = True
 
     @property
     def reading(self) -> FrameResult | None:
-        """The newest reading, if there is one."""
+        """Return the newest result, if there is one."""
         with self._lock:
             return self._reading
 
     @property
     def is_healthy(self) -> bool:
-        """Whether a frame came in the last ten seconds, or since the start if that is not long ago."""
+        """Return whether a frame came within ten seconds, or the start was that recent."""
         with self._lock:
             return time.monotonic() - self._seen_s < _HEALTHY_S
 
@@ -72,7 +72,7 @@ class Hub:
         return time.monotonic() - self._started_s
 
     def state(self) -> dict[str, Any]:
-        """Return all that the page shows, ready for JSON."""
+        """Return everything that the page shows, as a dict for JSON."""
         with self._lock:
             reading, notice, history, silent_s = (
                 self._reading,
@@ -93,7 +93,7 @@ class Hub:
         }
 
     def picture(self) -> tuple[int, bytes]:
-        """Return the newest frame's number and its JPEG with the region drawn; the number is 0 if there is none yet."""
+        """Return number and JPEG of the newest frame with its region; number 0 if there is none."""
         reading = self.reading
         if reading is None:
             return 0, b""
@@ -104,7 +104,7 @@ class Hub:
 
 
 def answer(reading: FrameResult, model: str) -> dict[str, Any]:
-    """Return what was said of a frame, with the model's input as base64 of its bytes."""
+    """Return a result as a dict for JSON, with the input tensor in base64."""
     return {
         **snapshot.described(reading, model),
         "input": base64.b64encode(reading.tensor.tobytes()).decode(),

@@ -1,4 +1,4 @@
-"""The feed's figures for Prometheus."""
+"""Metrics of the feed for Prometheus."""
 
 from collections.abc import Iterator
 
@@ -13,20 +13,20 @@ __all__ = ["CONTENT_TYPE", "exposition"]
 
 
 def exposition(hub: Hub) -> bytes:
-    """Return the figures in Prometheus's text format."""
+    """Return the metrics in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Figures(hub))
     return generate_latest(registry)
 
 
 class _Figures(Collector):
-    """Reads the hub when it is asked."""
+    """Collector that reads the hub on request."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every figure."""
+        """Yield every metric."""
         reading = self._hub.reading
         labels = CounterMetricFamily(
             "edge_fm_frames", "Frames classified, by the label shown.", labels=["label"]

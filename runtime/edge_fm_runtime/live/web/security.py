@@ -1,7 +1,7 @@
-"""Who may look: the token, the Host header, and where a request came from.
+"""Check access: the token, the Host header and the origin of a request.
 
-A page elsewhere on the web can make a visitor's browser ask this server too. It is turned away by the Host header (a
-name that an attacker points at this address: DNS rebinding), by Origin, and by Sec-Fetch-Site.
+A page elsewhere on the web can make a visitor's browser ask this server too. It is turned away by the Host
+header (a name that an attacker points at this address: DNS rebinding), by Origin, and by Sec-Fetch-Site.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ _HEADERS = (
 
 
 class Guarded:
-    """An ASGI application behind the checks."""
+    """ASGI application behind the access checks."""
 
     def __init__(self, app: ASGIApp, token: str | None, names: tuple[str, ...]) -> None:
-        """Put the checks in front.
+        """Wrap an application.
 
         Args:
             app: what is guarded.
@@ -87,7 +87,7 @@ class Guarded:
         )
 
     def _is_ours(self, host: str) -> bool:
-        """Say whether a Host header names us: an address cannot be rebound, a name can."""
+        """Return whether a Host header names this server: a name can be rebound, an address cannot."""
         name = (urlsplit(f"//{host}").hostname or "").lower()
         if name in self._names:
             return True
@@ -111,7 +111,7 @@ class Guarded:
         return COOKIE in cookie and _same(cookie[COOKIE].value, _session(self._token))
 
     def _exchanged(self, scope: Scope) -> Response:
-        """Return the way to the same page without the token, and the cookie that stands for it."""
+        """Return a redirect to the same page without the token, which becomes a cookie."""
         left = [
             (k, v)
             for k, vs in parse_qs(scope["query_string"].decode("latin-1")).items()
@@ -128,7 +128,7 @@ class Guarded:
 
 
 def _is_from_here(scope: Scope, headers: Headers, host: str) -> bool:
-    """Say whether a request is from our own page, from a person who opened an address, or from no browser at all."""
+    """Return whether a request is from our page, a typed address, or no browser."""
     origin = headers.get("origin")
     if origin is not None:
         secure = scope["scheme"] in {"https", "wss"}

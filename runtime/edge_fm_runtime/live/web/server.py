@@ -1,4 +1,4 @@
-"""The server's thread: bound before the feed begins, ended with it."""
+"""Serve the page from a thread that is bound before the feed begins and ends with it."""
 
 import secrets
 import socket
@@ -23,7 +23,7 @@ _START_S, _END_S = 10.0, 5.0
 
 @dataclass(frozen=True)
 class WebSettings:
-    """Where and for whom the page is served.
+    """Address, access and folders of the page.
 
     Attributes:
         host: the address to listen at.
@@ -43,7 +43,7 @@ class WebSettings:
 
 
 class WebView:
-    """A view that serves readings to browsers from a thread of its own."""
+    """View that serves results to browsers from its own thread."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class WebView:
         settings: WebSettings,
         note: Callable[[str], None],
     ) -> None:
-        """Listen, and print where.
+        """Listen, and print the address.
 
         Args:
             current: returns the model in use, for frames of browsers' own cameras.
@@ -61,7 +61,8 @@ class WebView:
             note: told the address.
 
         Raises:
-            SourceError: the extra is not installed, the address cannot be listened at, or the certificate is none.
+            SourceError: the extra is not installed, the address cannot be listened at, or the certificate is
+                none.
         """
         try:
             import uvicorn
@@ -113,15 +114,15 @@ class WebView:
         note(f"look at {self.invitation}")
 
     def show(self, reading: FrameResult) -> bool:
-        """Leave the reading to the viewers."""
+        """Store the result for the viewers."""
         return self._hub.show(reading)
 
     def wait(self, notice: str) -> bool:
-        """Leave the notice to the viewers."""
+        """Store the message for the viewers."""
         return self._hub.wait(notice) and self._thread.is_alive()
 
     def close(self) -> None:
-        """End the server and its viewers."""
+        """Stop the server and its viewers."""
         self._hub.close()
         self._server.should_exit = True
         self._thread.join(_END_S)
@@ -134,7 +135,7 @@ class WebView:
             time.sleep(0.005)
 
     def _classified(self, frame: BgrImage, number: int) -> FrameResult:
-        """Classify a frame of a browser's camera; onnxruntime sessions may be run from several threads at once."""
+        """Classify a frame of a browser's camera; onnxruntime sessions are thread-safe."""
         started_s = time.perf_counter()
         classifier, region = self._current(), Region(CENTRE)
         region.suit(classifier.passport.input)
@@ -159,7 +160,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _shown(host: str) -> str:
-    """Return the host as a visitor types it: a machine that listens everywhere goes by its name."""
+    """Return the host for a URL: the machine's name if it listens on all addresses."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

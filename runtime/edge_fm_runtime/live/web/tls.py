@@ -1,4 +1,4 @@
-"""A certificate of this machine's own making, for browsers that give their camera only to HTTPS."""
+"""Make a self-signed certificate: browsers share their camera with HTTPS pages only."""
 
 import datetime as dt
 import ipaddress
@@ -9,17 +9,17 @@ from pathlib import Path
 from edge_fm_runtime.errors import OutputError, SourceError
 
 _DAYS = 397
-"""Longer-lived certificates are refused by browsers (CA/Browser Forum ballot SC-31)."""
+"""Browsers refuse longer-lived certificates (CA/Browser Forum ballot SC-31)."""
 
 
 def folder() -> Path:
-    """Return where the certificate is kept: the same one each time, so that a browser asks only once."""
+    """Return the folder of the certificate, which is reused so that a browser asks only once."""
     state = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
     return Path(state or Path.home() / ".local" / "state") / "edge-fm"
 
 
 def own_certificate(where: Path, addresses: tuple[str, ...]) -> tuple[Path, Path]:
-    """Return certificate and key, made now unless a valid one for these addresses is there.
+    """Return certificate and key; create them unless valid ones for these names exist.
 
     Args:
         where: the folder.
