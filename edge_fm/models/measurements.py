@@ -99,18 +99,20 @@ def _reference(name: str, item: Mapping[str, Any]) -> str:
 _HEAD = """# The zoo, measured
 
 `edge-fm zoo` lists these classifiers, which come from the tutorials behind this project, and
-`edge-fm zoo NAME` shows the layers, options and settings of one. Train one with `edge-fm train DATA --model NAME -o RUN`
-([train.md](train.md)), then export it ([export.md](export.md)).
+`edge-fm zoo NAME` shows the layers, options and settings of one. Train one with
+`edge-fm train DATA --model NAME -o RUN` ([train.md](train.md)), then export it ([export.md](export.md)).
 
 `benchmarks/zoo.py` trained each from nothing, exported it, verified the files and timed them. It writes
-docs/zoo.json, the source of this page and of `edge-fm zoo`; all of it was {said}
+docs/zoo.json, the source of this page and of `edge-fm zoo`.
+All of it was {said}
 ({tools}).
 
-- `to reach: reached` is the figure that the source shows, and ours: the mean of three seeds if the source shows
-  a mean of several runs, else one run. Some sources stopped their training on the test set itself. Ours stop on
-  a part of the training set, so a figure within 0.003 of a mean or 0.01 of a single run counts as reached.
-- `source` is the test accuracy of the model in its framework, with the first seed; `fp32` and `int8` are those of
-  its files. A dash under int8 means that no candidate stayed within the limits.
+- `to reach: reached` is the figure that the source shows, and ours: the mean of three seeds if the source
+  shows a mean of several runs, else one run. Some sources stopped their training on the test set itself. Ours
+  stop on a part of the training set, so a figure within 0.003 of a mean or 0.01 of a single run counts as
+  reached.
+- `source` is the test accuracy of the model in its framework, with the first seed; `fp32` and `int8` are those
+  of its files. A dash under int8 means that no candidate stayed within the limits.
 - Microseconds are medians for one image on one thread, all files in turn.
 """
 
