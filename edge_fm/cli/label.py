@@ -211,7 +211,7 @@ def _run(
             bar(done, total, "  ".join(f"{count:,} {status}" for status, count in sorted(made.items())))
 
         if watching:
-            from edge_fm_runtime.batch.watch import watch
+            from edge_fm_runtime.batch.watch import WatchHooks, watch
             from edge_fm_runtime.classifier import Classifier
             from edge_fm_runtime.hot_reload import HotReloader
             from edge_fm_runtime.live.sd_notify import SdNotifier
@@ -233,10 +233,12 @@ def _run(
                 inputs,
                 Path(out),
                 options,
-                listen_alive,
-                lambda done: _say_done(out, done),
-                renewal,
-                alive,
+                WatchHooks(
+                    listener=listen_alive,
+                    report=lambda done: _say_done(out, done),
+                    reloader=renewal,
+                    alive=alive,
+                ),
             )
         done = label_module.label(model, inputs, Path(out), options, listen)
     _say_done(out, done)

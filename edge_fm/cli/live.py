@@ -198,7 +198,12 @@ def webcam(
         keep(SdNotifier())
         begun.pop_all()  # from here on the loop closes them
         with renewal:
-            frames = loop.run(classifier, camera, views, seen, steady, stop, renewal)
+            frames = loop.run(
+                classifier,
+                camera,
+                views,
+                loop.LoopSettings(region=seen, smoother=steady, stop=stop, reloader=renewal),
+            )
     terminal.note(f"{frames:,} frames" + (f", {camera.dropped:,} dropped" if camera.dropped else ""))
 
 

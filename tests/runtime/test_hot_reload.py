@@ -18,6 +18,7 @@ from edge_fm_runtime.golden import replay
 from edge_fm_runtime.hot_reload import HotReloader
 from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop
+from edge_fm_runtime.live.loop import LoopSettings
 from tests.runtime.live_fakes import Frames, Recorder, frame
 
 
@@ -148,7 +149,7 @@ def test_the_loop_goes_over_between_two_frames(
             return super().read(wait_s)
 
     with watched:
-        frames = loop.run(tiny, Camera(*[128] * 40), [seen], renewal=watched)
+        frames = loop.run(tiny, Camera(*[128] * 40), [seen], LoopSettings(reloader=watched))
     assert frames == len(seen.readings) == 40
     names = [reading.prediction.label in tiny.passport.labels for reading in seen.readings]
     assert names == [True] * 20 + [False] * 20
@@ -171,7 +172,11 @@ def test_watching_labels_all_again_by_the_new_model(path: Path, tmp_path: Path) 
 
     watched = HotReloader(str(path), current, lambda _text: None)
     watch.watch(
-        model, [str(pictures)], output, Options(workers=1), lambda *_: None, report, watched, rounds=12
+        model,
+        [str(pictures)],
+        output,
+        Options(workers=1),
+        watch.WatchHooks(listener=lambda *_: None, report=report, reloader=watched, rounds=12),
     )
     assert said[0] in current.passport.labels
     assert said[1] in Classifier.load("fashion").passport.labels

@@ -69,35 +69,34 @@ Listener = Callable[[int, int, Counter[Status]], None]
 """Called with (rows done, rows in total, rows of this run by status)."""
 
 
+class FoundInputs(tuple[str, ...]):
+    """Locators that have been found already, in place of the arguments to find them by."""
+
+    __slots__ = ()
+
+
 def label(
-    model: Model,
-    inputs: Sequence[str],
-    output: Path,
-    options: Options,
-    listener: Listener,
-    *,
-    found: Sequence[str] | None = None,
+    model: Model, inputs: Sequence[str], output: Path, options: Options, listener: Listener
 ) -> LabelSummary:
-    """Write one row for every input.
+    """Write one row for every input: find -> resume from the journal -> workers -> output.
 
     Args:
-        model: what answers.
-        inputs: what `sources.find` understands.
-        output: `.csv`, `.jsonl` or `.parquet`; appears when every row is there.
-        options: how.
-        listener: told of progress.
-        found: the inputs, if they have been found already.
+        model: the model.
+        inputs: arguments as `find.find` takes them, or `FoundInputs`.
+        output: `.csv`, `.jsonl` or `.parquet`; it appears when every row is there.
+        options: how to label.
+        listener: called with progress.
 
     Raises:
         SourceError: an input is not there, or there are none.
         ModelError: the model cannot be used.
-        OutputError: the output cannot be written; what was done is kept in the journal.
+        OutputError: the output cannot be written; finished rows stay in the journal.
     """
     files.check(output, options.row.top, options.fields)
-    every = find.find(inputs, outputs=own_files(output)) if found is None else list(found)
-    chosen = every if options.shard is None else shards.belonging(every, options.shard)
-    terms = run_key(model, options)
-    with Journal(output, terms, chosen, fresh=options.fresh) as journal:
+    found = inputs if isinstance(inputs, FoundInputs) else find.find(inputs, outputs=own_files(output))
+    chosen = found if options.shard is None else shards.belonging(found, options.shard)
+    key = run_key(model, options)
+    with Journal(output, key, chosen, fresh=options.fresh) as journal:
         for path in (output, shards.meta_path(output)):
             files.sweep(path)
         to_do = journal.open_indices
@@ -112,15 +111,19 @@ def label(
         if options.shard is None:
             files.write(output, counted, options.row.top, options.fields)
         else:
-            paths = shards.paths_sha256(map(locators.text, every))
-            part = Part(terms, options.shard, len(chosen), len(every), paths)
-            files.write(output, counted, options.row.top, meta=part.to_json())
-            if output.suffix.lower() != ".parquet":
-                with files.atomic(shards.meta_path(output)) as meta:
-                    meta.write_text(part.to_json() + "\n", encoding="utf-8")
+            paths = shards.paths_sha256(map(locators.text, found))
+            _write_part(output, counted, options, Part(key, options.shard, len(chosen), len(found), paths))
     return LabelSummary(
         len(chosen), resumed, dict(counted.by_status), dict(counted.by_label), journal.restarted
     )
+
+
+def _write_part(output: Path, rows: "_Counted", options: Options, part: Part) -> None:
+    """Write a part file, with its metadata inside (Parquet) or beside it."""
+    files.write(output, rows, options.row.top, meta=part.to_json())
+    if output.suffix.lower() != ".parquet":
+        with files.atomic(shards.meta_path(output)) as meta:
+            meta.write_text(part.to_json() + "\n", encoding="utf-8")
 
 
 def stream(

@@ -5,14 +5,15 @@ journal makes each round cost only what is new; the output is put in place anew 
 something.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_fm_runtime.batch import label
 from edge_fm_runtime.batch.inputs import find, locators
-from edge_fm_runtime.batch.label import LabelSummary, Listener, Model
+from edge_fm_runtime.batch.label import FoundInputs, LabelSummary, Listener, Model
 from edge_fm_runtime.batch.options import Options
 from edge_fm_runtime.hot_reload import HotReloader
 
@@ -20,30 +21,34 @@ SETTLE_S = 1.0
 _POLL_S = 0.5
 
 
-def watch(
-    model: Model,
-    inputs: Sequence[str],
-    output: Path,
-    options: Options,
-    listener: Listener,
-    report: Callable[[LabelSummary], None],
-    renewal: HotReloader | None = None,
-    alive: Callable[[], None] = lambda: None,
-    *,
-    rounds: int | None = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class WatchHooks:
+    """What a watch calls, and for how long it goes on.
+
+    Attributes:
+        listener: called with progress within a round.
+        report: called with the result of a round that changed something.
+        reloader: source of new models; all inputs are labelled again with each.
+        alive: called in every round, for a watchdog.
+        rounds: number of rounds; None for no end.
+    """
+
+    listener: Listener
+    report: Callable[[LabelSummary], None]
+    reloader: HotReloader | None = None
+    alive: Callable[[], None] = lambda: None
+    rounds: int | None = None
+
+
+def watch(model: Model, inputs: Sequence[str], output: Path, options: Options, hooks: WatchHooks) -> None:
     """Label existing and new files until interrupted.
 
     Args:
-        model: what answers.
-        inputs: what `sources.find` understands; folders may be empty.
+        model: the model.
+        inputs: arguments as `find.find` takes them; folders may be empty.
         output: `.csv`, `.jsonl` or `.parquet`.
-        options: how.
-        listener: told of progress within a round.
-        report: told what a round did that changed something.
-        renewal: where a new model comes from; all inputs are labelled again by it.
-        alive: called in every round, for a watchdog.
-        rounds: how many times to look, None for ever.
+        options: how to label.
+        hooks: what to call.
 
     Raises:
         SourceError: an input is not there.
@@ -52,16 +57,14 @@ def watch(
     settled = _Settled()
     done: dict[str, tuple[int, int]] = {}
     own = label.own_files(output)
-    while rounds is None or rounds > 0:
-        rounds = None if rounds is None else rounds - 1
-        alive()
-        renewed = renewal.look() if renewal is not None else None
-        if renewed is not None:
-            model, done = replace(model, data=renewed.data), {}
-        found = find.find(inputs, outputs=own, may_be_empty=True)
-        ready = settled.of(found)
+    for _ in itertools.count() if hooks.rounds is None else range(hooks.rounds):
+        hooks.alive()
+        fresh = hooks.reloader.look() if hooks.reloader is not None else None
+        if fresh is not None:
+            model, done = replace(model, data=fresh.data), {}
+        ready = settled.of(find.find(inputs, outputs=own, may_be_empty=True))
         if ready and ready != done:
-            report(label.label(model, inputs, output, options, listener, found=list(ready)))
+            hooks.report(label.label(model, FoundInputs(ready), output, options, hooks.listener))
             done = ready
         time.sleep(_POLL_S)
 

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -66,80 +66,106 @@ class View(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How a feed is classified.
+
+    Attributes:
+        region: part of each frame that is classified; all of it by default.
+        smoother: turns probabilities into the shown prediction; each frame by itself by default.
+        stop: event that ends the loop, set by a signal's handler.
+        reloader: source of new models, each taken up between two frames; None keeps the first one.
+    """
+
+    region: Region = field(default_factory=Region)
+    smoother: LabelSmoother | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    reloader: HotReloader | None = None
+
+
 def run(
-    classifier: Classifier,
-    camera: Camera,
-    views: Sequence[View],
-    region: Region | None = None,
-    steady: LabelSmoother | None = None,
-    stop: threading.Event | None = None,
-    renewal: HotReloader | None = None,
+    classifier: Classifier, camera: Camera, views: Sequence[View], settings: LoopSettings | None = None
 ) -> int:
-    """Classify frames until the source ends, a view does, or `stop` is set; return how many.
+    """Classify frames until the source ends, a view ends the loop, or `stop` is set; return their number.
 
     Args:
         classifier: the model.
-        camera: closed at the end.
-        views: told in turn of every frame; closed at the end, each whatever another's closing raises.
-        region: what is classified of each frame; all of it if not given.
-        steady: what is made of the answers; each frame by itself if not given.
-        stop: set from outside, by a signal's handler.
-        renewal: where a new model comes from; it is taken up between two frames.
+        camera: source of frames; closed at the end.
+        views: shown every result in turn; closed at the end, each whatever another's closing raises.
+        settings: region, smoothing, stop and hot reload.
 
     Raises:
         SourceError: the source never gave a frame.
     """
-    region, steady = region or Region(), steady or LabelSmoother(classifier)
-    region.suit(classifier.passport.input)
-    stop = stop or threading.Event()
-    times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
-    frames = 0
+    settings = settings or LoopSettings()
+    feed = _Feed(classifier, settings)
     # A frame is done before a second thread has woken, and the decoder needs the other cores.
     cv2.setNumThreads(1)
     try:
-        while not stop.is_set():
-            shots = camera.read(_WAIT_S)
-            if not shots:
+        while not settings.stop.is_set():
+            frames = camera.read(_WAIT_S)
+            if not frames:
                 if camera.ended or False in [view.wait(camera.notice) for view in views]:
                     break
                 continue
-            fresh = renewal.take() if renewal is not None else None
-            if fresh is not None:
-                classifier, steady = fresh, steady.renewed(fresh)
-                region.suit(fresh.passport.input)
-            started_s = time.perf_counter()
-            boxes = [region.box(*shot.frame_bgr.shape[1::-1]) for shot in shots]
-            tensors = [_tensor(classifier, shot, box) for shot, box in zip(shots, boxes, strict=True)]
-            rows = classifier.probabilities(np.stack(tensors))
-            for shot, box, tensor, row in zip(shots, boxes, tensors, rows, strict=True):
-                prediction = steady.answer(row, shot.at_s)
-                ended_s = time.perf_counter()
-                frames += 1
-                times_s.append(ended_s)
-                rate = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
-                reading = FrameResult(
-                    frames,
-                    shot.frame_bgr,
-                    box,
-                    tensor,
-                    prediction,
-                    shot.at_s,
-                    (time.monotonic() - shot.taken_s) * 1000,
-                    (ended_s - started_s) * 1000,
-                    rate,
-                    camera.dropped,
-                )
-                # Each is told, also after one that ends the loop.
-                if False in [view.show(reading) for view in views]:
-                    return frames
+            feed.take_up_new_model()
+            for result in feed.results(frames, camera.dropped):
+                # Every view is shown the result, also after one that ends the loop.
+                if False in [view.show(result) for view in views]:
+                    return feed.frames
     finally:
         _close_all([*views, camera])
-    return frames
+    return feed.frames
 
 
-def _tensor(classifier: Classifier, shot: Frame, box: Box) -> NDArray[np.uint8]:
-    part = shot.frame_bgr[box.y : box.y + box.height, box.x : box.x + box.width]
-    return classifier.frame_tensor(part, shot.greys)
+class _Feed:
+    """State of a feed: its model, region and smoother, and the number and rate of its frames."""
+
+    def __init__(self, classifier: Classifier, settings: LoopSettings) -> None:
+        self.frames = 0
+        self._classifier, self._region, self._reloader = classifier, settings.region, settings.reloader
+        self._smoother = settings.smoother or LabelSmoother(classifier)
+        self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
+        self._region.suit(classifier.passport.input)
+
+    def take_up_new_model(self) -> None:
+        """Replace the model if a new one is ready."""
+        fresh = self._reloader.take() if self._reloader is not None else None
+        if fresh is not None:
+            self._classifier, self._smoother = fresh, self._smoother.for_model(fresh)
+            self._region.suit(fresh.passport.input)
+
+    def results(self, frames: Sequence[Frame], dropped: int) -> Iterator[FrameResult]:
+        """Yield the result of each frame: region -> tensor -> probabilities -> smoothed prediction."""
+        started_s = time.perf_counter()
+        boxes = [self._region.box(*frame.frame_bgr.shape[1::-1]) for frame in frames]
+        tensors = [self._tensor(frame, box) for frame, box in zip(frames, boxes, strict=True)]
+        rows = self._classifier.probabilities(np.stack(tensors))
+        for frame, box, tensor, row in zip(frames, boxes, tensors, rows, strict=True):
+            prediction = self._smoother.answer(row, frame.at_s)
+            ended_s = time.perf_counter()
+            self.frames += 1
+            self._times_s.append(ended_s)
+            yield FrameResult(
+                self.frames,
+                frame.frame_bgr,
+                box,
+                tensor,
+                prediction,
+                frame.at_s,
+                (time.monotonic() - frame.taken_s) * 1000,
+                (ended_s - started_s) * 1000,
+                self._rate(),
+                dropped,
+            )
+
+    def _tensor(self, frame: Frame, box: Box) -> NDArray[np.uint8]:
+        part = frame.frame_bgr[box.y : box.y + box.height, box.x : box.x + box.width]
+        return self._classifier.frame_tensor(part, frame.greys)
+
+    def _rate(self) -> float:
+        times_s = self._times_s
+        return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
 
 
 def _close_all(open_ones: "Sequence[View | Camera]") -> None:

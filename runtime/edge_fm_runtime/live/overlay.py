@@ -47,7 +47,7 @@ def draw(reading: FrameResult, *, mirror: bool = False, keys: bool = False, noti
     if keys:
         _keys(picture)
     if notice:
-        _write(picture, notice, _MARGIN, picture.shape[0] - _MARGIN, _UNKNOWN, 18)
+        _write(picture, notice, (_MARGIN, picture.shape[0] - _MARGIN), _UNKNOWN, 18)
     panel = _panel(reading)
     fitted = cv2.resize(
         panel,
@@ -83,18 +83,18 @@ def _panel(reading: FrameResult) -> NDArray[np.uint8]:
     panel[_MARGIN : _MARGIN + tall, _MARGIN : _MARGIN + wide] = cv2.resize(
         inset, (wide, tall), interpolation=cv2.INTER_NEAREST
     )
-    _write(panel, "what the model sees", _MARGIN, _MARGIN + _INSET + 20, _GREY, 13)
+    _write(panel, "what the model sees", (_MARGIN, _MARGIN + _INSET + 20), _GREY, 13)
     prediction = reading.prediction
     known = prediction.status is Status.OK
     colour = _KNOWN if known else _UNKNOWN
     top = _MARGIN + _INSET + 62
-    _write(panel, prediction.label if known else "unknown", _MARGIN, top, colour, 24)
+    _write(panel, prediction.label if known else "unknown", (_MARGIN, top), colour, 24)
     detail = f"{prediction.confidence:.0%}" + ("" if known else f"  {prediction.label}?")
-    _write(panel, detail, _MARGIN, top + 26, _WHITE, 17)
+    _write(panel, detail, (_MARGIN, top + 26), _WHITE, 17)
     top += 60
     for label, share in prediction.ranking[:_TOP]:
-        _write(panel, label, _MARGIN, top, _WHITE, 13)
-        _write(panel, f"{share:.0%}", _PANEL - _MARGIN - 34, top, _GREY, 13)
+        _write(panel, label, (_MARGIN, top), _WHITE, 13)
+        _write(panel, f"{share:.0%}", (_PANEL - _MARGIN - 34, top), _GREY, 13)
         left, right = _MARGIN, _PANEL - _MARGIN
         cv2.rectangle(panel, (left, top + 6), (right, top + 12), _TRACK, cv2.FILLED)
         end = left + round((right - left) * min(1.0, max(0.0, share)))
@@ -104,14 +104,13 @@ def _panel(reading: FrameResult) -> NDArray[np.uint8]:
     _write(
         panel,
         f"{reading.frames_per_second:.0f} frames/s   {reading.latency_ms:.1f} ms",
-        _MARGIN,
-        foot,
+        (_MARGIN, foot),
         _GREY,
         13,
     )
     dropped = f"{reading.dropped:,} dropped" if reading.dropped else ""
-    _write(panel, dropped, _MARGIN, foot + 20, _GREY, 13)
-    _write(panel, "h: help", _MARGIN, foot + 40, _GREY, 13)
+    _write(panel, dropped, (_MARGIN, foot + 20), _GREY, 13)
+    _write(panel, "h: help", (_MARGIN, foot + 40), _GREY, 13)
     return panel
 
 
@@ -120,8 +119,8 @@ def _keys(picture: BgrImage) -> None:
     wide, tall = min(picture.shape[1], 330), min(picture.shape[0], 34 + 26 * len(HELP))
     picture[:tall, :wide] = picture[:tall, :wide] // 4
     for row, (key, what) in enumerate(HELP):
-        _write(picture, key, _MARGIN, 36 + 26 * row, _WHITE, 16)
-        _write(picture, what, _MARGIN + 80, 36 + 26 * row, _GREY, 16)
+        _write(picture, key, (_MARGIN, 36 + 26 * row), _WHITE, 16)
+        _write(picture, what, (_MARGIN + 80, 36 + 26 * row), _GREY, 16)
 
 
 @lru_cache(maxsize=1)
@@ -130,6 +129,6 @@ def _font() -> "cv2.FontFace":
 
 
 def _write(
-    picture: BgrImage, text: str, left: int, baseline: int, colour: tuple[int, int, int], size: int
+    picture: BgrImage, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: int
 ) -> None:
-    cv2.putText(picture, text, (left, baseline), colour, _font(), size)
+    cv2.putText(picture, text, at, colour, _font(), size)

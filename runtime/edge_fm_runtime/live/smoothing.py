@@ -28,10 +28,10 @@ class LabelSmoother:
         self._average: NDArray[np.float64] | None = None
         self._last_s = 0.0
         self._shown: Prediction | None = None
-        self._rival: tuple[str, str] | None = None
-        self._rival_since_s = 0.0
+        self._candidate: tuple[str, str] | None = None
+        self._candidate_since_s = 0.0
 
-    def renewed(self, classifier: Classifier) -> "LabelSmoother":
+    def for_model(self, classifier: Classifier) -> "LabelSmoother":
         """Return a new smoother with the same times for another model."""
         return LabelSmoother(classifier, self._smoothing_s, self._hold_s)
 
@@ -65,8 +65,8 @@ class LabelSmoother:
         """Return whether `winner` may be shown: it is shown already, or has won for long enough."""
         key = winner.label, winner.status
         if self._shown is not None and key == (self._shown.label, self._shown.status):
-            self._rival = None
+            self._candidate = None
             return True
-        if self._rival != key:
-            self._rival, self._rival_since_s = key, at_s
-        return at_s - self._rival_since_s >= self._hold_s
+        if self._candidate != key:
+            self._candidate, self._candidate_since_s = key, at_s
+        return at_s - self._candidate_since_s >= self._hold_s

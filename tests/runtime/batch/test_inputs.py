@@ -88,8 +88,8 @@ def test_watching_waits_until_a_file_is_written(model: Model, tmp_path: Path) ->
     folder, out = tmp_path / "in", tmp_path / "out.csv"
     folder.mkdir()
     reports: list[LabelSummary] = []
-    arguments = (model, [str(folder)], out, Options(), lambda *_: None, reports.append)
-    watcher = threading.Thread(target=watch.watch, args=arguments, kwargs={"rounds": 14})
+    hooks = watch.WatchHooks(listener=lambda *_: None, report=reports.append, rounds=14)
+    watcher = threading.Thread(target=watch.watch, args=(model, [str(folder)], out, Options(), hooks))
     watcher.start()
     with (folder / "growing.png").open("wb") as file:
         for position in range(0, len(PNG), 20):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_fm_runtime.batch.inputs import find
-from edge_fm_runtime.batch.label import Model, label
+from edge_fm_runtime.batch.label import FoundInputs, Model, label
 from edge_fm_runtime.batch.options import BATCH, Options, RowOptions
 from edge_fm_runtime.batch.outputs import journal as journal_module
 from edge_fm_runtime.errors import OutputError
@@ -173,5 +173,5 @@ def test_a_deleted_file_is_missing(model: Model, many: Path, tmp_path: Path) -> 
     """A file that goes away between the listing and the reading is a row, not the end."""
     found = find.find([str(many)])
     shutil.rmtree(many)
-    summary = label(model, [str(many)], tmp_path / "out.csv", Options(), quiet, found=found)
+    summary = label(model, FoundInputs(found), tmp_path / "out.csv", Options(), quiet)
     assert summary.by_status == {Status.MISSING: len(found)}

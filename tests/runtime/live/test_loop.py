@@ -12,7 +12,7 @@ from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.live import loop, overlay
 from edge_fm_runtime.live.cameras.base import Frame
-from edge_fm_runtime.live.loop import FrameResult
+from edge_fm_runtime.live.loop import FrameResult, LoopSettings
 from edge_fm_runtime.live.region import Box, Region
 from edge_fm_runtime.live.smoothing import LabelSmoother
 from edge_fm_runtime.live.text import TextView
@@ -48,7 +48,7 @@ def test_a_signal_can_end_the_loop(tiny: Classifier) -> None:
             stop.set()
             return True
 
-    assert loop.run(tiny, camera, [Stopping()], stop=stop) == 1
+    assert loop.run(tiny, camera, [Stopping()], LoopSettings(stop=stop)) == 1
     assert camera.closed
 
 
@@ -145,7 +145,7 @@ def test_only_the_region_is_classified(tiny: Classifier) -> None:
         def read(self, wait_s: float) -> list[Frame]:
             return super().read(wait_s) and [Frame(picture, time.monotonic(), 0.0)]
 
-    loop.run(tiny, Halves(0), [view], Region.parse("150,0,50,100"))
+    loop.run(tiny, Halves(0), [view], LoopSettings(region=Region.parse("150,0,50,100")))
     assert view.labels == ["dark"]
     assert view.readings[0].box == Box(150, 0, 50, 100)
 
@@ -154,7 +154,7 @@ def test_a_label_must_hold_before_it_is_shown(tiny: Classifier) -> None:
     """A flicker shorter than the hold is never shown; a change that stays is, once it has held."""
     view = Recorder()
     levels = [0, 0, 255, 0, 0, 255, 255, 255, 255, 255]
-    loop.run(tiny, Frames(*levels), [view], steady=LabelSmoother(tiny, hold_s=0.25))
+    loop.run(tiny, Frames(*levels), [view], LoopSettings(smoother=LabelSmoother(tiny, hold_s=0.25)))
     assert view.labels == ["dark"] * 8 + ["light"] * 2
     assert view.readings[6].prediction.confidence < 0.5
 
