@@ -55,7 +55,7 @@ def watch(
     while rounds is None or rounds > 0:
         rounds = None if rounds is None else rounds - 1
         alive()
-        renewed = renewal.look() if renewal is not None else None
+        renewed = renewal.check() if renewal is not None else None
         if renewed is not None:
             model, done = replace(model, data=renewed.data), {}
         found = find.find(inputs, outputs=own, may_be_empty=True)

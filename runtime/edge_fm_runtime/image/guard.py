@@ -1,7 +1,8 @@
-"""What is checked about a picture's bytes before any decoder sees them.
+"""Check the bytes of an image before any decoder sees them.
 
-Decoders are written in C and fed by strangers. A file passes only with a known signature, a sane size and,
-for PNG, chunk lengths that fit in the file: a 46-byte PNG can ask a decoder for 2 GB otherwise.
+Decoders are written in C, and their input is untrusted. A file passes only with a known signature, a size
+within limits and, for PNG, chunk lengths that fit in the file: otherwise a 46-byte PNG can ask a decoder for
+2 GB.
 """
 
 import os
@@ -16,7 +17,7 @@ from edge_fm_runtime.status import Status
 
 
 class ImageFormat(StrEnum):
-    """The formats that are decoded."""
+    """Supported image formats."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -26,11 +27,11 @@ class ImageFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a picture may be.
+    """Size limits of an image.
 
     Attributes:
-        max_bytes: size of the file.
-        max_pixels: width times height. More than OpenCV's own limit has no effect.
+        max_bytes: largest size of the file in bytes.
+        max_pixels: largest width times height; a value over OpenCV's own limit has no effect.
     """
 
     max_bytes: int = 64 * 2**20
@@ -39,13 +40,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes say.
+    """Properties of an image, read from its header.
 
     Attributes:
-        format: of the file.
-        width: stored, in pixels.
-        height: stored, in pixels.
-        has_alpha: whether there may be alpha.
+        format: format of the file.
+        width: stored width in pixels.
+        height: stored height in pixels.
+        has_alpha: whether pixels may be transparent.
         orientation: EXIF orientation, 1 to 8; see `exif`.
     """
 
@@ -57,8 +58,8 @@ class Header:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Height and width of the picture when it is turned upright."""
-        return (self.width, self.height) if exif.lies(self.orientation) else (self.height, self.width)
+        """Height and width in pixels of the image turned upright."""
+        return (self.width, self.height) if exif.is_sideways(self.orientation) else (self.height, self.width)
 
 
 DEFAULT_LIMITS = Limits()
@@ -66,7 +67,7 @@ DEFAULT_LIMITS = Limits()
 SUPPORTED = ", ".join(ImageFormat)
 
 _FOREIGN = (
-    # Each is an offset, a signature, a name and a remedy.
+    # Offset, signature, name, remedy.
     (
         4,
         b"ftypheic",
@@ -93,10 +94,10 @@ _FOREIGN = (
 
 
 class OpenFile:
-    """A picture's file, opened ahead of its reading so that the system can fetch it meanwhile.
+    """An image file, opened before it is read so that the system can prefetch it.
 
     Attributes:
-        size: in bytes.
+        size: size in bytes.
         mtime_ns: modification time in nanoseconds.
     """
 
@@ -104,10 +105,11 @@ class OpenFile:
         """Open a file.
 
         Raises:
-            InputError: it is missing, cannot be opened, is no regular file, or is over `limits.max_bytes`.
+            InputError: the file is missing, cannot be opened, is not a regular file, or is over
+                `limits.max_bytes`.
         """
         try:
-            # Non-blocking, because opening a named pipe without a writer would wait for ever.
+            # Non-blocking, because opening a named pipe without a writer would block.
             self._descriptor = os.open(
                 path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
             )
@@ -134,10 +136,10 @@ class OpenFile:
         """Return all bytes and close the file.
 
         Raises:
-            InputError: it cannot be read, or has grown over the limit.
+            InputError: the file cannot be read, or has grown over the limit.
         """
         try:
-            # One more than there should be, so that the end is seen in the same call.
+            # One byte more than expected, so that one call also reaches the end of the file.
             parts = [os.read(self._descriptor, self.size + 1)]
             total = len(parts[0])
             while parts[-1] and total != self.size:
@@ -152,30 +154,31 @@ class OpenFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Close the file; twice does no harm."""
+        """Close the file; a second call does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def read_file(path: str | bytes | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return a file's bytes.
+    """Return the bytes of a file.
 
     Raises:
-        InputError: it is missing, unreadable, no regular file, or over `limits.max_bytes`.
+        InputError: the file is missing, unreadable, not a regular file, or over `limits.max_bytes`.
     """
     return OpenFile(path, limits).read()
 
 
 def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Return what the header says, or refuse.
+    """Check an encoded image and return its header.
 
     Args:
-        data: the encoded picture.
-        limits: how large it may be.
+        data: the encoded image.
+        limits: size limits.
 
     Raises:
-        InputError: with the status `empty`, `unsupported`, `too_large`, `truncated` or `unreadable`.
+        InputError: the image is refused, with the status `empty`, `unsupported`, `too_large`, `truncated` or
+            `unreadable`.
     """
     if not data:
         raise InputError(Status.EMPTY, "the file has no bytes")
@@ -193,8 +196,8 @@ def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
     return header
 
 
-def refusal(data: bytes, header: Header) -> InputError:
-    """Say why a decoder gave nothing for bytes that had passed `check`."""
+def decoding_error(data: bytes, header: Header) -> InputError:
+    """Return the error for bytes that passed `check` but could not be decoded."""
     if header.format is ImageFormat.JPEG and b"\xff\xd9" not in data[-1024:]:
         return InputError(Status.TRUNCATED, "the JPEG ends before its end marker: copy the file again")
     return InputError(Status.UNREADABLE, f"the {header.format} is damaged and cannot be decoded")
