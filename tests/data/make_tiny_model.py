@@ -53,6 +53,34 @@ PREPROCESS_2 = 4
 """The first version of which every file has the second version of the preprocessing."""
 
 
+PREPROCESS = {
+    "grey": "bt601",
+    "fit": "letterbox",
+    "fill": 0,
+    "interpolation": "area",
+    "polarity": "as-is",
+    "exif": "apply",
+    "alpha": "over-fill",
+}
+EVIDENCE = {
+    "data": "squares",
+    "split": "drawn",
+    "images": 8,
+    "source_accuracy": 1.0,
+    "accuracy": 1.0,
+    "label_agreement": 1.0,
+    "max_probability_difference": 0.0,
+}
+PROVENANCE = {
+    "source": "make_tiny_model.py",
+    "source_sha256": "0" * 64,
+    "tools": [["onnx", "any"]],
+    "created": "2026-01-01",
+    "data": "squares",
+    "licence": "MIT",
+}
+
+
 def make_graph(spec: InputSpec) -> bytes:
     """Return the model without a passport."""
     nodes = [
@@ -102,38 +130,12 @@ def make_passport(version: int, spec: InputSpec, decision: dict[str, Any], level
             "dtype": "uint8",
             "layout": "NHWC",
         },
-        "preprocess": {
-            "version": 2 if version >= PREPROCESS_2 else 1,
-            "grey": "bt601",
-            "fit": "letterbox",
-            "fill": 0,
-            "interpolation": "area",
-            "polarity": "as-is",
-            "exif": "apply",
-            "alpha": "over-fill",
-        },
+        "preprocess": {"version": 2 if version >= PREPROCESS_2 else 1, **PREPROCESS},
         "decision": decision,
         "precision": {"kind": "fp32", "settings": []},
-        "evidence": [
-            {
-                "data": "squares",
-                "split": "drawn",
-                "images": 8,
-                "source_accuracy": 1.0,
-                "accuracy": 1.0,
-                "label_agreement": 1.0,
-                "max_probability_difference": 0.0,
-            }
-        ],
+        "evidence": [EVIDENCE],
         "golden": [make_golden(spec, level) for level in levels],
-        "provenance": {
-            "source": "make_tiny_model.py",
-            "source_sha256": "0" * 64,
-            "tools": [["onnx", "any"]],
-            "created": "2026-01-01",
-            "data": "squares",
-            "licence": "MIT",
-        },
+        "provenance": PROVENANCE,
         "version": version,
     }
     if version >= TRANSLATED:

@@ -3,7 +3,7 @@
 | column | content |
 | --- | --- |
 | `path` (string) | the input as written in its row |
-| `locator` (binary) | its location if `path` is not enough (tar member, bytes that are not UTF-8); else null |
+| `locator` (binary) | its location if `path` is not enough (tar member, name that is not UTF-8), or null |
 
 The whole list is never in memory: it is sorted on disk and read by ranges. Any other Parquet file with a
 column `path` is a list of inputs too, and is sorted first.

@@ -1,4 +1,4 @@
-"""Passports of every version: each opens, verifies and decides as when it was written; newer ones do not open."""
+"""Passports of every version are read; newer ones, and unknown or doubled keys, are refused."""
 
 import json
 import math
@@ -66,14 +66,14 @@ def square(level: int) -> bytes:
 
 
 def test_there_is_a_file_of_every_version() -> None:
-    """A new version of the passport needs a file here, so that it is still read later."""
+    """Every version of the passport has a file here, so that later releases still read it."""
     assert VERSIONS.stop == VERSION + 1
     assert [json_of(version)["version"] for version in VERSIONS] == [*VERSIONS]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_file_has_the_keys_of_its_version(version: int) -> None:
-    """The files are as that version of edge-fm wrote them, not as the present one does."""
+    """The files have the keys that each version wrote, not those of the newest one."""
     value = json_of(version)
     assert value["decision"].keys() == DECISION_KEYS[version]
     assert ("translations" in value) is (version >= 3)
@@ -81,7 +81,7 @@ def test_a_file_has_the_keys_of_its_version(version: int) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_file_of_any_version_answers(version: int) -> None:
-    """Label, confidence and status follow the decision that the file states, defaults where it states none."""
+    """Label, confidence and status follow the decision in the file, with defaults for later fields."""
     classifier = Classifier.load(DATA / f"passport_v{version}.onnx")
     answer = classifier.classify(square(204))
     assert answer.label == "light"
@@ -101,7 +101,7 @@ def test_a_file_of_any_version_verifies(version: int) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_file_of_any_version_has_its_decision(version: int) -> None:
-    """Fields that a version has are read under its names, and the rest have their defaults."""
+    """The fields of a version are read under its names, and later fields have their defaults."""
     passport = Classifier.load(DATA / f"passport_v{version}.onnx").passport
     decision = passport.decision
     assert (decision.temperature, decision.unknown_below, decision.coverage) == (2.0, 0.6, 0.9)
@@ -124,7 +124,7 @@ def test_the_margin_of_a_file_decides_on_full_decodes(version: int) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_passport_is_written_again_in_the_newest_form(version: int) -> None:
-    """What is read from an older passport is kept when it is written with the newest names."""
+    """An older passport keeps its values when it is written with the names of the newest version."""
     passport = Passport.from_json(json.dumps(json_of(version)))
     text = passport.to_json()
     assert Passport.from_json(text) == passport
@@ -132,7 +132,7 @@ def test_a_passport_is_written_again_in_the_newest_form(version: int) -> None:
 
 
 def test_a_newer_version_is_refused_with_the_remedy() -> None:
-    """A passport of version 7 is refused for its version, whatever else is in it, and the way out is named."""
+    """A passport of version 7 is refused for its version, not for its new fields, with a remedy."""
     newer = {**json_of(VERSION), "version": VERSION + 1, "colour": "blue"}
     file = onnx_file.with_metadata((DATA / "bare.onnx").read_bytes(), {KEY: json.dumps(newer)})
     with pytest.raises(ModelError, match=r"version 7, .* reads versions 1 to 6: update edge-fm") as caught:
@@ -142,7 +142,7 @@ def test_a_newer_version_is_refused_with_the_remedy() -> None:
 
 @pytest.mark.parametrize(("name", "former"), RENAMED)
 def test_one_field_under_two_names_is_refused(name: str, former: str) -> None:
-    """A passport that has a field under its old and its new name does not say which one holds."""
+    """A passport with a field under its old and its new name is ambiguous, and refused."""
     value = json_of(VERSION)
     value["decision"][former] = value["decision"][name]
     with pytest.raises(ModelError, match=f"both passport.decision.{name} and passport.decision.{former}"):
@@ -151,7 +151,7 @@ def test_one_field_under_two_names_is_refused(name: str, former: str) -> None:
 
 @pytest.mark.parametrize(("name", "former"), RENAMED)
 def test_a_field_is_read_under_its_old_name_alone(name: str, former: str) -> None:
-    """Each renamed field is read by itself, also where the others have their new names."""
+    """Each renamed field is read under its old name, also if the others have their new ones."""
     value = json_of(VERSION)
     value["decision"][former] = value["decision"].pop(name)
     assert Passport.from_json(json.dumps(value)) == Passport.from_json(json.dumps(json_of(VERSION)))
@@ -159,7 +159,7 @@ def test_a_field_is_read_under_its_old_name_alone(name: str, former: str) -> Non
 
 @pytest.mark.parametrize("place", ["", "decision", "input", "preprocess"])
 def test_an_unknown_key_is_refused(place: str) -> None:
-    """A misspelt key is named: it would else leave a field at its default without a word."""
+    """A misspelt key is refused by name; otherwise its field would silently have its default."""
     value = json_of(VERSION)
     (value[place] if place else value)["unknown_bellow"] = 0.6
     path = ".".join(part for part in ("passport", place, "unknown_bellow") if part)
