@@ -114,7 +114,7 @@ def _check_explanation(result: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_the_remedy_works_in_an_environment_without_pip(tmp_path: Path) -> None:
-    """There, the interpreter that made the environment runs its own pip on it."""
+    """Without its own pip, the environment is served by the pip of its base interpreter."""
     environment = tmp_path / "an environment"
     venv.create(environment, symlinks=True, with_pip=False)
     code = (

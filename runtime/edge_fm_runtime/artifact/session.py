@@ -148,8 +148,8 @@ class OnnxSession:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its class where there is none.
+    """Return the first line of an error message, or the name of the class if it is empty.
 
-    Python 3.11.2, as Debian 12 has it, drops a message that is not UTF-8.
+    Python 3.11.2, the version in Debian 12, drops a message that is not UTF-8.
     """
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.image import exif, guard
-from edge_fm_runtime.image.guard import Header
+from edge_fm_runtime.image.header import Header
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Image = NDArray[np.uint8]
@@ -27,7 +27,6 @@ _COLOUR_REDUCED = {
 def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int) -> Image:
     """Decode an image and turn it upright by the EXIF orientation in its header.
 
-
     Args:
         data: bytes that `guard.check` has accepted.
         header: the header that it returned.
@@ -44,7 +43,7 @@ def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int
     """
     if header.has_alpha:
         return _decode_over_fill(data, header, channels, fill)
-    # OpenCV misses an orientation in a WebP whose EXIF block has a prefix.
+    # OpenCV ignores the orientation of a WebP whose EXIF block has a prefix.
     flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

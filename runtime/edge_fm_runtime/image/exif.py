@@ -7,7 +7,7 @@ UPRIGHT = 1
 _ORIENTATION = 0x0112
 
 _INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
-"""Types of an entry that holds an integer, and how `struct` names them (TIFF 6.0, section 2)."""
+"""Integer types of an entry, and their codes in `struct` (TIFF 6.0, section 2)."""
 
 SIGNATURE = b"Exif\0\0"
 """Prefix of an EXIF block in a JPEG; many programs write it into PNG and WebP files too."""

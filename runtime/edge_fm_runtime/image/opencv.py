@@ -24,7 +24,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _pip() -> str:
-    """Return the command that runs pip on this environment, which may have none of its own."""
+    """Return the command that runs pip on this environment, which may not have its own pip."""
     python = Path(sys.executable)
     if importlib.util.find_spec("pip"):
         return shlex.join([str(python), "-m", "pip"])

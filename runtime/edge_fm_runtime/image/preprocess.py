@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.image import exif, guard, resample
 from edge_fm_runtime.image.decoding import Image, decode
-from edge_fm_runtime.image.guard import Header, ImageFormat, Limits
+from edge_fm_runtime.image.guard import Limits
+from edge_fm_runtime.image.header import Header, ImageFormat
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 MIN_PIXELS_PER_INPUT_PIXEL = 2

@@ -8,7 +8,8 @@ import pytest
 
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.image import guard
-from edge_fm_runtime.image.guard import ImageFormat, Limits
+from edge_fm_runtime.image.guard import Limits
+from edge_fm_runtime.image.header import ImageFormat
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded, png_chunk
 
