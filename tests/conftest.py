@@ -1,4 +1,4 @@
-"""What tests share."""
+"""Fixtures and helpers for all tests."""
 
 import os
 from collections.abc import Callable
@@ -11,24 +11,25 @@ from edge_fm_runtime.classifier import Classifier
 
 DATA = Path(__file__).resolve().parent / "data"
 ROOT = Path(__file__).resolve().parent.parent
-# Networks of four channels, as the tests train them, end in overwritten memory on processors with AVX512: docs/decisions/0016.
+# Networks of four channels, like those that tests train, overwrite memory on processors with AVX512:
+# docs/decisions/0016.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 REAL_FILE = "fashion-mnist/t10k-images-idx3-ubyte.gz"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests on real data, saying so, only where nobody has named a folder for it."""
+    """Skip tests on real data, with the reason, only where no folder for it is set."""
     if os.environ.get("EDGE_FM_DATA"):
         return
     for item in items:
         if item.get_closest_marker("real_data"):
-            item.add_marker(pytest.mark.skip(reason=f"EDGE_FM_DATA is not set; it would hold {REAL_FILE}"))
+            item.add_marker(pytest.mark.skip(reason=f"EDGE_FM_DATA is not set to a folder with {REAL_FILE}"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Draw the same weights in every run: no network that a test builds may pass or fail by chance."""
+    """Seed the weights of every network that a test builds, so that none passes or fails by chance."""
     if item.get_closest_marker("train"):
         from edge_fm_exporters.framework import import_keras
 
@@ -55,7 +56,7 @@ def tiny(tiny_path: Path) -> Classifier:
 
 @dataclass(frozen=True)
 class CliResult:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

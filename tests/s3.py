@@ -1,4 +1,4 @@
-"""A real S3 server on loopback (moto's), behind a proxy that fails when it is told to."""
+"""An S3 server on loopback (moto's), behind a proxy that fails on demand."""
 
 import contextlib
 import http.client
@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 
 class Fault(StrEnum):
-    """How a request fails."""
+    """Failures of a request."""
 
     ERROR = "answers 500"
     SILENT = "is not answered"
@@ -23,16 +23,18 @@ class Fault(StrEnum):
 
 
 Chooser = Callable[[str, str], Fault | None]
-"""Given a request's method and path, how it fails, if it does."""
+"""Called with the method and path of a request; returns its failure, None for none."""
 
 
 class S3:
-    """The server.
+    """The server and its proxy.
 
     Attributes:
-        url: its endpoint.
-        fault: asked for each request.
-        requests: how many have come.
+        url: URL of the endpoint.
+        fault: called for each request.
+        requests: number of requests so far.
+        upstream: host and port of the server behind the proxy.
+        ended: set when the server stops.
     """
 
     def __init__(self) -> None:
@@ -40,74 +42,75 @@ class S3:
         self.requests = 0
         self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=_free_port(), verbose=False)
         self._moto.start()
-        self._behind = self._moto.get_host_and_port()
-        self._ended = threading.Event()
-        self._proxy = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.upstream = self._moto.get_host_and_port()
+        self.ended = threading.Event()
+        self._proxy = ThreadingHTTPServer(("127.0.0.1", 0), type("Proxy", (_Proxy,), {"s3": self}))
         self._proxy.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._proxy.server_address[1]}"
         threading.Thread(target=self._proxy.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """End it."""
-        self._ended.set()
+        """Stop the server."""
+        self.ended.set()
         self._proxy.shutdown()
         self._proxy.server_close()
         self._moto.stop()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Proxy(BaseHTTPRequestHandler):
+    """Passes requests on to the server, or fails them."""
 
-            def _serve(self) -> None:
-                server.requests += 1
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                fault = server.fault(self.command, self.path)
-                if fault is Fault.SILENT:
-                    server._ended.wait(60)
-                    self.close_connection = True
-                    return
-                if fault in {Fault.ERROR, Fault.REFUSED}:
-                    status, code = (500, "InternalError") if fault is Fault.ERROR else (403, "AccessDenied")
-                    text = f"<Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
-                    self._answer(status, [("Content-Type", "application/xml")], text, len(text))
-                    return
-                behind = http.client.HTTPConnection(*server._behind)
-                behind.request(self.command, self.path, body, dict(self.headers.items()))
-                answer = behind.getresponse()
-                data = answer.read()
-                length = int(answer.getheader("Content-Length") or len(data))
-                kept = data[: len(data) // 2] if fault is Fault.CUT else data
-                dropped = {"content-length", "transfer-encoding", "connection"}
-                headers = [pair for pair in answer.getheaders() if pair[0].lower() not in dropped]
-                self._answer(answer.status, headers, kept, length)
-                if fault is Fault.CUT:
-                    self.close_connection = True
-                    with contextlib.suppress(OSError):
-                        self.connection.shutdown(socket.SHUT_RDWR)
+    protocol_version = "HTTP/1.1"
+    s3: S3
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815  # http.server's names
+    def _serve(self) -> None:
+        self.s3.requests += 1
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.s3.fault(self.command, self.path)
+        if fault is Fault.SILENT:
+            self.s3.ended.wait(60)
+            self.close_connection = True
+        elif fault in {Fault.ERROR, Fault.REFUSED}:
+            status, code = (500, "InternalError") if fault is Fault.ERROR else (403, "AccessDenied")
+            text = f"<Error><Code>{code}</Code><Message>on demand</Message></Error>".encode()
+            self._answer(status, [("Content-Type", "application/xml")], text, len(text))
+        else:
+            self._forward(body, is_cut=fault is Fault.CUT)
 
-            def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, length: int) -> None:
-                self.send_response(status)
-                for name, value in headers:
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
-                    self.wfile.flush()
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815  # names of http.server
 
-            def log_message(self, *_: object) -> None:
-                pass
+    def _forward(self, body: bytes, *, is_cut: bool) -> None:
+        upstream = http.client.HTTPConnection(*self.s3.upstream)
+        upstream.request(self.command, self.path, body, dict(self.headers.items()))
+        answer = upstream.getresponse()
+        data = answer.read()
+        length = int(answer.getheader("Content-Length") or len(data))
+        sent = data[: len(data) // 2] if is_cut else data
+        dropped = {"content-length", "transfer-encoding", "connection"}
+        headers = [pair for pair in answer.getheaders() if pair[0].lower() not in dropped]
+        self._answer(answer.status, headers, sent, length)
+        if is_cut:
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
-        return Handler
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, length: int) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+            self.wfile.flush()
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @contextlib.contextmanager
 def served() -> Iterator[S3]:
-    """Give a running server that every S3 client of this process, and of those that it starts, uses meanwhile."""
+    """Run a server that all S3 clients of this process and its children use until the block ends."""
     import fsspec
     import s3fs
 
@@ -129,7 +132,7 @@ def served() -> Iterator[S3]:
 
 
 def environment(url: str) -> dict[str, str]:
-    """Return the variables that make S3 clients use the server, and give up on silence after a second."""
+    """Return environment variables for S3 clients: the server, and a timeout of a second."""
     timeouts = {"connect_timeout": 2, "read_timeout": 1, "retries": {"max_attempts": 0}}
     return {
         "AWS_ACCESS_KEY_ID": "somebody",

@@ -1,4 +1,4 @@
-"""What the device side may import, and what happens when a system library is missing."""
+"""Imports of the device side, and errors for a missing system library."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ import edge_fm_exporters
 import edge_fm_runtime
 
 _SILENCING = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "PYTEST_VERSION")
-"""Variables in whose presence onnxruntime would not report anyway."""
+"""Variables that turn off usage reports of onnxruntime."""
 
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "sklearn")
 
@@ -22,11 +22,11 @@ HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "sklearn")
 def python(
     code: str, *, without: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter, without some of this one's variables and with others."""
-    kept = {name: value for name, value in os.environ.items() if name not in without}
+    """Run code in a new interpreter, without and with some environment variables."""
+    inherited = {name: value for name, value in os.environ.items() if name not in without}
     return subprocess.run(
         [sys.executable, "-c", code],
-        env={**kept, **environment},
+        env={**inherited, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -35,14 +35,14 @@ def python(
 
 
 def loaded_by(imports: str) -> set[str]:
-    """Return the top-level packages that importing something loads."""
+    """Return the top-level packages that some imports load."""
     result = python(f"import sys\n{imports}\nprint(*{{name.partition('.')[0] for name in sys.modules}})")
     assert result.returncode == 0, result.stderr
     return set(result.stdout.split())
 
 
 def test_the_runtime_loads_no_training_framework() -> None:
-    """Importing every module of the runtime loads neither TensorFlow nor anything like it."""
+    """No module of the runtime loads TensorFlow or another training framework."""
     folder = Path(edge_fm_runtime.__file__).parent
     modules = [
         ".".join(["edge_fm_runtime", *path.relative_to(folder).with_suffix("").parts])
@@ -55,12 +55,12 @@ def test_the_runtime_loads_no_training_framework() -> None:
 
 
 def test_the_command_line_starts_light() -> None:
-    """`edge-fm --help` needs no numeric library at all."""
+    """`edge-fm --help` loads no numeric library."""
     assert loaded_by("import edge_fm.cli.app").isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime", "rich"})
 
 
 def test_labelling_loads_no_training_framework() -> None:
-    """The commands of a device reach neither TensorFlow nor the exporters."""
+    """The commands of a device load neither TensorFlow nor the exporters."""
     loaded = loaded_by(
         "import edge_fm.cli.label, edge_fm_runtime.batch.workers.child, edge_fm_runtime.live.window"
     )
@@ -68,14 +68,14 @@ def test_labelling_loads_no_training_framework() -> None:
 
 
 def test_the_parent_of_a_labelling_run_stays_light() -> None:
-    """Numeric libraries are loaded by the workers only: the parent starts at once and stays small."""
+    """Only workers load numeric libraries, so that the parent starts fast and stays small."""
     loaded = loaded_by("import edge_fm.cli.label, edge_fm_runtime.batch.label")
     assert loaded.isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime"})
 
 
 @pytest.mark.parametrize("package", ["edge_fm", "edge_fm_exporters", "edge_fm_runtime"])
 def test_nothing_is_reported_to_anyone(package: str, tmp_path: Path) -> None:
-    """Reports of usage by onnxruntime stay off: it keeps no identifier of the device, and no queue, in the home folder."""
+    """Usage reports of onnxruntime are off: it writes no identifier or queue to the home folder."""
     code = (
         f"import {package}; import numpy as np; from edge_fm_runtime.classifier import Classifier;"
         "classifier = Classifier.load('fashion');"
@@ -87,25 +87,25 @@ def test_nothing_is_reported_to_anyone(package: str, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
 
 
-def test_tables_of_contents_are_true() -> None:
-    """Everything in an `__all__` can be imported, and is sorted."""
+def test_exports_can_be_imported() -> None:
+    """Every `__all__` is sorted, and its names can be imported."""
     for package in (edge_fm, edge_fm_exporters, edge_fm_runtime):
         assert package.__all__ == sorted(package.__all__)
         for name in package.__all__:
             assert getattr(package, name) is not None
 
 
-def test_a_missing_system_library_is_a_remedy(tmp_path: Path) -> None:
-    """OpenCV that fails to import for want of libGL is explained, on the command line too."""
+def test_a_missing_system_library_has_a_remedy(tmp_path: Path) -> None:
+    """If OpenCV cannot be imported without libGL, the command line names the remedy."""
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     run = "from edge_fm.cli import main; main()"
     for command in (["label", __file__, "-o", f"{tmp_path}/x.csv"], ["verify", "fashion"]):
         code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['edge-fm', *{command}]\n"
         result = python(code + run, PYTHONPATH=str(tmp_path))
-        _explains(result)
+        _check_explanation(result)
 
 
-def _explains(result: subprocess.CompletedProcess[str]) -> None:
+def _check_explanation(result: subprocess.CompletedProcess[str]) -> None:
     assert result.returncode == 2
     assert "libGL.so.1" in result.stderr
     assert "apt-get install libgl1 libglib2.0-0" in result.stderr
@@ -114,7 +114,7 @@ def _explains(result: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_the_remedy_works_in_an_environment_without_pip(tmp_path: Path) -> None:
-    """There, the interpreter that made the environment runs its own pip on it."""
+    """Without its own pip, the environment is served by the pip of its base interpreter."""
     environment = tmp_path / "an environment"
     venv.create(environment, symlinks=True, with_pip=False)
     code = (

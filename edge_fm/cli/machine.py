@@ -123,7 +123,7 @@ def doctor() -> None:
     from edge_fm_runtime.machine.doctor import examine
 
     findings = examine()
-    rows = [[f.what, "ok" if f.fine else "-", f.found, f.remedy] for f in findings]
+    rows = [[f.name, "ok" if f.is_ok else "-", f.found, f.remedy] for f in findings]
     terminal.table(["what", "", "found", "what to do"], rows, "edge-fm on this machine")
-    if any(f.needed and not f.fine for f in findings):
+    if any(f.is_required and not f.is_ok for f in findings):
         raise typer.Exit(terminal.BAD_ANSWER)

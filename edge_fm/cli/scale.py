@@ -79,7 +79,10 @@ def label_on(
             bar(*progress.inputs, f"{done:,} of {all_shards:,} shards  {counts}")
 
         listener = ray_engine.Listener(lambda what, done: bar(done, done, what), show, terminal.note)
-        return ray_engine.label(model, inputs, out, options, cluster, listener)
+        run = ray_engine.ClusterRun(
+            model=model, inputs=tuple(inputs), out=out, options=options, cluster=cluster
+        )
+        return ray_engine.label(run, listener)
 
 
 @contextlib.contextmanager

@@ -248,7 +248,7 @@ def _read(
         try:
             data = guard.read_file(path)
             tensors.append(preprocess.tensor_from_bytes(data, spec, recipe))
-            picture = preprocess.picture_from_bytes(data, spec, recipe)
+            picture = preprocess.image_from_bytes(data, spec, recipe)
         except InputError as error:
             unreadable.append((str(path), f"{error.status}: {error}"))
             continue

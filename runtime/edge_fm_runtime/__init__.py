@@ -1,6 +1,6 @@
 """The device side of edge-fm: passport, preprocessing, classifier, batch labelling, live view.
 
-Needs NumPy, onnxruntime and OpenCV. Never imports TensorFlow, Keras or the rest of edge-fm.
+It needs NumPy, onnxruntime and OpenCV, and never imports TensorFlow, Keras or the rest of edge-fm.
 """
 
 import os
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Since 1.29 onnxruntime's wheels report usage to their maker, and keep an identifier of the device in the home folder, unless
-# this is set before they are imported (microsoft/onnxruntime, pull request 27379).
+# The wheels of onnxruntime 1.29 and later send usage reports, and store an identifier of the device in the
+# home folder, unless this is set before the import (microsoft/onnxruntime, pull request 27379).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
@@ -52,8 +52,8 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the module holds
-    """Import what needs NumPy, OpenCV or onnxruntime when it is first asked for, so that `--help` is instant."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # any public name
+    """Import names that need NumPy, OpenCV or onnxruntime on first use, so that `--help` is instant."""
     if name in _LAZY:
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""The classifier: a model, its passport, and the way from a picture to a decision.
+"""The classifier: a model and its passport, from an image to a decision.
 
 Batch labelling, live view, verification and the Python API all use this one class.
 """
@@ -22,20 +22,21 @@ from edge_fm_runtime.image import guard, preprocess
 from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.status import Status
 
-_MOST_LOGITS = 100.0
-"""Further apart, no answer is doubted: the exponential stays a number."""
+_MAX_LOGITS = 100.0
+"""Cap of a logit difference, so that its exponential stays finite."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one picture.
+    """The model's answer for one image.
 
     Attributes:
         label: the likeliest class.
-        confidence: its probability, in [0, 1], after temperature, with those of its group's other labels where the
-            passport's decision names groups, times the probability that the picture is of any class where the passport can tell.
-        status: `ok`, or `unknown` when the confidence is below the model's threshold.
-        ranking: every class with its own probability, times the same, likeliest first; ties in the order of the labels.
+        confidence: probability of the label after temperature, in [0, 1]; with groups in the passport, summed
+            over the group of the label; with known-class weights, multiplied by the known-class score.
+        status: `ok`, or `unknown` when the confidence is below the threshold of the model.
+        ranking: every class with its own probability, multiplied by the same score, likeliest first; ties in
+            the order of the labels.
     """
 
     label: str
@@ -56,7 +57,7 @@ class Classifier:
     def __init__(self, session: Session, passport: Passport) -> None:
         self.passport = passport
         self._session = session
-        self._groups = _membership(passport)
+        self._group_matrix = _group_matrix(passport)
 
     @classmethod
     def load(
@@ -70,10 +71,11 @@ class Classifier:
         Args:
             model: the name of a bundled model, or the path of an `.onnx` file.
             labels: class names for a file without a passport, which then gets the default preprocessing.
-            language: of the labels, such as `ko`, if the passport has them; None for the model's own.
+            language: language of the labels, such as `ko`, if the passport has it; None for the original
+                labels.
 
         Raises:
-            ModelError: the file is missing, refused, does not fit its passport, or does not know the language.
+            ModelError: the file is missing, refused, contradicts its passport, or lacks the language.
         """
         return cls.from_bytes(read_model(model), labels, language)
 
@@ -81,7 +83,7 @@ class Classifier:
     def from_bytes(
         cls, data: bytes, labels: Sequence[str] | None = None, language: str | None = None
     ) -> Self:
-        """Open a model from the bytes of an `.onnx` file; see `load`."""
+        """Open a model from the bytes of an `.onnx` file; arguments and errors as in `load`."""
         passport = read_passport(data)
         session = OnnxSession(data)
         if passport is None:
@@ -89,7 +91,7 @@ class Classifier:
                 raise ModelError(
                     "the model has no passport, so its labels and preprocessing are unknown: export it from its "
                     "source with 'edge-fm export', or give --labels A,B,... and accept the default preprocessing "
-                    "(letterbox, grey as it is)"
+                    "(letterbox, grey levels not inverted)"
                 )
             return cls(
                 session,
@@ -97,29 +99,29 @@ class Classifier:
             )
         if labels is not None and tuple(labels) != passport.labels:
             raise ModelError(
-                f"the model's passport names its labels ({', '.join(passport.labels)}), and --labels says otherwise: "
-                "leave --labels away, or export again with other labels"
+                f"the model's passport has other labels ({', '.join(passport.labels)}) than --labels: leave out --labels, "
+                "or export the model again with other labels"
             )
         session.check(passport.input, len(passport.labels))
         return cls(session, passport.in_language(language))
 
     def classify(
-        self, picture: str | bytes | os.PathLike[str], limits: Limits = guard.DEFAULT_LIMITS
+        self, image: str | bytes | os.PathLike[str], limits: Limits = guard.DEFAULT_LIMITS
     ) -> Prediction:
-        """Classify one picture.
+        """Classify one image.
 
         Args:
-            picture: a file's path, or the encoded bytes of a JPEG, PNG, WebP or BMP.
-            limits: how large it may be.
+            image: the path of a file, or the encoded bytes of a JPEG, PNG, WebP or BMP.
+            limits: size limits.
 
         Raises:
-            InputError: it is missing, damaged, too large or no picture.
+            InputError: the image is missing, damaged, too large or in no supported format.
         """
-        data = picture if isinstance(picture, bytes) else guard.read_file(picture, limits)
+        data = image if isinstance(image, bytes) else guard.read_file(image, limits)
         probabilities = self.probabilities(self.tensor(data, limits)[np.newaxis])
-        whole = self.redecode(data, probabilities[0], limits)
-        if whole is not None:
-            probabilities = self.probabilities(whole[np.newaxis])
+        full = self.redecode(data, probabilities[0], limits)
+        if full is not None:
+            probabilities = self.probabilities(full[np.newaxis])
         return self.decide(probabilities)[0]
 
     def classify_frame(self, frame_bgr: NDArray[np.uint8]) -> Prediction:
@@ -127,62 +129,77 @@ class Classifier:
         return self.decide(self.probabilities(self.frame_tensor(frame_bgr)[np.newaxis]))[0]
 
     def tensor(self, data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> NDArray[np.uint8]:
-        """Return the (height, width, channels) uint8 input of an encoded picture; see `preprocess`."""
+        """Return the (height, width, channels) uint8 input tensor of an encoded image; see `preprocess`."""
         return preprocess.tensor_from_bytes(data, self.passport.input, self.passport.preprocess, limits)
 
     def needs_full_decode(self, probabilities: NDArray[np.float32]) -> list[int]:
-        """Return which rows of (N, classes) calibrated probabilities may hang on what reduced decoding left out; see `second_look`."""
-        near = self._margin_ratio(preprocess.LEAST_PIXELS_LEFT)
-        second, first = np.partition(probabilities.astype(np.float64), -2, axis=1)[:, -2:].T
-        found: list[int] = np.flatnonzero(first <= second * near).tolist()
-        return found
+        """Return the rows whose image may need to be decoded at full size; `redecode` decides for each image.
 
-    def _margin_ratio(self, pixels_left: float) -> float:
-        """Return how many times as likely as the second label the first may be, and still be doubted; 1 where every pixel is left."""
+        Args:
+            probabilities: (N, classes) float32, calibrated.
+
+        Returns:
+            Indices of the rows in which the two likeliest labels are within the margin of reduced decoding.
+        """
+        ratio = self._margin_ratio(preprocess.MIN_PIXELS_PER_INPUT_PIXEL)
+        second, first = np.partition(probabilities.astype(np.float64), -2, axis=1)[:, -2:].T
+        rows: list[int] = np.flatnonzero(first <= second * ratio).tolist()
+        return rows
+
+    def _margin_ratio(self, pixels_per_input_pixel: float) -> float:
+        """Return the ratio of the two largest probabilities up to which `redecode` decodes again.
+
+        Args:
+            pixels_per_input_pixel: decoded pixels per input pixel along one axis; infinity at full size,
+                where the ratio is 1.
+        """
         decision = self.passport.decision
-        if pixels_left == math.inf:
+        if pixels_per_input_pixel == math.inf:
             return 1.0
-        apart = math.hypot(decision.reduced_decode_margin / pixels_left, decision.rounding_margin)
-        return math.exp(min(apart / decision.temperature, _MOST_LOGITS))
+        margin = math.hypot(decision.reduced_decode_margin / pixels_per_input_pixel, decision.rounding_margin)
+        return math.exp(min(margin / decision.temperature, _MAX_LOGITS))
 
     def redecode(
         self,
         data: bytes,
         probabilities: NDArray[np.float32],
         limits: Limits = guard.DEFAULT_LIMITS,
-        begin: Callable[[], None] = lambda: None,
+        on_decode: Callable[[], None] = lambda: None,
     ) -> NDArray[np.uint8] | None:
-        """Return a picture's input with every pixel decoded, if its answer hangs on what reduced decoding left out.
+        """Decode an image again at full size if its answer may depend on reduced decoding.
+
+        It may where the two likeliest labels are within the margin of the passport.
 
         Args:
-            data: the encoded picture, of which `tensor` gave an input.
-            probabilities: (classes,) float32, what `probabilities` gave for that input.
-            limits: how large the picture may be.
-            begin: told before the picture is decoded.
+            data: the encoded image.
+            probabilities: (classes,) float32, calibrated, of the tensor that `tensor` made from the image.
+            limits: size limits.
+            on_decode: called before the image is decoded.
 
         Returns:
-            (height, width, channels) uint8; None if the answer stands.
+            (height, width, channels) uint8; None if the first answer is final.
 
         Raises:
-            InputError: the picture cannot be decoded whole.
+            InputError: the image cannot be decoded at full size.
         """
-        spec, recipe = self.passport.input, self.passport.preprocess
+        spec, preprocessing = self.passport.input, self.passport.preprocess
         second, first = np.sort(probabilities)[-2:].tolist()
-        if first > second * self._margin_ratio(preprocess.LEAST_PIXELS_LEFT):
+        if first > second * self._margin_ratio(preprocess.MIN_PIXELS_PER_INPUT_PIXEL):
             return None
-        if first > second * self._margin_ratio(preprocess.pixels_left(data, spec, recipe, limits)):
+        pixels = preprocess.pixels_per_input_pixel(data, spec, preprocessing, limits)
+        if first > second * self._margin_ratio(pixels):
             return None
-        begin()
-        return preprocess.tensor_from_bytes(data, spec, recipe, limits, full_scale=True)
+        on_decode()
+        return preprocess.tensor_from_bytes(data, spec, preprocessing, limits, full_scale=True)
 
     def frame_tensor(
         self, frame_bgr: NDArray[np.uint8], greys: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Return the (height, width, channels) uint8 input of a camera frame; see `preprocess`."""
+        """Return the (height, width, channels) uint8 input tensor of a camera frame; see `preprocess`."""
         return preprocess.tensor_from_frame(frame_bgr, self.passport.input, self.passport.preprocess, greys)
 
     def raw_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the graph's own (N, classes) float32 for (N, height, width, channels) uint8."""
+        """Return the output of the graph, (N, classes) float32, for (N, height, width, channels) uint8."""
         return self._session.run(images)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -202,18 +219,19 @@ class Classifier:
         return np.asarray(powered / powered.sum(axis=1, keepdims=True), np.float32)
 
     def confidence(self, label: str, prediction: Prediction) -> float:
-        """Return the confidence that a label has in a prediction, whichever won."""
+        """Return the confidence of a label in a prediction, whether or not it is the likeliest."""
         group = next((group for group in self.passport.decision.groups if label in group), (label,))
-        return min(1.0, sum(share for name, share in prediction.ranking if name in group))
+        return min(1.0, sum(probability for name, probability in prediction.ranking if name in group))
 
     def decide(self, probabilities: NDArray[np.float32]) -> list[Prediction]:
         """Return one prediction for each row of (N, classes) calibrated probabilities."""
         labels = self.passport.labels
         order = np.argsort(-probabilities, axis=1, kind="stable")
         if self.passport.decision.known_class_weights:
-            known = known_class_score(probabilities, self.passport.decision.known_class_weights)
-            probabilities = (probabilities * known[:, np.newaxis]).astype(np.float32)
-        summed = probabilities if self._groups is None else np.minimum(probabilities @ self._groups, 1)
+            scores = known_class_score(probabilities, self.passport.decision.known_class_weights)
+            probabilities = (probabilities * scores[:, np.newaxis]).astype(np.float32)
+        matrix = self._group_matrix
+        summed = probabilities if matrix is None else np.minimum(probabilities @ matrix, 1)
         predictions = []
         for row, sums, ranks in zip(probabilities.tolist(), summed.tolist(), order.tolist(), strict=True):
             confidence = sums[ranks[0]]
@@ -229,15 +247,15 @@ class Classifier:
         return predictions
 
 
-def _membership(passport: Passport) -> NDArray[np.float32] | None:
-    """Return (classes, classes) float32: ones where two labels are of one group; None without groups."""
+def _group_matrix(passport: Passport) -> NDArray[np.float32] | None:
+    """Return (classes, classes) float32, ones where two labels share a group; None without groups."""
     if not passport.decision.groups:
         return None
-    together = np.eye(len(passport.labels), dtype=np.float32)
+    matrix = np.eye(len(passport.labels), dtype=np.float32)
     for group in passport.decision.groups:
         members = [passport.labels.index(label) for label in group]
-        together[np.ix_(members, members)] = 1
-    return together
+        matrix[np.ix_(members, members)] = 1
+    return matrix
 
 
 def _default_passport(spec: InputSpec, labels: Sequence[str]) -> Passport:

@@ -1,33 +1,33 @@
-"""Every error that edge-fm raises on purpose.
+"""The exceptions that edge-fm raises on purpose.
 
     EdgeFmError
     ├── ModelError      a model file cannot be used
-    ├── InputError      one picture cannot be used; carries the row's status
+    ├── InputError      one image cannot be used; carries the status of its row
     ├── SourceError     a camera, video, folder or view cannot be opened
     ├── OutputError     a result cannot be written
     ├── ExportError     a model cannot be exported, or the export is not good enough
     └── DataError       a data set cannot be used
 
-Each message says what was found, what was expected and what to do next. The command line catches the
-family in one place and ends with exit code 2.
+Each message says what was found, what was expected and what to do next. The command line catches the base
+class in one place and ends with exit code 2.
 """
 
 from edge_fm_runtime.status import Status
 
 
 class EdgeFmError(Exception):
-    """Base of the family: catch it to catch everything that edge-fm raises on purpose."""
+    """Base class of every exception that edge-fm raises on purpose."""
 
 
 class ModelError(EdgeFmError):
-    """A model file cannot be used: not ONNX, no passport, a broken one, or outputs that do not fit it."""
+    """A model file cannot be used: not ONNX, without a valid passport, or with outputs that contradict it."""
 
 
 class InputError(EdgeFmError):
-    """One picture cannot be used.
+    """One image cannot be used.
 
     Attributes:
-        status: what the picture's row says.
+        status: status of the image's row.
     """
 
     def __init__(self, status: Status, message: str) -> None:
@@ -40,11 +40,11 @@ class SourceError(EdgeFmError):
 
 
 class OutputError(EdgeFmError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to its destination."""
 
 
 class ExportError(EdgeFmError):
-    """A model cannot be exported, or what came out does not answer as its source did."""
+    """A model cannot be exported, or the exported file does not answer like its source."""
 
 
 class DataError(EdgeFmError):

@@ -1,27 +1,28 @@
-"""Replay a model's golden inputs on this machine, from encoded bytes on, and say which stage differs."""
+"""Replay the golden inputs of a model on this machine and name the first stage that differs."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from edge_fm_runtime.artifact.passport import Golden
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import InputError, ModelError
 
 TENSOR_TOLERANCE = 1
-"""Grey levels by which a tensor may differ: decoders round differently."""
+"""Largest difference of two tensors in grey levels that passes; decoders round differently."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One golden input on this machine.
+    """Result of one golden input on this machine.
 
     Attributes:
-        index: which one, from 0.
-        label: the label given here.
-        expected_label: the label given where it was exported.
-        tensor_difference: the largest, in grey levels; None if the bytes could not be decoded.
-        probability_difference: the largest against the file's own, from the stored tensor.
-        stage: `decoding`, `preprocessing` or `model` when that one differs, else empty.
+        index: position of the golden input in the passport, from 0.
+        label: label on this machine.
+        expected_label: label on the machine that exported the model.
+        tensor_difference: largest difference of the tensors in grey levels; None if decoding failed.
+        probability_difference: largest difference of the probabilities, computed from the stored tensor.
+        stage: the stage that differs: `decoding`, `preprocessing` or `model`; empty if none does.
     """
 
     index: int
@@ -33,45 +34,45 @@ class Replay:
 
 
 def replay(classifier: Classifier) -> list[Replay]:
-    """Run every golden input; a stage that differs is named in its result.
+    """Run every golden input and compare each stage with the machine that exported the model.
 
     Raises:
-        ModelError: the model carries no golden inputs.
+        ModelError: the model has no golden inputs.
     """
     passport = classifier.passport
     if not passport.golden:
-        raise ModelError(
-            "the model carries no golden inputs to replay: export it again with 'edge-fm export'"
-        )
-    results = []
-    for index, golden in enumerate(passport.golden):
-        stored = np.frombuffer(golden.tensor, np.uint8).reshape(passport.input.shape)
-        # The model is judged on the stored tensor, so that a decoder's rounding is not held against it.
-        own = np.array(golden.own, np.float64)
-        answer = classifier.raw_probabilities(stored[np.newaxis])[0].astype(np.float64)
-        difference = float(np.abs(answer - own).max())
-        tensor_difference: int | None
-        try:
-            tensor = classifier.tensor(golden.image)
-            tensor_difference = int(np.abs(tensor.astype(np.int16) - stored).max())
-        except InputError:
-            tensor_difference = None
-        if tensor_difference is None:
-            stage = "decoding"
-        elif tensor_difference > TENSOR_TOLERANCE:
-            stage = "preprocessing"
-        elif not difference <= passport.precision.tolerance:
-            stage = "model"
-        else:
-            stage = ""
-        results.append(
-            Replay(
-                index,
-                passport.labels[int(answer.argmax())],
-                passport.labels[int(own.argmax())],
-                tensor_difference,
-                difference,
-                stage,
-            )
-        )
-    return results
+        raise ModelError("the model has no golden inputs to replay: export it again with 'edge-fm export'")
+    return [_replay_one(classifier, index, golden) for index, golden in enumerate(passport.golden)]
+
+
+def _replay_one(classifier: Classifier, index: int, golden: Golden) -> Replay:
+    passport = classifier.passport
+    stored = np.frombuffer(golden.tensor, np.uint8).reshape(passport.input.shape)
+    expected = np.array(golden.own, np.float64)
+    # The model runs on the stored tensor, so that rounding in a decoder does not count as a difference of the
+    # model.
+    answer = classifier.raw_probabilities(stored[np.newaxis])[0].astype(np.float64)
+    probability_difference = float(np.abs(answer - expected).max())
+    tensor_difference: int | None
+    try:
+        tensor = classifier.tensor(golden.image)
+        tensor_difference = int(np.abs(tensor.astype(np.int16) - stored).max())
+    except InputError:
+        tensor_difference = None
+    return Replay(
+        index=index,
+        label=passport.labels[int(answer.argmax())],
+        expected_label=passport.labels[int(expected.argmax())],
+        tensor_difference=tensor_difference,
+        probability_difference=probability_difference,
+        stage=_stage(tensor_difference, probability_difference, passport.precision.tolerance),
+    )
+
+
+def _stage(tensor_difference: int | None, probability_difference: float, tolerance: float) -> str:
+    """Return the first stage that differs, empty if none does; a probability that is NaN differs."""
+    if tensor_difference is None:
+        return "decoding"
+    if tensor_difference > TENSOR_TOLERANCE:
+        return "preprocessing"
+    return "" if probability_difference <= tolerance else "model"

@@ -1,7 +1,8 @@
-"""A model file that is replaced while it is in use: opened beside the old one, verified, then taken up between two pictures.
+"""Hot reload: open a new model file beside the model in use, verify it, and switch between images.
 
-A file that is half copied, broken, or whose golden inputs answer otherwise on this machine is refused, and the old
-model goes on. Put a new one in place with `mv` (or `edge-fm export`, which does): then it is never half there.
+A file that is incomplete, broken, or whose golden inputs give other answers on this machine is refused, and
+the old model stays in use. Replace the file with `mv` (or `edge-fm export`, which does the same), so that it
+is never incomplete.
 """
 
 import threading
@@ -16,18 +17,19 @@ from edge_fm_runtime.errors import EdgeFmError, ModelError
 from edge_fm_runtime.golden import replay
 
 POLL_S = 1.0
-"""A file is read when it has looked the same twice in a row."""
+"""Seconds between two checks of the file, which is read when two checks in a row find it the same."""
 
-_Stamp = tuple[int, int, int]
+_FileState = tuple[int, int, int]
+"""Modification time in nanoseconds, size in bytes, inode."""
 
 
 @dataclass(frozen=True)
 class Reloaded:
-    """A new model that may be taken up.
+    """A new model, verified.
 
     Attributes:
-        data: the file's bytes.
-        classifier: opened from them.
+        data: bytes of the file.
+        classifier: the classifier opened from them.
     """
 
     data: bytes
@@ -35,65 +37,70 @@ class Reloaded:
 
 
 class HotReloader:
-    """Watches the file of a model; of a bundled one there is none to watch."""
+    """Watches the file of a model and opens its replacements; a bundled model has no file to watch.
+
+    As a context manager it checks the file in a thread, and `take` returns a replacement; without the thread,
+    call `check`.
+    """
 
     def __init__(
         self,
         model: str,
         current: Classifier,
-        note: Callable[[str], None],
+        notify: Callable[[str], None],
         labels: Sequence[str] | None = None,
         language: str | None = None,
     ) -> None:
-        """Begin with the file as it is now.
+        """Start from the file as it is now.
 
         Args:
-            model: as the user named it.
-            current: what is in use.
-            note: told what was taken up, or refused and why; may be called from another thread.
-            labels: for files without a passport.
-            language: of the labels.
+            model: the name of a bundled model, or the path of a file.
+            current: the classifier in use.
+            notify: called with a sentence when a file is loaded or refused; may be called from another
+                thread.
+            labels: class names for files without a passport.
+            language: language of the labels, None for the original ones.
         """
         self._path = None if model in BUNDLED else Path(model)
-        self._note, self._labels, self._language = note, labels, language
+        self._notify, self._labels, self._language = notify, labels, language
         self._current, self._next = current, current
-        self._seen = self._pending = self._stamp()
+        self._handled = self._pending = self._file_state()
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def current(self) -> Classifier:
-        """What is in use."""
+        """The classifier in use."""
         return self._current
 
-    def look(self) -> Reloaded | None:
-        """Look at the file now; return the new model if there is one that may be taken up."""
-        stamp = self._stamp()
-        if self._path is None or stamp is None or stamp == self._seen:
+    def check(self) -> Reloaded | None:
+        """Check the file now; return the new model if there is one and it is verified."""
+        state = self._file_state()
+        if self._path is None or state is None or state == self._handled:
             return None
-        if stamp != self._pending:
-            self._pending = stamp
+        if state != self._pending:
+            self._pending = state
             return None
-        self._seen = stamp
+        self._handled = state
         try:
-            renewed = self._opened(self._path)
+            reloaded = self._open(self._path)
         except EdgeFmError as error:
-            self._note(
-                f"{self._path} was replaced, and the new file is refused: {error}. The old model goes on"
+            self._notify(
+                f"{self._path} was replaced, but the new file is refused: {error}. The old model stays in use"
             )
             return None
-        self._note(f"{self._path} was replaced; the new model is verified and in use from now on")
-        return renewed
+        self._notify(f"{self._path} was replaced; the new model is verified and in use from now on")
+        return reloaded
 
     def __enter__(self) -> Self:
-        """Look at the file again and again, in a thread, until the block ends."""
+        """Check the file every `POLL_S` seconds, in a thread, until the block ends."""
         if self._path is not None:
-            self._thread = threading.Thread(target=self._watch, name="renewal", daemon=True)
+            self._thread = threading.Thread(target=self._watch, name="hot-reload", daemon=True)
             self._thread.start()
         return self
 
     def take(self) -> Classifier | None:
-        """Take up the new model if there is one, and return it; this costs nothing when there is none."""
+        """Switch to the new model if there is one, and return it; without one this costs nothing."""
         if self._next is self._current:
             return None
         self._current = self._next
@@ -107,33 +114,33 @@ class HotReloader:
 
     def _watch(self) -> None:
         while not self._end.wait(POLL_S):
-            renewed = self.look()
-            if renewed is not None:
-                self._next = renewed.classifier
+            reloaded = self.check()
+            if reloaded is not None:
+                self._next = reloaded.classifier
 
-    def _stamp(self) -> _Stamp | None:
+    def _file_state(self) -> _FileState | None:
         try:
             status = self._path.stat() if self._path is not None else None
         except OSError:
-            return None  # between its removal and its return
+            return None  # removed, and not yet replaced
         return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)
 
-    def _opened(self, path: Path) -> Reloaded:
-        """Open and verify.
+    def _open(self, path: Path) -> Reloaded:
+        """Open and verify a new file.
 
         Raises:
-            ModelError: the file cannot be used here, or not in place of the old one.
+            ModelError: the file cannot be used on this machine, or cannot replace the old model.
         """
         data = read_model(path)
         classifier = Classifier.from_bytes(data, self._labels, self._language)
         old, new = self._current.passport.input.channels, classifier.passport.input.channels
         if old != new:
-            raise ModelError(f"it takes {new} channels, the old one {old}: start again to use it")
+            raise ModelError(f"it takes {new} channels and the old model {old}: restart to use it")
         if read_passport(data) is not None:
             different = [result for result in replay(classifier) if result.stage]
             if different:
                 raise ModelError(
-                    f"{len(different)} of its golden inputs answer otherwise here ({different[0].stage} differs): "
-                    f"'edge-fm verify {path}' says more"
+                    f"{len(different)} of its golden inputs give other answers here ({different[0].stage} differs): "
+                    f"run 'edge-fm verify {path}' for details"
                 )
         return Reloaded(data, classifier)

@@ -1,4 +1,7 @@
-"""What the systems do differently: locks, memory limits, usable cores. `edge-fm doctor` says what is off."""
+"""Differences between operating systems: locks, memory limits, usable cores.
+
+`edge-fm doctor` lists the features that a system lacks.
+"""
 
 import math
 import os
@@ -12,7 +15,7 @@ if sys.platform == "win32":
     HAS_MEMORY_LIMIT = False
 
     def lock_file(file: BinaryIO) -> bool:
-        """Take an exclusive lock that ends with the process; False if another holds it."""
+        """Take an exclusive lock that ends with the process; return False if another process has it."""
         try:
             file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -21,10 +24,10 @@ if sys.platform == "win32":
         return True
 
     def limit_memory(extra_bytes: int) -> None:
-        """Windows has no such limit."""
+        """Do nothing: Windows has no such limit."""
 
     def peak_memory_bytes() -> int | None:
-        """Windows does not tell it in the standard library."""
+        """Return None: the standard library cannot read it on Windows."""
         return None
 
 else:
@@ -34,7 +37,7 @@ else:
     HAS_MEMORY_LIMIT = sys.platform.startswith("linux")
 
     def lock_file(file: BinaryIO) -> bool:
-        """Take an exclusive lock that ends with the process; False if another holds it."""
+        """Take an exclusive lock that ends with the process; return False if another process has it."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -42,7 +45,7 @@ else:
         return True
 
     def limit_memory(extra_bytes: int) -> None:
-        """Let this process take at most `extra_bytes` of address space more than it has now (Linux)."""
+        """Limit this process to `extra_bytes` of address space more than it has now (Linux)."""
         statm = Path("/proc/self/statm")
         if not statm.is_file():
             return
@@ -55,20 +58,22 @@ else:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def peak_memory_bytes() -> int | None:
-        """Return the largest resident size that this process has had; None where the system does not tell."""
+        """Return the peak resident size of this process in bytes, None where it is not known."""
         status = Path("/proc/self/status")
-        if status.is_file():  # getrusage counts what the parent took before the program was started
+        if status.is_file():  # getrusage includes the memory of the parent before exec
             lines = status.read_text().splitlines()
             peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
             return peaks[0] if peaks else None
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the only other one
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the only other system
 
 
 def usable_cores(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many cores this process may use, at least 1: its affinity, within its control group's quota.
+    """Return the number of cores that this process may use, at least 1.
+
+    It is the size of the affinity mask, limited by the quota of the control group.
 
     Args:
-        root: where control groups are mounted: `cpu.max` of version 2, `cpu/cpu.cfs_*_us` of version 1.
+        root: mount point of control groups, with `cpu.max` (version 2) or `cpu/cpu.cfs_*_us` (version 1).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(root)
@@ -76,7 +81,7 @@ def usable_cores(root: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _quota(root: Path) -> float | None:
-    """Return the control group's quota in cores, None without one."""
+    """Return the quota of the control group in cores, None without one."""
     try:
         limit, period = (root / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)

@@ -1,13 +1,13 @@
-"""What became of one input: the `status` column of a labelled folder."""
+"""The outcome of one input: the `status` column of a labelled folder."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """One word for each way that an input can end; each input has exactly one."""
+    """Outcome of one input; each input has exactly one."""
 
     OK = "ok"
-    UNKNOWN = "unknown"  # below the model's threshold; the label is still given
+    UNKNOWN = "unknown"  # confidence below the threshold of the model; the row still has the label
     EMPTY = "empty"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
@@ -19,10 +19,10 @@ class Status(StrEnum):
 
     @property
     def labelled(self) -> bool:
-        """Whether the model gave an answer."""
+        """Whether the model answered."""
         return self in {Status.OK, Status.UNKNOWN}
 
     @property
     def bad(self) -> bool:
-        """Whether it makes the run end with exit code 1: no answer, and not merely "no picture"."""
+        """Whether the run ends with exit code 1: not answered, and the file is not of another type."""
         return not self.labelled and self is not Status.UNSUPPORTED

@@ -1,6 +1,7 @@
-"""A Ray cluster to label on, for the tests of it."""
+"""Labelling on a Ray cluster, for its tests."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fm_runtime.batch import label as label_module
@@ -9,33 +10,49 @@ from edge_fm_runtime.batch.options import Options, RowOptions
 from edge_fm_runtime.batch.outputs import shards
 from edge_fm_runtime.cluster import plan, ray_engine
 from edge_fm_runtime.cluster.ray_cluster import Cluster
-from edge_fm_runtime.cluster.ray_engine import Listener, Progress
+from edge_fm_runtime.cluster.ray_engine import ClusterRun, Listener, Progress
 
 OPTIONS = Options(row=RowOptions(top=2), timeout_s=1.0)
 
 
-class Told:
-    """A listener that remembers."""
+class RecordingListener:
+    """A listener that records progress and notices."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        self.notices: list[str] = []
         self.progress: list[Progress] = []
-        self.listener = Listener(lambda *_: None, self.progress.append, self.notes.append)
+        self.listener = Listener(lambda *_: None, self.progress.append, self.notices.append)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of a run that tests vary.
+
+    Attributes:
+        size: number of inputs per shard.
+        options: labelling options.
+    """
+
+    size: int = 10
+    options: Options = OPTIONS
 
 
 def label(
     model: Model,
     inputs: Sequence[object],
     out: object,
-    size: int = 10,
-    options: Options = OPTIONS,
-    told: Told | None = None,
+    settings: Settings = Settings(),
+    recorder: RecordingListener | None = None,
 ) -> LabelSummary:
-    """Label on the cluster, with as many workers as it has processors."""
-    listener = (told or Told()).listener
-    return ray_engine.label(
-        model, list(map(str, inputs)), str(out), options, Cluster(None, 2, size), listener
+    """Label on the cluster with one worker on each of its two processors."""
+    run = ClusterRun(
+        model=model,
+        inputs=tuple(map(str, inputs)),
+        out=str(out),
+        options=settings.options,
+        cluster=Cluster(None, 2, settings.size),
     )
+    return ray_engine.label(run, (recorder or RecordingListener()).listener)
 
 
 def merged(out: object, tmp_path: Path) -> bytes:

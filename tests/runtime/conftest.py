@@ -1,4 +1,4 @@
-"""What the tests of the runtime share."""
+"""Fixtures for the tests of the runtime."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def model(tiny_path: Path) -> Model:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with light, dark, unsure and broken pictures, and odd names."""
+    """Return a folder with light, dark, ambiguous and broken images, and odd names."""
     made = tmp_path / "in"
     (made / "sub").mkdir(parents=True)
     for index in range(20):
@@ -35,14 +35,14 @@ def folder(tmp_path: Path) -> Path:
     (made / "unsure.png").write_bytes(GREY)
     (made / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     (made / 'a,"b\n<script>.png').write_bytes(PNG)
-    with open(os.fsencode(made) + b"/\xff.png", "wb") as file:  # noqa: PTH123  # a name that is no UTF-8
+    with open(os.fsencode(made) + b"/\xff.png", "wb") as file:  # noqa: PTH123  # a name that is not UTF-8
         file.write(PNG)
     return made
 
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Return a folder with more pictures than eight batches."""
+    """Return a folder with more images than eight batches."""
     made = tmp_path / "many"
     made.mkdir()
     rng = np.random.default_rng(1)
@@ -62,7 +62,7 @@ def s3() -> Iterator[S3]:
 
 @pytest.fixture(scope="module")
 def ray(s3: S3) -> Iterator[Any]:
-    """Return Ray, with a cluster of two processors on this machine; its workers find the S3 server."""
+    """Return Ray, with a cluster of two processors on this machine that reaches the S3 server."""
     import ray
 
     assert s3.url
@@ -74,7 +74,7 @@ def ray(s3: S3) -> Iterator[Any]:
 
 @pytest.fixture
 def open_view(tiny: Classifier, tmp_path: Path) -> Iterator[OpenView]:
-    """Return a function that serves a page; every one is closed at the end."""
+    """Return a function that serves a page; every page is closed at the end."""
     views: list[WebView] = []
 
     def serve(**settings: Any) -> WebView:
@@ -89,5 +89,5 @@ def open_view(tiny: Classifier, tmp_path: Path) -> Iterator[OpenView]:
 
 @pytest.fixture
 def view(open_view: OpenView) -> WebView:
-    """Return a page that anyone on this machine may look at."""
+    """Return a page that anyone on this machine may open."""
     return open_view()

@@ -1,4 +1,4 @@
-"""What the tests of labelling share: three pictures, a run without a listener, the rows that it made."""
+"""Helpers for the tests of labelling: three images, a run without a listener, its rows."""
 
 import csv
 import functools
@@ -15,11 +15,11 @@ from edge_fm_runtime.batch.options import Options
 from tests.pictures import encoded, png_chunk
 
 PNG, DARK, GREY = (encoded(np.full((28, 28), level, np.uint8)) for level in (250, 10, 130))
-"""`light`, `dark`, and `unknown` to the tiny model."""
+"""Images that the tiny model labels `light`, `dark`, and `unknown`."""
 
 
 def quiet(_done: int, _total: int, _made: object) -> None:
-    """Listen to nothing."""
+    """Ignore progress."""
 
 
 def run(model: Model, output: Path, *inputs: object, options: Options = Options()) -> LabelSummary:  # noqa: B008
@@ -48,10 +48,11 @@ def tar_of(members: dict[str, bytes]) -> bytes:
 
 @functools.cache
 def large_png(side: int) -> bytes:
-    """Return a valid PNG of side x side black pixels, Paeth-filtered 16-bit RGB: small to store, large, and very slow to decode.
+    """Return a valid PNG of side x side black pixels that is small to store and very slow to decode.
 
-    The slowest that fits the limits: a grey one of 11,500 pixels square is decoded in half a second by a quick processor,
-    and in twice that by a busy one, so whether it exceeds a limit between them is chance. This takes over two seconds.
+    Paeth-filtered 16-bit RGB is the slowest that fits the limits, and takes over two seconds at 11,500 pixels
+    square. A grey PNG of that size takes half a second on a fast processor and twice that on a busy one, so
+    that a time limit in between would be exceeded at random.
     """
     compressor = zlib.compressobj(1)
     row = b"\x04" + bytes(6 * side)

@@ -1,4 +1,4 @@
-"""What the tests of the live feed share: frames, a camera that gives them, a view that keeps what it is told, a page."""
+"""Fakes for the tests of the live feed: frames, a camera, a view that records, a page."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from edge_fm_runtime.live.web.server import WebView
 from edge_fm_runtime.status import Status
 
 OpenView = Callable[..., WebView]
-"""Serve a page with the settings given."""
+"""Serves a page with the given settings."""
 
 
 def frame(level: int, height: int = 120, width: int = 160) -> NDArray[np.uint8]:
@@ -26,7 +26,7 @@ def frame(level: int, height: int = 120, width: int = 160) -> NDArray[np.uint8]:
 
 
 class Frames:
-    """A camera that gives what it was given, `period_s` of feed time apart; None is a moment without a frame."""
+    """A camera that returns fixed frames, `period_s` of feed time apart; None stands for no frame."""
 
     dropped = 0
 
@@ -50,7 +50,7 @@ class Frames:
 
 
 class Recorder:
-    """A view that keeps what it is told and may end the loop."""
+    """A view that records frames and notices, and may end the loop."""
 
     def __init__(self, ends_after: int = 1000) -> None:
         self.readings: list[FrameResult] = []
@@ -71,14 +71,14 @@ class Recorder:
 
     @property
     def labels(self) -> list[str]:
-        """The labels shown, one for each frame."""
+        """Labels of the frames, in order."""
         return [reading.prediction.label for reading in self.readings]
 
 
 def reading(
     number: int = 1, label: str = "dark", status: Status = Status.OK, at_s: float = 0.0, height: int = 120
 ) -> FrameResult:
-    """Return a reading as the loop would make it."""
+    """Return a frame result like those of the loop."""
     rng = np.random.default_rng(number)
     picture = rng.integers(0, 256, (height, 160, 3), dtype=np.uint8)
     prediction = Prediction(label, 0.75, status, ((label, 0.75), ("other", 0.25)))
@@ -88,7 +88,7 @@ def reading(
 
 
 class FakeCapture:
-    """Stands for cv2.VideoCapture: no camera exists where tests run."""
+    """Replaces cv2.VideoCapture, for machines without a camera."""
 
     def __init__(self, *reads: int | None, opened: bool = True, period_s: float = 0.002) -> None:
         self.reads, self.opened, self.period_s = list(reads), opened, period_s
@@ -112,5 +112,5 @@ class FakeCapture:
 
 
 def get(view: WebView, path: str, **options: Any) -> httpx.Response:
-    """Ask for a page."""
+    """Request a page."""
     return httpx.get(view.address + path, **options)

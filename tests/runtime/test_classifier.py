@@ -1,4 +1,4 @@
-"""The classifier, on a model whose answer is known."""
+"""The classifier, on a model whose answers are known."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def grey(level: int, size: int = 28) -> NDArray[np.uint8]:
 
 
 def test_a_file_bytes_and_a_frame_agree(tiny: Classifier, tmp_path: Path) -> None:
-    """The three ways in give one answer."""
+    """A path, bytes and a frame of the same image give one answer."""
     path = tmp_path / "a b.png"
     path.write_bytes(encoded(grey(204, 60)))
     from_file, from_bytes = tiny.classify(path), tiny.classify(path.read_bytes())
@@ -41,14 +41,14 @@ def test_a_file_bytes_and_a_frame_agree(tiny: Classifier, tmp_path: Path) -> Non
 
 
 def test_below_the_threshold_is_unknown(tiny: Classifier) -> None:
-    """A confidence under the passport's threshold is `unknown`, and the label is still given."""
+    """A confidence below the threshold is `unknown`, and the prediction keeps its label."""
     answer = tiny.classify(encoded(grey(140)))
     assert (answer.status, answer.label) == (Status.UNKNOWN, "light")
     assert tiny.classify(encoded(grey(200))).status is Status.OK
 
 
 class FixedSession:
-    """Answers the same row for every picture."""
+    """Returns the same row for every image."""
 
     def __init__(self, row: list[float]) -> None:
         self.row = row
@@ -69,7 +69,7 @@ class FixedSession:
 def test_a_row_has_the_confidence_of_the_answer(
     tiny: Classifier, tmp_path: Path, decision: Decision, confidence: str
 ) -> None:
-    """A labelled file's confidence is the one that its status hangs on: of its group, and of how familiar it is."""
+    """The confidence in a row is the one that decides its status, with group and known-class score."""
     path = tmp_path / "a.png"
     path.write_bytes(encoded(grey(204, 60)))
     classifier = Classifier(FixedSession([0.2, 0.8]), replace(tiny.passport, decision=decision, golden=()))
@@ -95,13 +95,13 @@ def test_ties_go_to_the_first_label(tiny: Classifier) -> None:
     assert [name for name, _ in even.classify(encoded(grey(0))).ranking] == ["dark", "light"]
 
 
-def test_no_pictures_is_no_predictions(tiny: Classifier) -> None:
-    """An empty batch is an empty answer."""
+def test_no_images_have_no_predictions(tiny: Classifier) -> None:
+    """An empty batch has no predictions."""
     assert tiny.decide(np.zeros((0, 2), np.float32)) == []
 
 
 def test_a_model_without_a_passport_needs_labels(bare_path: Path) -> None:
-    """It is refused with the way to get one; with labels it runs with the default recipe."""
+    """Without labels it is refused with a remedy; with them it has the default preprocessing."""
     with pytest.raises(ModelError, match="edge-fm export"):
         Classifier.load(bare_path)
     assert Classifier.load(bare_path, ["night", "day"]).classify(encoded(grey(255))).label == "day"
@@ -110,19 +110,19 @@ def test_a_model_without_a_passport_needs_labels(bare_path: Path) -> None:
 
 
 def test_labels_cannot_contradict_a_passport(tiny_path: Path) -> None:
-    """A passport's labels are the model's; saying otherwise is an error."""
+    """Labels that differ from those in the passport are an error."""
     with pytest.raises(ModelError, match="dark, light"):
         Classifier.load(tiny_path, ["light", "dark"])
 
 
 def test_a_missing_model_names_the_bundled_ones() -> None:
-    """A typing error is answered with what there is."""
+    """The message for an unknown model lists the bundled models."""
     with pytest.raises(ModelError, match="fashion"):
         Classifier.load("fashoin")
 
 
-def test_bad_pictures_raise_their_status(tiny: Classifier) -> None:
-    """The Python API raises what a row would say."""
+def test_bad_images_raise_their_status(tiny: Classifier) -> None:
+    """The Python API raises an error with the status of the row."""
     with pytest.raises(InputError) as caught:
         tiny.classify(b"")
     assert caught.value.status is Status.EMPTY
@@ -130,14 +130,14 @@ def test_bad_pictures_raise_their_status(tiny: Classifier) -> None:
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_models_answer_as_exported(name: str) -> None:
-    """Every bundled model's golden inputs are answered the same on this machine."""
+    """The golden inputs of every bundled model give the same answers on this machine."""
     results = replay(Classifier.load(name))
     assert len(results) == 8
     assert [result.stage for result in results] == [""] * 8
 
 
 def test_replay_names_the_stage(tiny: Classifier) -> None:
-    """A difference is put down to decoding, preprocessing or the model."""
+    """A difference is attributed to decoding, preprocessing or the model."""
     import dataclasses
 
     def replayed(**changes: Any) -> str:
@@ -152,8 +152,8 @@ def test_replay_names_the_stage(tiny: Classifier) -> None:
     assert replayed(own=(float("nan"), 0.5)) == "model"
 
 
-def test_replay_without_golden_inputs_says_so(tiny: Classifier) -> None:
-    """A model that carries none cannot pass."""
+def test_replay_without_golden_inputs_is_an_error(tiny: Classifier) -> None:
+    """A model without golden inputs cannot pass."""
     import dataclasses
 
     with pytest.raises(ModelError, match="golden"):
@@ -161,13 +161,13 @@ def test_replay_without_golden_inputs_says_so(tiny: Classifier) -> None:
 
 
 def waves(quality: int = 90) -> bytes:
-    """Return a JPEG that is decoded at a reduced scale."""
+    """Return a JPEG that is decoded at reduced size."""
     y, x = np.mgrid[0:533, 0:400]
     return encoded((127 + 60 * np.sin(x / 3) * np.cos(y / 4)).astype(np.uint8), ".jpg")
 
 
 @pytest.mark.parametrize(
-    ("row", "reduced_decode_margin", "rounding", "is_close"),
+    ("row", "reduced_decode_margin", "rounding_margin", "is_close"),
     [
         ([0.52, 0.48], 0.7, 0, True),
         ([0.9, 0.1], 0.7, 0, False),
@@ -176,31 +176,31 @@ def waves(quality: int = 90) -> bytes:
         ([0.9, 0.1], 7, 0, True),
     ],
 )
-def test_an_answer_that_hangs_on_little_is_looked_at_whole(
-    tiny: Classifier, row: list[float], reduced_decode_margin: float, rounding: float, is_close: bool
+def test_a_small_margin_repeats_the_decode(
+    tiny: Classifier,
+    row: list[float],
+    reduced_decode_margin: float,
+    rounding_margin: float,
+    is_close: bool,
 ) -> None:
-    """Where two labels are nearly as likely, for this model, every pixel of a JPEG is decoded; where they are not, or all were, none is."""
-    passport = replace(
-        tiny.passport,
-        decision=replace(
-            tiny.passport.decision, reduced_decode_margin=reduced_decode_margin, rounding_margin=rounding
-        ),
-    )
+    """A JPEG is decoded at full size when its two likeliest labels are within the margin."""
+    margins = {"reduced_decode_margin": reduced_decode_margin, "rounding_margin": rounding_margin}
+    passport = replace(tiny.passport, decision=replace(tiny.passport.decision, **margins))
     classifier, probabilities = Classifier(FixedSession(row), passport), np.array(row, np.float32)
-    whole = classifier.redecode(waves(), probabilities)
+    decoded = classifier.redecode(waves(), probabilities)
     if is_close:
         full = preprocess.tensor_from_bytes(
             waves(), tiny.passport.input, tiny.passport.preprocess, full_scale=True
         )
-        assert whole is not None
-        np.testing.assert_array_equal(whole, full)
+        assert decoded is not None
+        np.testing.assert_array_equal(decoded, full)
     else:
-        assert whole is None
+        assert decoded is None
     assert classifier.redecode(encoded(grey(90, 500)), probabilities) is None
 
 
-class Telling:
-    """Says of the first picture of a size that it cannot decide, and is sure of any other."""
+class UndecidedOnce:
+    """Cannot decide on one image, and is sure of any other."""
 
     def __init__(self, undecided: NDArray[np.uint8]) -> None:
         self.undecided = undecided
@@ -210,13 +210,13 @@ class Telling:
         return np.where(same[:, None], [[0.51, 0.49]], [[0.1, 0.9]]).astype(np.float32)
 
 
-def test_the_second_look_decides(tiny: Classifier, tmp_path: Path) -> None:
-    """What was seen with every pixel decoded is the answer, alone and in a folder, and stays in its own row."""
-    spec, recipe = tiny.passport.input, tiny.passport.preprocess
+def test_the_full_size_decode_decides(tiny: Classifier, tmp_path: Path) -> None:
+    """The answer after a full-size decode is the final one, for one image and in a folder."""
+    spec, preprocessing = tiny.passport.input, tiny.passport.preprocess
     close, sure = waves(), encoded(grey(200))
-    small = preprocess.tensor_from_bytes(close, spec, recipe)
-    assert (small != preprocess.tensor_from_bytes(close, spec, recipe, full_scale=True)).any()
-    classifier = Classifier(Telling(small), tiny.passport)
+    small = preprocess.tensor_from_bytes(close, spec, preprocessing)
+    assert (small != preprocess.tensor_from_bytes(close, spec, preprocessing, full_scale=True)).any()
+    classifier = Classifier(UndecidedOnce(small), tiny.passport)
     assert classifier.classify(close).ranking[0][1] == pytest.approx(0.9)
     names = []
     for index in range(40):
@@ -229,39 +229,41 @@ def test_the_second_look_decides(tiny: Classifier, tmp_path: Path) -> None:
     assert {row.ranking[0][1] for row in rows if row.ranking} == {"0.9000"}
 
 
-def test_every_inference_is_watched_by_itself(tiny: Classifier, tmp_path: Path) -> None:
-    """Of however many pictures a folder has, inferences are of one size, and each is begun, so that a slow model has its time for each."""
-    told: list[int] = []
+def test_every_inference_has_its_own_time_limit(tiny: Classifier, tmp_path: Path) -> None:
+    """All inferences have one batch size, and the watchdog is reset before each of them."""
+    events: list[int] = []
 
-    class Watched:
-        """Notes how many pictures it is asked about."""
+    class RecordingSession:
+        """Records the number of images of each inference."""
 
         def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-            told.append(-len(images))
+            events.append(-len(images))
             return np.full((len(images), 2), [0.1, 0.9], np.float32)
 
     (tmp_path / "a.png").write_bytes(encoded(grey(200)))
     names = [str(tmp_path / "a.png")] * (2 * BATCH + 1)
-    rows = list(label_rows(Classifier(Watched(), tiny.passport), names, RowOptions(), told.append))
+    rows = list(label_rows(Classifier(RecordingSession(), tiny.passport), names, RowOptions(), events.append))
     assert len(rows) == len(names)
-    assert told == [*range(len(names)), *[len(names), -BATCH] * 3]
+    assert events == [*range(len(names)), *[len(names), -BATCH] * 3]
 
 
-def test_the_second_look_has_the_limits_of_the_first(tiny: Classifier) -> None:
-    """A file over the usual size, allowed by limits of the caller's own, is looked at twice like any other."""
+def test_the_full_size_decode_has_the_same_limits(tiny: Classifier) -> None:
+    """A file over the default limit is decoded again under the limits of the caller."""
     wide = Limits(max_bytes=2 * DEFAULT_LIMITS.max_bytes)
     large = waves() + b"\0" * DEFAULT_LIMITS.max_bytes
-    spec, recipe = tiny.passport.input, tiny.passport.preprocess
-    small = preprocess.tensor_from_bytes(large, spec, recipe, wide)
-    assert Classifier(Telling(small), tiny.passport).classify(large, wide).ranking[0][1] == pytest.approx(0.9)
+    spec, preprocessing = tiny.passport.input, tiny.passport.preprocess
+    small = preprocess.tensor_from_bytes(large, spec, preprocessing, wide)
+    assert Classifier(UndecidedOnce(small), tiny.passport).classify(large, wide).ranking[0][
+        1
+    ] == pytest.approx(0.9)
 
 
-def test_many_pictures_at_once_are_answered_as_one_by_one(tiny: Classifier) -> None:
-    """Each of any number of pictures has its own row, in their order, and no pictures have none."""
+def test_a_batch_has_the_answers_of_single_images(tiny: Classifier) -> None:
+    """Any number of images has one row each, in order, as if each were alone."""
     greys = np.arange(0, 250, 2, dtype=np.uint8)
     images = np.broadcast_to(greys[:, None, None, None], (len(greys), 28, 28, 1)).copy()
-    together = tiny.raw_probabilities(images)
+    batch = tiny.raw_probabilities(images)
     alone = np.concatenate([tiny.raw_probabilities(image[np.newaxis]) for image in images])
-    assert np.array_equal(together, alone)
-    assert len(np.unique(together[:, 0])) == len(greys)
+    assert np.array_equal(batch, alone)
+    assert len(np.unique(batch[:, 0])) == len(greys)
     assert tiny.raw_probabilities(images[:0]).shape == (0, 2)

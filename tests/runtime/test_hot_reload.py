@@ -1,4 +1,4 @@
-"""A model that is replaced while it runs: taken up whole and verified, refused otherwise, nothing lost between."""
+"""Hot reload: a replaced model is verified and used, or refused, and no image is lost."""
 
 import os
 import shutil
@@ -24,42 +24,42 @@ from tests.runtime.live_fakes import Frames, Recorder, frame
 
 @pytest.fixture
 def path(tiny_path: Path, tmp_path: Path) -> Path:
-    """Return a model file that may be replaced."""
+    """Return a model file that a test can replace."""
     return Path(shutil.copy(tiny_path, tmp_path / "model.onnx"))
 
 
 def put(data: bytes, path: Path) -> None:
-    """Put a file in place at once, as `mv` does."""
+    """Replace a file atomically, as `mv` does."""
     beside = path.with_suffix(".new")
     beside.write_bytes(data)
     beside.replace(path)
 
 
-def looked(watched: HotReloader) -> hot_reload.Reloaded | None:
-    """Look twice: a file must look the same twice before it is read."""
-    assert watched.look() is None
-    return watched.look()
+def check_twice(reloader: HotReloader) -> hot_reload.Reloaded | None:
+    """Check twice: a file is read when two checks in a row find it the same."""
+    assert reloader.check() is None
+    return reloader.check()
 
 
-def test_a_whole_new_model_is_taken_up(path: Path, tiny: Classifier) -> None:
-    """It is opened after it has looked the same twice, once, and said; until then nothing happens."""
-    said: list[str] = []
-    watched = HotReloader(str(path), tiny, said.append)
-    assert looked(watched) is None
+def test_a_new_model_is_loaded(path: Path, tiny: Classifier) -> None:
+    """A new file is opened once, after two checks have found it the same, with a notice."""
+    notices: list[str] = []
+    reloader = HotReloader(str(path), tiny, notices.append)
+    assert check_twice(reloader) is None
     put(read_model("fashion"), path)
-    found = looked(watched)
+    found = check_twice(reloader)
     assert found is not None
     assert found.classifier.passport.labels == Classifier.load("fashion").passport.labels
     assert found.data == path.read_bytes()
-    assert looked(watched) is None
-    assert ["verified" in text for text in said] == [True]
+    assert check_twice(reloader) is None
+    assert ["verified" in text for text in notices] == [True]
 
 
 @pytest.mark.parametrize("damage", ["half", "one byte", "empty", "no model"])
-def test_a_damaged_file_is_refused_and_a_whole_one_after_it_is_not(
+def test_a_damaged_file_is_refused_and_a_good_one_after_it_is_not(
     damage: str, path: Path, tiny: Classifier
 ) -> None:
-    """The refusal is said once, the old model goes on, and the next file has its chance."""
+    """A refusal is notified once, the old model stays in use, and the next file is loaded."""
     whole = read_model("fashion")
     middle = len(whole) // 2
     broken = {
@@ -68,73 +68,73 @@ def test_a_damaged_file_is_refused_and_a_whole_one_after_it_is_not(
         "empty": b"",
         "no model": b"PK\3\4 an archive",
     }[damage]
-    said: list[str] = []
-    watched = HotReloader(str(path), tiny, said.append)
+    notices: list[str] = []
+    reloader = HotReloader(str(path), tiny, notices.append)
     put(broken, path)
-    assert looked(watched) is None
-    assert looked(watched) is None
-    assert len(said) == 1
-    assert "refused" in said[0]
-    assert watched.current is tiny
+    assert check_twice(reloader) is None
+    assert check_twice(reloader) is None
+    assert len(notices) == 1
+    assert "refused" in notices[0]
+    assert reloader.current is tiny
     put(whole, path)
-    assert looked(watched) is not None
+    assert check_twice(reloader) is not None
 
 
-def test_a_model_that_answers_otherwise_here_is_refused(
+def test_a_model_that_fails_its_golden_inputs_is_refused(
     path: Path, tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A golden input that differs is a refusal that names the stage and the command that says more."""
+    """The refusal names the stage that differs and the command for details."""
     results = replay(Classifier.load("fashion"))
     monkeypatch.setattr(
         hot_reload, "replay", lambda _model: [replace(results[0], stage="model"), *results[1:]]
     )
-    said: list[str] = []
-    watched = HotReloader(str(path), tiny, said.append)
+    notices: list[str] = []
+    reloader = HotReloader(str(path), tiny, notices.append)
     put(read_model("fashion"), path)
-    assert looked(watched) is None
-    assert "1 of its golden inputs" in said[0]
-    assert "model differs" in said[0]
-    assert "edge-fm verify" in said[0]
+    assert check_twice(reloader) is None
+    assert "1 of its golden inputs" in notices[0]
+    assert "model differs" in notices[0]
+    assert "edge-fm verify" in notices[0]
 
 
-def test_a_file_that_goes_and_comes_back(path: Path, tiny: Classifier) -> None:
-    """While the file is away the old model goes on without a word; what comes back is looked at."""
-    said: list[str] = []
-    watched = HotReloader(str(path), tiny, said.append)
+def test_a_file_that_disappears_and_returns(path: Path, tiny: Classifier) -> None:
+    """Without the file the old model stays in use, without a notice; a new file is loaded."""
+    notices: list[str] = []
+    reloader = HotReloader(str(path), tiny, notices.append)
     path.unlink()
-    assert looked(watched) is None
-    assert not said
+    assert check_twice(reloader) is None
+    assert not notices
     put(read_model("fashion"), path)
-    assert looked(watched) is not None
+    assert check_twice(reloader) is not None
 
 
-def test_other_channels_need_a_new_start(path: Path, tiny: Classifier) -> None:
-    """A feed that reads only brightness cannot go over to a model of colour."""
+def test_other_channels_need_a_restart(path: Path, tiny: Classifier) -> None:
+    """A feed of grey frames cannot switch to a model of colour images."""
     passport = replace(tiny.passport, input=replace(tiny.passport.input, channels=3), golden=())
     old: Any = type("Old", (), {"passport": passport})
-    said: list[str] = []
-    watched = HotReloader(str(path), old, said.append)
+    notices: list[str] = []
+    reloader = HotReloader(str(path), old, notices.append)
     put(read_model("fashion"), path)
-    assert looked(watched) is None
-    assert "start again" in said[0]
+    assert check_twice(reloader) is None
+    assert "restart" in notices[0]
 
 
-def test_a_bundled_model_is_not_watched(
+def test_a_bundled_model_has_no_file(
     tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that happens to have a bundled model's name is none of it."""
+    """A file with the name of a bundled model is not its replacement."""
     monkeypatch.chdir(tmp_path)
-    watched = HotReloader("fashion", tiny, pytest.fail)
+    reloader = HotReloader("fashion", tiny, pytest.fail)
     Path("fashion").write_bytes(b"x")
-    assert looked(watched) is None
+    assert check_twice(reloader) is None
 
 
-def test_the_loop_goes_over_between_two_frames(
+def test_the_loop_switches_between_two_frames(
     path: Path, tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every frame is answered, by the old model or by the new one, and the new one is used to the end."""
+    """Every frame is classified, by the old model or the new one, which stays in use."""
     monkeypatch.setattr(hot_reload, "POLL_S", 0.01)
-    watched = HotReloader(str(path), tiny, lambda _text: None)
+    reloader = HotReloader(str(path), tiny, lambda _text: None)
     seen = Recorder()
 
     class Camera(Frames):
@@ -142,42 +142,42 @@ def test_the_loop_goes_over_between_two_frames(
             if len(self.left) == 20:
                 put(read_model("fashion"), path)
                 for _ in range(2000):
-                    if watched._next is not watched._current:
+                    if reloader._next is not reloader._current:
                         break
                     os.sched_yield()
-                    watched._end.wait(0.005)
+                    reloader._end.wait(0.005)
             return super().read(wait_s)
 
-    with watched:
-        frames = loop.run(tiny, Camera(*[128] * 40), [seen], LoopSettings(reloader=watched))
+    with reloader:
+        frames = loop.run(tiny, Camera(*[128] * 40), [seen], LoopSettings(reloader=reloader))
     assert frames == len(seen.readings) == 40
     names = [reading.prediction.label in tiny.passport.labels for reading in seen.readings]
     assert names == [True] * 20 + [False] * 20
-    assert watched.current is not tiny
+    assert reloader.current is not tiny
 
 
-def test_watching_labels_all_again_by_the_new_model(path: Path, tmp_path: Path) -> None:
-    """What was labelled before the model was replaced is labelled by the new one too: one file, one model."""
-    pictures = tmp_path / "in"
-    pictures.mkdir()
-    cv2.imwrite(str(pictures / "a.png"), frame(200))
-    output, said = tmp_path / "labels.csv", []
+def test_watching_labels_everything_again(path: Path, tmp_path: Path) -> None:
+    """After a replacement all images are labelled again: the rows of a file are from one model."""
+    images = tmp_path / "in"
+    images.mkdir()
+    cv2.imwrite(str(images / "a.png"), frame(200))
+    output, labels = tmp_path / "labels.csv", []
     model = Model(path.read_bytes())
     current = Classifier.from_bytes(model.data)
 
     def report(_summary: object) -> None:
-        said.append(output.read_text().splitlines()[1].split(",")[2])
-        if len(said) == 1:
+        labels.append(output.read_text().splitlines()[1].split(",")[2])
+        if len(labels) == 1:
             put(read_model("fashion"), path)
 
-    watched = HotReloader(str(path), current, lambda _text: None)
+    reloader = HotReloader(str(path), current, lambda _text: None)
     watch.watch(
         model,
-        [str(pictures)],
+        [str(images)],
         output,
         Options(workers=1),
-        watch.WatchHooks(listener=lambda *_: None, report=report, reloader=watched, rounds=12),
+        watch.WatchHooks(listener=lambda *_: None, report=report, reloader=reloader, rounds=12),
     )
-    assert said[0] in current.passport.labels
-    assert said[1] in Classifier.load("fashion").passport.labels
-    assert len(said) == 2
+    assert labels[0] in current.passport.labels
+    assert labels[1] in Classifier.load("fashion").passport.labels
+    assert len(labels) == 2

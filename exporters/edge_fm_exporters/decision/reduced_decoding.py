@@ -106,7 +106,7 @@ def _looks(spec: InputSpec, recipe: Preprocess) -> _Looks:
     rng = np.random.default_rng(1987)
     steps = rng.choice([-1, 1], whole.shape) * (rng.random(whole.shape) < _OFF)
     off = np.clip(whole.astype(int) + steps, 0, 255).astype(np.uint8)
-    return _Looks(small, whole, off, preprocess.pixels_left(encoded[0], spec, recipe))
+    return _Looks(small, whole, off, preprocess.pixels_per_input_pixel(encoded[0], spec, recipe))
 
 
 def _drawn(height: int, width: int, channels: int, rng: np.random.Generator) -> bytes:

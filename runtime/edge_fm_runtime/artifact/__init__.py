@@ -1,1 +1,1 @@
-"""The model file and all that it says: passport, container, input, session."""
+"""Model files: the passport, the `.onnx` container, its seal, and the onnxruntime session."""

@@ -1,4 +1,4 @@
-"""What a model takes, and how a picture becomes it: the part of the passport that preprocessing reads."""
+"""The part of the passport that preprocessing reads: the input tensor and the preprocessing settings."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,15 +6,18 @@ from enum import StrEnum
 from edge_fm_runtime.artifact.strict_json import require
 
 PREPROCESS_VERSION = 2
-"""Version of the preprocessing in `preprocess.py`; it changes when a tensor could change. A model of an older version runs with
-this one: 2 shrinks reduced JPEGs closer to their full scale."""
+"""Version of the preprocessing in `image/preprocess.py`; it changes when a tensor could change.
+
+A model with an older version runs with this one. Version 2 brings JPEGs decoded at reduced size closer to
+their full-size tensors.
+"""
 
 _MAX_SIDE = 1024
 _CHANNELS = (1, 3)
 
 
 class Fit(StrEnum):
-    """How a picture of another shape becomes the input's shape."""
+    """Treatment of images with other proportions than the input."""
 
     LETTERBOX = "letterbox"  # keep the proportions, centre, fill the rest
     STRETCH = "stretch"
@@ -22,7 +25,7 @@ class Fit(StrEnum):
 
 
 class Polarity(StrEnum):
-    """Whether greys are turned round after fitting."""
+    """Whether grey levels are inverted after fitting."""
 
     AS_IS = "as-is"
     INVERT = "invert"
@@ -53,17 +56,17 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a picture becomes that tensor; `preprocess.py` is the only reader.
+    """Preprocessing settings: how an image becomes the input tensor; read by `image/preprocess.py` only.
 
     Attributes:
-        version: of the recipe; a runner refuses a newer one.
-        grey: the formula of a grey value, ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B).
-        fit: what happens to other proportions.
-        fill: grey level of what is filled, and what lies behind transparent pixels, in [0, 255].
+        version: version of the preprocessing; a runner refuses a newer one.
+        grey: formula of the grey level: ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B).
+        fit: treatment of other proportions.
+        fill: grey level in [0, 255] around a letterboxed image and behind transparent pixels.
         interpolation: `area` when shrinking; enlarging is always linear.
-        polarity: whether greys are inverted, after fitting.
-        exif: `apply`, a picture is turned upright.
-        alpha: `over-fill`, transparent pixels are laid over `fill`.
+        polarity: whether grey levels are inverted, after fitting.
+        exif: `apply`: images are turned upright.
+        alpha: `over-fill`: transparent pixels are composited over `fill`.
     """
 
     version: int = PREPROCESS_VERSION

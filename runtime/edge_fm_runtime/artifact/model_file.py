@@ -1,4 +1,4 @@
-"""Model files on disk: the bundled ones by name, others by path; read and checked without onnxruntime."""
+"""Read model files, bundled ones by name and others by path, and check them without onnxruntime."""
 
 import functools
 import os
@@ -9,16 +9,19 @@ from edge_fm_runtime.artifact.passport import KEY, Passport
 from edge_fm_runtime.errors import ModelError
 
 BUNDLED = ("fashion", "fashion-nano", "digits")
-"""Models that come with the package, by name."""
+"""Names of the models that come with the package."""
 
 _FOLDER = Path(__file__).parents[1] / "models"
 
 
 def read_model(model: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a bundled model or of a file, at most the size cap.
+    """Return the bytes of a bundled model or of a file.
+
+    Args:
+        model: the name of a bundled model, or a path.
 
     Raises:
-        ModelError: there is none.
+        ModelError: the file is missing, cannot be read, or is over the size cap.
     """
     if isinstance(model, str) and model in BUNDLED:
         return _read_bundled(model)
@@ -26,7 +29,7 @@ def read_model(model: str | os.PathLike[str]) -> bytes:
     try:
         if path.stat().st_size > onnx_file.MAX_MODEL_BYTES:
             raise ModelError(
-                f"{path} is over the size limit of {onnx_file.MAX_MODEL_BYTES:,} bytes for a model"
+                f"{path} is over the limit of {onnx_file.MAX_MODEL_BYTES:,} bytes for a model: export a smaller network"
             )
         return path.read_bytes()
     except FileNotFoundError:
@@ -34,14 +37,14 @@ def read_model(model: str | os.PathLike[str]) -> bytes:
             f"there is no model {str(model)!r}: give the path of an .onnx file, or one of {', '.join(BUNDLED)}"
         ) from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+        raise ModelError(f"{path} cannot be read: {error.strerror}. Check its permissions") from None
 
 
 def read_passport(data: bytes) -> Passport | None:
-    """Return the checked passport of a model file's bytes, None if it has none.
+    """Return the checked passport in the bytes of a model file, None if it has none.
 
     Raises:
-        ModelError: the file is refused, or its passport is broken or without a seal.
+        ModelError: the file is refused, or its passport is broken or not sealed.
     """
     file = onnx_file.parse(data)
     text = file.metadata.get(KEY)

@@ -1,7 +1,7 @@
-"""The `.onnx` container, read without the onnx package: metadata, the seal, and what is refused on sight.
+"""Read the `.onnx` container without the onnx package: metadata and seal, and refuse unsafe files.
 
-A model file is data from a stranger until this module has walked it. ONNX is one protobuf message; field
-numbers are those of `onnx/onnx.proto` (ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto).
+A model file is untrusted until this module has walked it. ONNX is one protobuf message; field numbers are
+those of `onnx/onnx.proto` (ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto).
 """
 
 import hashlib
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from edge_fm_runtime.errors import ModelError
 
 MAX_MODEL_BYTES = 256 * 2**20
-"""Size cap of a model file; the models here are below 2 MB."""
+"""Size cap of a model file; the bundled models are below 2 MB."""
 
 SEAL_KEY = "edge_fm.seal"
-"""Metadata key of the SHA-256 over every other byte of the file."""
+"""Metadata key of the seal: the SHA-256 over every other byte of the file."""
 
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 _MAX_DEPTH = 8
@@ -38,8 +38,8 @@ class OnnxFile:
 
     Attributes:
         data: the whole file.
-        metadata: the model's `metadata_props`.
-        sealed: whether a seal is present; one that does not fit never gets this far.
+        metadata: `metadata_props` of the model.
+        sealed: whether there is a seal; a file with a wrong one is refused.
     """
 
     data: bytes
@@ -48,11 +48,11 @@ class OnnxFile:
 
 
 def parse(data: bytes) -> OnnxFile:
-    """Walk a model file and return its metadata.
+    """Check a model file and read its metadata.
 
     Raises:
-        ModelError: it is not ONNX, is over the size cap, refers to other files, uses sparse initialisers,
-            functions or operators of a foreign domain, or was edited after it was sealed.
+        ModelError: the file is not ONNX, is over the size cap, refers to other files, uses sparse
+            initialisers, functions or operators of a foreign domain, or was edited after it was sealed.
     """
     if len(data) > MAX_MODEL_BYTES:
         raise ModelError(
@@ -73,26 +73,29 @@ def parse(data: bytes) -> OnnxFile:
         elif field.number == _MODEL_OPSET:
             _check_domain(b"".join(f.payload for f in _fields(field.payload) if f.number == _OPSET_DOMAIN))
         elif field.number == _MODEL_FUNCTIONS:
-            raise ModelError("the model defines functions of its own, which are not run: inline them first")
+            raise ModelError(
+                "the model defines its own functions, which are not supported: inline them first"
+            )
         unsealed.update(data[field.start : field.end])
     if not has_graph:
-        raise ModelError(
-            "not an ONNX model: no graph was found. Give a file that 'edge-fm export' has written"
-        )
+        raise ModelError("not an ONNX model: it has no graph. Give a file that 'edge-fm export' has written")
     seal = metadata.get(SEAL_KEY)
     if seal is not None and seal != unsealed.hexdigest():
         raise ModelError(
-            "the model was changed after it was exported: its seal does not fit. Copy or export it again"
+            "the model was changed after its export: its seal does not match. Copy or export it again"
         )
     return OnnxFile(data, metadata, sealed=seal is not None)
 
 
 def with_metadata(data: bytes, entries: dict[str, str]) -> bytes:
-    """Return the model with metadata entries added and the whole sealed.
+    """Add metadata entries to a model and seal it.
 
     Args:
         data: a model without a seal and without these keys.
         entries: metadata keys and values.
+
+    Returns:
+        The bytes of the sealed model.
     """
     for key, value in entries.items():
         data += _encode_entry(key, value)
@@ -109,7 +112,11 @@ class _Field:
 
 
 def _fields(data: bytes) -> Iterator[_Field]:
-    """Yield the fields of one protobuf message; a broken one is a ModelError."""
+    """Yield the fields of one protobuf message.
+
+    Raises:
+        ModelError: the message is broken.
+    """
     position = 0
     while position < len(data):
         start = position
@@ -178,9 +185,7 @@ def _encode_varint(value: int) -> bytes:
 
 def _check_graph(data: bytes, depth: int) -> None:
     if depth > _MAX_DEPTH:
-        raise ModelError(
-            f"the model nests graphs more than {_MAX_DEPTH} deep, which no classifier here needs"
-        )
+        raise ModelError(f"the model nests graphs more than {_MAX_DEPTH} deep: export a flat graph")
     for field in _fields(data):
         if field.number == _GRAPH_NODE:
             _check_node(field.payload, depth)
@@ -208,7 +213,7 @@ def _check_tensor(data: bytes) -> None:
     for field in _fields(data):
         if field.number == _TENSOR_EXTERNAL or (field.number == _TENSOR_LOCATION and field.varint != 0):
             raise ModelError(
-                "the model keeps weights in another file, which is not read: save it as one file, "
+                "the model stores weights in another file, which is not supported: save it as one file, "
                 "for example with onnx.save(model, path, save_as_external_data=False)"
             )
 
@@ -216,12 +221,16 @@ def _check_tensor(data: bytes) -> None:
 def _check_domain(domain: bytes) -> None:
     name = domain.decode(errors="replace")
     if name not in _DOMAINS:
-        raise ModelError(f"the model uses operators of the domain {name!r}, which are not run")
+        raise ModelError(
+            f"the model uses operators of the domain {name!r}, which are not supported: export it with standard ones"
+        )
 
 
 def _sparse() -> ModelError:
-    return ModelError("the model has sparse initialisers, which are not read: save it with dense weights")
+    return ModelError(
+        "the model has sparse initialisers, which are not supported: save it with dense weights"
+    )
 
 
 def _not_onnx() -> ModelError:
-    return ModelError("not an ONNX model, or a damaged one. Give a file that 'edge-fm export' has written")
+    return ModelError("not an ONNX model, or damaged. Give a file that 'edge-fm export' has written")

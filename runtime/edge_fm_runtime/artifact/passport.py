@@ -1,7 +1,11 @@
-"""The passport: all that a runner must know about a model, kept inside the `.onnx` file.
+"""The passport: everything that a runner must know about a model, stored inside the `.onnx` file.
 
 It is JSON under the metadata key `edge_fm.passport`, parsed once, here, into frozen dataclasses that check
 themselves. Nothing downstream touches a dict, and no preprocessing flag exists at run time.
+
+Files of every version open. Version 2 added `decision.groups`; 3 `decision.calibrated` and `translations`;
+4 `decision.known_class_weights`; 5 `decision.reduced_decode_margin` and `decision.rounding_margin`. Version 6
+gave the fields of 4 and 5 these names; the older keys are in their metadata.
 """
 
 import base64
@@ -20,18 +24,18 @@ KEY = "edge_fm.passport"
 """Metadata key of the passport."""
 
 VERSION = 6
-"""Version of the passport's form; a runner refuses a newer one."""
+"""Version of the passport's format; a runner refuses a newer one."""
 
 _MAX_CLASSES = 10_000
 _MAX_LABEL_LENGTH = 200
 _MAX_WEIGHT = 1000
 
 MAX_MARGIN = 1000.0
-"""Logits; further apart than any that are looked at again."""
+"""Largest margin for repeating a reduced-size decode, in logits; it covers every ambiguous answer."""
 
 
 class PrecisionKind(StrEnum):
-    """The arithmetic of the weights and activations."""
+    """Number format of the weights and activations."""
 
     FP32 = "fp32"
     INT8 = "int8"
@@ -39,21 +43,24 @@ class PrecisionKind(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """How probabilities become a label.
+    """Rules that turn probabilities into a label and a confidence.
 
     Attributes:
         temperature: probabilities are raised to 1 / temperature and normalised (Guo et al. 2017,
             "On Calibration of Modern Neural Networks"); 1 leaves them.
         unknown_below: a confidence under this makes the status `unknown`, in [0, 1].
-        coverage: the share of validation images that stays at or above it, in (0, 1].
-        groups: labels whose probabilities are summed for the confidence of each of them: a shoe that may be a sandal or a
-            sneaker is surely a shoe. A label in no group stands for itself.
-        calibrated: whether the probabilities are a model's own, and not made from votes.
-        known_class_weights: a bias, then one weight per label, of the known-class score (`known_class_score.py`) that multiplies
-            every confidence; empty where the export had no images of unknown classes.
-        reduced_decode_margin, rounding_margin: a JPEG decoded at reduced size is decoded again in full when the logits of its
-            two likeliest labels, before the temperature, differ by at most sqrt((reduced_decode_margin / n)^2 +
-            rounding_margin^2), where n is the number of decoded pixels per input pixel along one axis (docs/decisions/0005).
+        coverage: share of validation images with a confidence at or above that threshold, in (0, 1].
+        groups: labels whose probabilities are summed for the confidence of each of them: an image that may
+            show a sandal or a sneaker surely shows a shoe. A label in no group counts alone.
+        calibrated: whether the model computes probabilities, rather than shares of votes.
+        known_class_weights: a bias, then one weight per label, of the known-class score
+            (`known_class_score.py`) that multiplies every confidence; empty where the export had no images of
+            unknown classes.
+        reduced_decode_margin: part of the margin, in logits, that comes from decoding a JPEG at reduced size.
+            The JPEG is decoded again at full size when the logits of its two likeliest labels, before the
+            temperature, differ by at most sqrt((reduced_decode_margin / n)^2 + rounding_margin^2), where n is
+            the number of decoded pixels per input pixel along one axis (docs/decisions/0005).
+        rounding_margin: part of that margin that comes from int8 rounding, in logits.
     """
 
     temperature: float = 1.0
@@ -83,29 +90,29 @@ class Decision:
 
 @dataclass(frozen=True)
 class Precision:
-    """The arithmetic, and the quantisation settings that led to it as (name, value) pairs."""
+    """Number format, and the quantisation settings that were chosen, as (name, value) pairs."""
 
     kind: PrecisionKind = PrecisionKind.FP32
     settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def tolerance(self) -> float:
-        """Largest difference of a probability that a replay on another machine may show."""
+        """Largest difference of a probability that a replay on another machine may have."""
         return 1e-3 if self.kind is PrecisionKind.INT8 else 1e-5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured when the file was made, source against file on the same images.
+    """Measurements made at export: source model against this file, on the same images.
 
     Attributes:
         data: name of the data set.
-        split: which part of it; calibration and choice never use `test`.
-        images: how many.
-        source_accuracy: of the source model, in [0, 1]; None where the images have no labels.
-        accuracy: of this file.
-        label_agreement: share of images given the same label by both.
-        max_probability_difference: the largest over all images and classes.
+        split: part of the data set; calibration and selection never use `test`.
+        images: number of images.
+        source_accuracy: accuracy of the source model, in [0, 1]; None where the images have no labels.
+        accuracy: accuracy of this file, in [0, 1]; None where the images have no labels.
+        label_agreement: share of images that both give the same label, in [0, 1].
+        max_probability_difference: largest difference over all images and classes, in [0, 1].
     """
 
     data: str
@@ -125,13 +132,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Golden:
-    """One input that every device must answer alike.
+    """A golden input: an image that every device must answer alike.
 
     Attributes:
-        image: the encoded picture, as a file would hold it.
+        image: the encoded image, as in a file.
         tensor: the input tensor made from it: uint8 bytes in (height, width, channels) order.
-        source: the source model's probabilities.
-        own: this file's probabilities on the machine that exported it.
+        source: probabilities of the source model.
+        own: probabilities of this file on the machine that exported it.
     """
 
     image: bytes
@@ -142,7 +149,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the model comes from: source file and its SHA-256, tools as (name, version), date, data, licence."""
+    """Origin of the model: source file and its SHA-256, tools as (name, version), date, data, licence."""
 
     source: str
     source_sha256: str
@@ -154,7 +161,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Translation:
-    """The labels in another language, in the order of the outputs; the language as in HTML, such as `ko`."""
+    """Labels in another language, in the order of the outputs; the language as in HTML, such as `ko`."""
 
     language: str
     labels: tuple[str, ...]
@@ -162,14 +169,14 @@ class Translation:
     def __post_init__(self) -> None:
         require(
             re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", self.language) is not None,
-            f"labels in the language {self.language!r:.60}, which is no code such as ko",
+            f"labels in the language {self.language!r:.60}, which is not a code such as ko",
         )
         _check_labels(self.labels)
 
 
 @dataclass(frozen=True)
 class Passport:
-    """Everything above, for one model; `labels` are in the order of the outputs."""
+    """Everything above for one model; `labels` are in the order of the outputs."""
 
     labels: tuple[str, ...]
     input: InputSpec
@@ -183,10 +190,8 @@ class Passport:
     translations: tuple[Translation, ...] = field(default=(), metadata={"added_in": 3})
 
     def __post_init__(self) -> None:
-        require(
-            1 <= self.version <= VERSION,
-            f"passport version {self.version}; this edge-fm knows up to {VERSION}, update it",
-        )
+        require(self.version >= 1, f"passport version {self.version}, not 1 to {VERSION}")
+        _check_version(self.version)
         _check_labels(self.labels)
         languages = [translation.language for translation in self.translations]
         require(len(set(languages)) == len(languages), "the same language twice")
@@ -198,11 +203,12 @@ class Passport:
         grouped = [label for group in self.decision.groups for label in group]
         require(
             set(grouped) <= set(self.labels) and len(set(grouped)) == len(grouped),
-            f"groups of {grouped!r:.60}, which are not each a label of its own",
+            f"groups of {grouped!r:.60}: expected labels of the model, each at most once",
         )
         require(
             len(self.decision.known_class_weights) in {0, 1 + len(self.labels)},
-            f"{len(self.decision.known_class_weights)} known-class weights, neither none nor a bias and {len(self.labels)} weights",
+            f"{len(self.decision.known_class_weights)} known-class weights, not 0 or {1 + len(self.labels)} "
+            "(a bias, then one per label)",
         )
         for golden in self.golden:
             require(
@@ -216,10 +222,10 @@ class Passport:
                 )
 
     def in_language(self, language: str | None) -> Self:
-        """Return the same with its labels in another language; None leaves them.
+        """Return the passport with its labels in another language; None leaves them.
 
         Raises:
-            ModelError: it has no labels in that language.
+            ModelError: the passport has no labels in that language.
         """
         if language is None:
             return self
@@ -229,7 +235,7 @@ class Passport:
                 ", ".join(translation.language for translation in self.translations) or "no other language"
             )
             raise ModelError(
-                f"the model has no labels in {language!r}, only in its own and in {known}: "
+                f"the model has no labels in {language!r}, only its original ones and {known}: "
                 f"export it again with --translation {language}=A,B,..."
             )
         names = dict(zip(self.labels, found, strict=True))
@@ -237,26 +243,38 @@ class Passport:
         return replace(self, labels=found, decision=replace(self.decision, groups=groups), translations=())
 
     def to_json(self) -> str:
-        """Return the text that is kept in the model; bytes are base64."""
+        """Return the text that is stored in the model; bytes are base64."""
         return json.dumps(
             asdict(self), default=lambda raw: base64.b64encode(raw).decode(), separators=(",", ":")
         )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Parse and check the text of a model.
+        """Parse and check the text that is stored in a model.
 
         Raises:
-            ModelError: it is no JSON, a part is missing, of the wrong type or out of range.
+            ModelError: it is not JSON, has a newer version, or a part is missing, unknown, of the wrong type
+                or out of range.
         """
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             raise ModelError(f"{BROKEN}: it is not JSON. {REMEDY}") from None
+        version = value.get("version") if isinstance(value, dict) else None
+        if isinstance(version, int):
+            _check_version(version)  # first: a newer passport may have fields that are unknown here
         parsed = read(cls, value, "passport")
-        if not isinstance(parsed, cls):  # pragma: no cover - _read returns what it was asked for
+        if not isinstance(parsed, cls):  # pragma: no cover - read returns the type that is asked for
             raise TypeError
         return parsed
+
+
+def _check_version(version: int) -> None:
+    if version > VERSION:
+        raise ModelError(
+            f"the model's passport has version {version}, but this edge-fm reads versions 1 to {VERSION}: "
+            "update edge-fm, or export the model again with this one"
+        )
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:

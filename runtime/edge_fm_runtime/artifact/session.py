@@ -1,4 +1,4 @@
-"""An onnxruntime session set up for tiny models, and the check that it fits its passport."""
+"""An onnxruntime session configured for small models, and checks against the passport."""
 
 from typing import Protocol
 
@@ -10,12 +10,12 @@ from edge_fm_runtime.errors import ModelError
 
 INPUT, OUTPUT = "image", "probabilities"
 
-_AT_ONCE = 8
-"""Pictures in each inference: what lies between the layers of more does not stay in the processor's cache."""
+_MAX_BATCH = 8
+"""Images per inference; with more, the activations no longer fit in the processor's cache."""
 
 
 class Session(Protocol):
-    """What the classifier needs: images in, probabilities out. A test may pass its own."""
+    """Interface that the classifier needs: images in, probabilities out. Tests pass their own."""
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (N, classes) float32 for (N, height, width, channels) uint8."""
@@ -23,9 +23,10 @@ class Session(Protocol):
 
 
 class OnnxSession:
-    """A model in onnxruntime on one thread: for networks of this size, threads only cost.
+    """A model in onnxruntime on one thread; more threads are slower for networks of this size.
 
-    Its arena keeps what lies between the layers; without, the system maps it anew for each inference of many pictures (docs/export.md).
+    The memory arena stays on: without it, the system maps the activations anew for each batch
+    (docs/export.md).
     """
 
     def __init__(self, data: bytes) -> None:
@@ -38,21 +39,22 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
-            # Its fallback tries the same provider again, and prints.
+            # The fallback would try the same provider again, and print.
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
             names = [value.name for value in (*inputs, *outputs)]
             shapes = [tuple(value.shape) for value in (*inputs, *outputs)]
-        except Exception as error:  # onnxruntime raises a family of its own, not exported in full
+        except Exception as error:  # onnxruntime does not export all of its exceptions
             raise ModelError(
-                f"onnxruntime {onnxruntime.__version__} cannot open the model: {_reason(error)}"
+                f"onnxruntime {onnxruntime.__version__} cannot open the model: {_reason(error)}. "
+                "Export it again, or update onnxruntime"
             ) from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
-                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one picture in and one "
-                "row of probabilities out"
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each, images and "
+                "probabilities: export it from its source with 'edge-fm export'"
             )
         self._input, self._output = names
         self.input_type: str = inputs[0].type
@@ -67,13 +69,13 @@ class OnnxSession:
         """Return (N, classes) float32 for (N, height, width, channels) uint8.
 
         Raises:
-            ModelError: onnxruntime fails, or the graph gives no row for each picture.
+            ModelError: onnxruntime fails, or the graph does not return one row per image.
         """
         if self.fixed_batch is not None and len(images) != self.fixed_batch:
             return self._run_fixed(images, self.fixed_batch)
-        if len(images) > _AT_ONCE:
+        if len(images) > _MAX_BATCH:
             return np.concatenate(
-                [self._run(images[start : start + _AT_ONCE]) for start in range(0, len(images), _AT_ONCE)]
+                [self._run(images[start : start + _MAX_BATCH]) for start in range(0, len(images), _MAX_BATCH)]
             )
         return self._run(images)
 
@@ -81,37 +83,42 @@ class OnnxSession:
         tensor = images if self._dtype is np.uint8 else images.astype(np.float32) / np.float32(255)
         try:
             result: NDArray[np.float32] = self._session.run([self._output], {self._input: tensor})[0]
-        except Exception as error:  # the same family
-            raise ModelError(f"onnxruntime cannot run the model: {_reason(error)}") from error
+        except Exception as error:  # as above
+            raise ModelError(
+                f"onnxruntime cannot run the model: {_reason(error)}. Export it again"
+            ) from error
         if result.shape[:1] != tensor.shape[:1]:
-            raise ModelError(f"the model answers {len(tensor)} pictures with {list(result.shape)} numbers")
+            raise ModelError(
+                f"the model returned the shape {list(result.shape)} for {len(tensor)} images, expected one row per image: "
+                "export it again"
+            )
         return result
 
     def _run_fixed(self, images: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
-        """Run a model of fixed batch on any number of pictures, the last batch padded with zeros."""
+        """Run a model with a fixed batch size on any number of images; zeros pad the last batch."""
         missing = -len(images) % batch
         padded = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
         rows = [self._run(padded[start : start + batch]) for start in range(0, len(padded), batch)]
         return np.concatenate(rows)[: len(images)]
 
     def check(self, spec: InputSpec, classes: int) -> None:
-        """Refuse a model whose graph is not what its passport says.
+        """Refuse a model whose graph does not match its passport.
 
         Raises:
-            ModelError: type, shape or number of outputs differ.
+            ModelError: the input type, the shape or the number of outputs differs.
         """
         if self.input_type != "tensor(uint8)" or self.input_shape[1:] != spec.shape:
             raise ModelError(
-                f"the model takes {self.input_type} {list(self.input_shape)}, its passport says uint8 "
+                f"the model takes {self.input_type} {list(self.input_shape)}, but its passport says uint8 "
                 f"[N, {', '.join(map(str, spec.shape))}]: export it again"
             )
         self._check_classes(classes)
 
     def infer_input_spec(self, classes: int) -> InputSpec:
-        """Return the input of a model without a passport: uint8, or float32 that is taken to be in [0, 1].
+        """Infer the input of a model without a passport: uint8, or float32 assumed to be in [0, 1].
 
         Raises:
-            ModelError: the input is no (N, height, width, 1 or 3), or the number of outputs differs.
+            ModelError: the input is not (N, height, width, 1 or 3), or the number of outputs differs.
         """
         types: dict[str, type[np.uint8 | np.float32]] = {
             "tensor(uint8)": np.uint8,
@@ -135,13 +142,14 @@ class OnnxSession:
     def _check_classes(self, classes: int) -> None:
         if len(self.output_shape) != 2 or self.output_shape[1] != classes:  # noqa: PLR2004
             raise ModelError(
-                f"the model answers {list(self.output_shape)}, but there are {classes} labels: expected [N, {classes}]"
+                f"the model returns {list(self.output_shape)}, but there are {classes} labels: expected [N, {classes}]. "
+                "Give as many labels as the model has outputs, or export it again"
             )
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its class where there is none.
+    """Return the first line of an error message, or the name of the class if it is empty.
 
-    Python 3.11.2, as Debian 12 has it, drops a message that is not UTF-8.
+    Python 3.11.2, the version in Debian 12, drops a message that is not UTF-8.
     """
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,4 +1,8 @@
-"""JSON into frozen dataclasses, every type checked: what a stranger wrote is a dict no longer than this takes."""
+"""Parse untrusted JSON into frozen dataclasses, every key and type checked.
+
+A field's metadata says how passports of older versions differ: `added_in`, the version that introduced the
+field, so that older files may lack it; `formerly`, the key that it had in older files.
+"""
 
 import base64
 import binascii
@@ -15,7 +19,11 @@ REMEDY = "Export the model again with 'edge-fm export'"
 
 
 def require(condition: bool, found: str) -> None:
-    """Refuse a passport that has `found`.
+    """Refuse the passport unless a condition holds.
+
+    Args:
+        condition: whether the passport is in order.
+        found: the fault, as a noun phrase that completes "it has".
 
     Raises:
         ModelError: the condition does not hold.
@@ -24,59 +32,69 @@ def require(condition: bool, found: str) -> None:
         raise ModelError(f"{BROKEN}: it has {found}. {REMEDY}")
 
 
-def read(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401  # JSON is untyped until here
-    """Return `value` as `kind`: a dataclass, tuple, enum, optional, bytes or plain type; `where` is its place for the message.
+def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is untyped until here
+    """Return a JSON value as the wanted type.
+
+    Args:
+        kind: a dataclass, tuple, enum, optional, bytes (base64 in JSON) or plain type.
+        value: the parsed JSON.
+        path: place of the value for error messages, such as `passport.decision`.
 
     Raises:
-        ModelError: it is of another type, or a part is missing.
+        ModelError: a value has another type, a key is missing, unknown or given twice.
     """
     if is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
+        return _read_dataclass(kind, value, path)
     if get_origin(kind) is tuple:
-        return _read_tuple(get_args(kind), value, where)
+        return _read_tuple(get_args(kind), value, path)
     if isinstance(kind, UnionType):
-        return None if value is None else read(get_args(kind)[0], value, where)
+        return None if value is None else read(get_args(kind)[0], value, path)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        require(value in list(kind), f"{where} {value!r}; known are {', '.join(kind)}")
+        require(value in list(kind), f"{path} {value!r}; known are {', '.join(kind)}")
         return kind(value)
     if kind is bytes:
         try:
-            return base64.b64decode(read(str, value, where), validate=True)
+            return base64.b64decode(read(str, value, path), validate=True)
         except (binascii.Error, ValueError):
-            raise ModelError(f"{BROKEN}: {where} is not base64. {REMEDY}") from None
+            raise ModelError(f"{BROKEN}: {path} is not base64. {REMEDY}") from None
     if kind is float and type(value) is int:
         value = float(value)
-    require(type(value) is kind, f"{where} {value!r:.60}, which is no {kind.__name__}")
-    require(kind is not float or math.isfinite(value), f"{where} {value!r}, which is not finite")
+    require(type(value) is kind, f"{path} {value!r:.60}, which is no {kind.__name__}")
+    require(kind is not float or math.isfinite(value), f"{path} {value!r}, which is not finite")
     return value
 
 
-def _read_dataclass(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    require(isinstance(value, dict), f"{where} {value!r:.60}, which is no object")
+def _read_dataclass(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401
+    require(isinstance(value, dict), f"{path} {value!r:.60}, which is no object")
     hints = get_type_hints(kind)
-    keys = {field.name: _key(field, value) for field in fields(kind)}
+    keys = {field.name: _key(field, value, path) for field in fields(kind)}
+    unknown = sorted(value.keys() - set(keys.values()))
+    require(not unknown, f"{path}.{', '.join(unknown):.60}, which is no field that this edge-fm knows")
     optional = {field.name for field in fields(kind) if "added_in" in field.metadata}
     missing = [name for name, key in keys.items() if key is None and name not in optional]
-    require(not missing, f"no {where}.{', '.join(missing)}")
+    require(not missing, f"no {path}.{', '.join(missing)}")
     return kind(
         **{
-            name: read(hints[name], value[key], f"{where}.{key}")
+            name: read(hints[name], value[key], f"{path}.{key}")
             for name, key in keys.items()
             if key is not None
         }
     )
 
 
-def _key(field: Field[Any], value: dict[str, Any]) -> str | None:
-    """Return the key that holds a field: its name, or the one it had in passports of older versions."""
-    return next((key for key in (field.name, field.metadata.get("formerly")) if key in value), None)
+def _key(field: Field[Any], value: dict[str, Any], path: str) -> str | None:
+    """Return the key of a field, its name or its name in older passports; None if there is neither."""
+    former = field.metadata.get("formerly")
+    present = [key for key in (field.name, former) if key in value]
+    require(len(present) <= 1, f"both {path}.{field.name} and {path}.{former}, two names of one field")
+    return present[0] if present else None
 
 
-def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401
-    require(isinstance(value, list), f"{where} {value!r:.60}, which is no list")
+def _read_tuple(kinds: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:  # noqa: ANN401
+    require(isinstance(value, list), f"{path} {value!r:.60}, which is no list")
     if kinds[-1] is Ellipsis:
-        return tuple(read(kinds[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-    require(len(value) == len(kinds), f"{where} with {len(value)} items, not {len(kinds)}")
+        return tuple(read(kinds[0], item, f"{path}[{index}]") for index, item in enumerate(value))
+    require(len(value) == len(kinds), f"{path} with {len(value)} items, not {len(kinds)}")
     return tuple(
-        read(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+        read(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
     )

@@ -59,7 +59,7 @@ def watch(model: Model, inputs: Sequence[str], output: Path, options: Options, h
     own = label.own_files(output)
     for _ in itertools.count() if hooks.rounds is None else range(hooks.rounds):
         hooks.alive()
-        fresh = hooks.reloader.look() if hooks.reloader is not None else None
+        fresh = hooks.reloader.check() if hooks.reloader is not None else None
         if fresh is not None:
             model, done = replace(model, data=fresh.data), {}
         ready = settled.of(find.find(inputs, outputs=own, may_be_empty=True))

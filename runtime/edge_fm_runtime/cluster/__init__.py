@@ -1,1 +1,1 @@
-"""Label on a cluster: a list of all inputs, shards of it, one part file for each. `ray_engine.label` is the way through."""
+"""Label on a cluster: a list of all inputs, split into shards, with one part file per shard."""

@@ -1,10 +1,10 @@
-"""The piece of work that an engine drives: inputs in, their rows out, contained as in a local run.
+"""Label lists of inputs in one contained worker process, as in a local run; any engine can drive it.
 
     job = Job(read_model("fashion"), None, None, RowOptions(), memory_bytes=2**30)
-    with Piece(job, timeout_s=4) as piece:
-        rows = piece.rows(["a.jpg", "s3://bucket/b.jpg"])
+    with LabelTask(job, timeout_s=4) as task:
+        rows = task.rows(["a.jpg", "s3://bucket/b.jpg"])
 
-It is idempotent and knows nothing of its engine: a Ray actor, a Spark task or a loop holds one.
+A task is idempotent and does not depend on its engine: a Ray actor, a Spark task or a plain loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ from edge_fm_runtime.batch.workers.protocol import Job
 from edge_fm_runtime.batch.workers.supervised_process import Chunk
 
 _CHUNK = 128
-"""Inputs in one message to the worker process: four batches."""
+"""Inputs in one message to the worker process: 16 batches."""
 
 
 class LabelTask:
-    """One worker process with a memory limit and a watchdog, used for one list of inputs after another."""
+    """One worker process with a memory limit and a watchdog, for one list of inputs after another."""
 
     def __init__(self, job: Job, timeout_s: float) -> None:
         """Start the worker process.
 
         Args:
-            job: what it is for.
-            timeout_s: how long one input may take, in seconds; it is tried twice.
+            job: model and row options for the worker process.
+            timeout_s: time limit per input in seconds; an input is tried twice.
         """
         self._pool = Pool(job, 1, timeout_s)
 
@@ -44,25 +44,24 @@ class LabelTask:
     def rows(
         self, inputs: Sequence[str], listener: Callable[[list[bytes]], None] = lambda _lines: None
     ) -> list[Row]:
-        """Return one row for each input, in the same order, whatever the input is.
+        """Return one row for each input, in the same order; an input that fails has a row too.
 
         Args:
             inputs: paths, URLs or other locators.
-            listener: told of journal lines as they are done, in any order.
+            listener: called with journal lines as they are finished, in any order.
 
         Raises:
             EdgeFmError: the model cannot be opened.
         """
-        starts = range(0, len(inputs), _CHUNK)
         chunks = [
             Chunk(
                 tuple(range(start, min(start + _CHUNK, len(inputs)))), tuple(inputs[start : start + _CHUNK])
             )
-            for start in starts
+            for start in range(0, len(inputs), _CHUNK)
         ]
         lines: list[bytes] = [b""] * len(inputs)
-        for chunk, made in self._pool.label(chunks):
-            for index, line in zip(chunk.indices, made, strict=True):
+        for chunk, chunk_lines in self._pool.label(chunks):
+            for index, line in zip(chunk.indices, chunk_lines, strict=True):
                 lines[index] = line
-            listener(made)
+            listener(chunk_lines)
         return decode_rows(lines)

@@ -1,12 +1,12 @@
-"""The list of all inputs, made once: a Parquet file, sorted by the bytes of `path`, each input once.
+"""The list of all inputs: a Parquet file, sorted by the bytes of `path`, with each input once.
 
-| column | holds |
+| column | content |
 | --- | --- |
-| `path` (string) | the input as it stands in its row |
-| `locator` (binary) | where it is, if `path` does not say it: a tar's member, bytes that are no UTF-8; else null |
+| `path` (string) | the input as written in its row |
+| `locator` (binary) | its location if `path` is not enough (tar member, name that is not UTF-8), or null |
 
-Nobody holds the whole list: it goes through a sorter on disk, and is read by ranges. A Parquet file of somebody else's with a
-column `path` is a list of inputs too; it goes through the sorter first.
+The whole list is never in memory: it is sorted on disk and read by ranges. Any other Parquet file with a
+column `path` is a list of inputs too, and is sorted first.
 """
 
 import contextlib
@@ -18,33 +18,33 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Self
+from typing import Any
 
 from edge_fm_runtime.batch.inputs import find as find_module
 from edge_fm_runtime.batch.inputs import locators, remote
 from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.cluster.input_sorter import InputSorter
 from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import OutputError, SourceError
 
 GROUP = 10_000
-"""Rows of a row group: what is read and written at once."""
+"""Rows of a row group, the unit of reading and writing."""
 
 _META_KEY = b"edge_fm.manifest"
-_CACHE_KIB = 64 * 1024
 _BATCH = 10_000
 
 Listener = Callable[[str, int], None]
-"""Called now and then with what is done (`listing`, `writing`) and how many inputs so far."""
+"""Called with the current step (`listing`, `writing`) and the number of inputs so far."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A list of inputs that was made by `write`.
+    """A list of inputs that `write` made.
 
     Attributes:
         name: path or URL of the file.
-        rows: how many inputs.
-        paths_sha256: of all rows' paths in order, each followed by a NUL.
+        rows: number of inputs.
+        paths_sha256: SHA-256 over the paths of all rows in order, each followed by a NUL.
     """
 
     name: str
@@ -53,70 +53,86 @@ class Manifest:
 
 
 def write(inputs: Sequence[str], out: str, listener: Listener) -> tuple[Manifest, int]:
-    """List inputs and write the list; return it, and how many inputs were named more than once.
+    """List inputs and write the list.
 
     Args:
-        inputs: what `sources.expand` understands, or Parquet files with a column `path`.
-        out: path or URL of the file; appears when it is whole.
-        listener: told of progress.
+        inputs: inputs that `batch.inputs.find.expand` accepts, or Parquet files with a column `path`.
+        out: path or URL of the file; it appears when it is complete.
+        listener: called with progress.
+
+    Returns:
+        The list, and the number of inputs that were named again.
 
     Raises:
-        SourceError: an input is not there, or there are none.
+        SourceError: an input is missing, or there are none.
         OutputError: the file cannot be written.
     """
     folder, name = os.path.split(out)
-    target, own = Folder(folder or "."), locators.identity(out)
+    target = Folder(folder or ".")
     try:
-        one_folder = len(inputs) == 1 and os.path.isdir(inputs[0])  # names nothing twice
+        is_one_folder = len(inputs) == 1 and os.path.isdir(inputs[0])  # has no file twice
         with (
             tempfile.TemporaryDirectory(prefix="edge-fm-") as scratch,
-            _Sorter(scratch, one_folder) as sorter,
+            InputSorter(scratch, is_one_folder) as sorter,
         ):
-            named = 0
-            for locator in _expanded(inputs):
-                if os.path.basename(locator) != name or locators.identity(locator) != own:
-                    sorter.add(locator)
-                    named += 1
-                    if named % _BATCH == 0:
-                        listener("listing", named)
-            if not named:
-                raise SourceError(f"there are no files in {', '.join(map(repr, inputs))}: nothing to label")
+            count = _add_inputs(sorter, inputs, out, listener)
+            if not count:
+                raise SourceError(
+                    f"there is nothing to label in {', '.join(map(repr, inputs))}: give a folder or list with files"
+                )
             local = os.path.join(scratch, "manifest.parquet")
             rows, digest = _write_sorted(sorter, local, listener)
-            target.make()
-            target.take(local, name)
+            target.create()
+            target.copy_in(local, name)
     except sqlite3.Error as error:
-        raise OutputError(f"the inputs cannot be sorted in {tempfile.gettempdir()}: {error}") from error
-    return Manifest(out, rows, digest), named - rows
+        raise OutputError(
+            f"the inputs cannot be sorted in {tempfile.gettempdir()}: {error}. Set TMPDIR to a folder with more space"
+        ) from error
+    return Manifest(out, rows, digest), count - rows
+
+
+def _add_inputs(sorter: InputSorter, inputs: Sequence[str], out: str, listener: Listener) -> int:
+    """Add every input but the list itself to a sorter; return the number of names."""
+    name, own_identity = os.path.basename(out), locators.identity(out)
+    count = 0
+    for locator in _expand(inputs):
+        if os.path.basename(locator) != name or locators.identity(locator) != own_identity:
+            sorter.add(locator)
+            count += 1
+            if count % _BATCH == 0:
+                listener("listing", count)
+    return count
 
 
 def find(name: str) -> Manifest | None:
-    """Return what a Parquet file says of itself; None if it was not made by `write`.
+    """Return the list in a Parquet file; None if `write` did not make the file.
 
     Raises:
-        SourceError: it is missing, or no Parquet file.
+        SourceError: the file is missing, or not Parquet.
     """
-    with _opened(name) as file:
+    with _open(name) as file:
         text = (file.schema_arrow.metadata or {}).get(_META_KEY)
         if text is None:
             text = (file.metadata.metadata or {}).get(_META_KEY)
     if text is None:
         return None
     try:
-        said = json.loads(text)
-        return Manifest(name, int(said["rows"]), str(said["paths_sha256"]))
+        values = json.loads(text)
+        return Manifest(name, int(values["rows"]), str(values["paths_sha256"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{name} says of itself what cannot be read ({error!r}): make it anew") from error
+        raise SourceError(
+            f"the metadata of {name} cannot be read ({error!r}): make the list again with 'edge-fm manifest'"
+        ) from error
 
 
 def read(manifest: Manifest, start: int, stop: int) -> list[str]:
     """Return the locators of rows `start` up to `stop`.
 
     Raises:
-        SourceError: the file is gone, or is no more what it was.
+        SourceError: the file is missing or has changed.
     """
     found: list[str] = []
-    with _opened(manifest.name) as file:
+    with _open(manifest.name) as file:
         first = 0
         for group in range(file.num_row_groups):
             after = first + file.metadata.row_group(group).num_rows
@@ -128,58 +144,59 @@ def read(manifest: Manifest, start: int, stop: int) -> list[str]:
             first = after
     if first != manifest.rows:
         raise SourceError(
-            f"{manifest.name} has {first:,} rows and had {manifest.rows:,}: it was changed meanwhile"
+            f"{manifest.name} has {first:,} rows, expected {manifest.rows:,}: it was changed during the run. "
+            "Start over with --fresh"
         )
     return found
 
 
 def locator_of(path: str, locator: bytes | None) -> str:
-    """Return where an input is, given the two columns of its row."""
+    """Return the locator of an input, given the two columns of its row."""
     return path if locator is None else os.fsdecode(locator)
 
 
 def is_parquet(name: str) -> bool:
-    """Whether an input is a list of inputs in Parquet."""
+    """Return whether an input is a list of inputs in Parquet."""
     return name.lower().endswith(".parquet")
 
 
-def _expanded(inputs: Sequence[str]) -> Iterator[str]:
-    for given in inputs:
-        name = given.removeprefix("@")
+def _expand(inputs: Sequence[str]) -> Iterator[str]:
+    for item in inputs:
+        name = item.removeprefix("@")
         if is_parquet(name):
-            yield from _listed(name)
+            yield from _read_any_list(name)
         elif name.lower().endswith(".txt"):
             yield from find_module.expand(f"@{name}")
         else:
-            yield from find_module.expand(given)
+            yield from find_module.expand(item)
 
 
-def _listed(name: str) -> Iterator[str]:
-    """Yield what a Parquet file of anybody's names."""
-    with _opened(name) as file:
+def _read_any_list(name: str) -> Iterator[str]:
+    """Yield the inputs in any Parquet file with a column `path`."""
+    with _open(name) as file:
         columns = file.schema_arrow.names
         if "path" not in columns:
             raise SourceError(
-                f"{name} has no column 'path', only {', '.join(map(repr, columns)) or 'none'}: name the column with the "
-                "paths or URLs so, or make the list with 'edge-fm manifest'"
+                f"{name} has no column 'path', only {', '.join(map(repr, columns)) or 'none'}: rename the column with the "
+                "paths or URLs, or make the list with 'edge-fm manifest'"
             )
-        kept = [column for column in ("path", "locator") if column in columns]
-        for batch in file.iter_batches(_BATCH, columns=kept):
+        used = [column for column in ("path", "locator") if column in columns]
+        for batch in file.iter_batches(_BATCH, columns=used):
             rows = batch.to_pydict()
             if any(not isinstance(path, str) or not path for path in rows["path"]):
                 raise SourceError(
-                    f"{name} has rows whose 'path' is empty or no text: expected a path or URL in each"
+                    f"{name} has rows in which 'path' is empty or no text: give a path or URL in each row"
                 )
             yield from _locators(rows)
 
 
 def _locators(rows: dict[str, list[Any]]) -> Iterator[str]:
-    kept = rows.get("locator") or [None] * len(rows["path"])
-    yield from map(locator_of, rows["path"], kept)
+    column = rows.get("locator") or [None] * len(rows["path"])
+    yield from map(locator_of, rows["path"], column)
 
 
-def _write_sorted(sorter: "_Sorter", local: str, listener: Listener) -> tuple[int, str]:
-    """Write the sorted inputs; return how many there are, and the SHA-256 of their paths."""
+def _write_sorted(sorter: InputSorter, local: str, listener: Listener) -> tuple[int, str]:
+    """Write the sorted inputs; return their number and the SHA-256 of their paths."""
     arrow, parquet = files.pyarrow()
     schema = arrow.schema([("path", arrow.string()), ("locator", arrow.binary())])
     digest = hashlib.sha256()
@@ -196,80 +213,17 @@ def _write_sorted(sorter: "_Sorter", local: str, listener: Listener) -> tuple[in
             writer.write_table(arrow.Table.from_pydict(table, schema=schema))
             rows += len(group)
             listener("writing", rows)
-        said = json.dumps({"rows": rows, "paths_sha256": digest.hexdigest()})
-        writer.add_key_value_metadata({_META_KEY.decode(): said})
+        text = json.dumps({"rows": rows, "paths_sha256": digest.hexdigest()})
+        writer.add_key_value_metadata({_META_KEY.decode(): text})
     return rows, digest.hexdigest()
 
 
-class _Sorter:
-    """Sorts more inputs than memory holds, and keeps of each only the first spelling: a SQLite table on disk."""
-
-    def __init__(self, scratch: str, distinct: bool) -> None:
-        """Make one.
-
-        Args:
-            scratch: a folder for its file.
-            distinct: whether two spellings are never one input.
-        """
-        self._base = sqlite3.connect(os.path.join(scratch, "inputs.sqlite"), isolation_level=None)
-        for setting in (
-            "journal_mode=OFF",
-            "synchronous=OFF",
-            "temp_store=FILE",
-            f"cache_size=-{_CACHE_KIB}",
-        ):
-            self._base.execute(f"PRAGMA {setting}")
-        self._base.execute(
-            "CREATE TABLE inputs (number INTEGER PRIMARY KEY, identity BLOB, path BLOB, locator BLOB)"
-        )
-        self._waiting: list[tuple[bytes | None, bytes, bytes]] = []
-        self._distinct, self._plain = distinct, True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._base.close()
-
-    def add(self, locator: str) -> None:
-        """Take an input."""
-        path, whole = locators.sort_key(locator), os.fsencode(locator)
-        identity = None
-        if not self._distinct:
-            identity = os.fsencode(locators.identity(locator))
-            self._plain &= identity == whole
-        self._waiting.append((identity, path, whole))
-        if len(self._waiting) == _BATCH:
-            self._store()
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (path, locator) in the order of the paths' bytes."""
-        self._store()
-        if self._plain:
-            last = None
-            for path, locator in self._base.execute("SELECT path, locator FROM inputs ORDER BY path, number"):
-                if path != last or self._distinct:
-                    yield path, locator
-                last = path
-            return
-        # With one min(), SQLite takes the other columns from the row that has it.
-        yield from self._base.execute(
-            "SELECT path, locator FROM (SELECT path, locator, min(number) FROM inputs GROUP BY identity) ORDER BY path"
-        )
-
-    def _store(self) -> None:
-        self._base.execute("BEGIN")
-        self._base.executemany("INSERT INTO inputs (identity, path, locator) VALUES (?, ?, ?)", self._waiting)
-        self._base.execute("COMMIT")
-        self._waiting.clear()
-
-
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[Any]:
-    """Give a Parquet file, opened.
+def _open(name: str) -> Iterator[Any]:
+    """Open a Parquet file for the block.
 
     Raises:
-        SourceError: it is missing, or no Parquet file.
+        SourceError: the file is missing, or not Parquet.
     """
     arrow, parquet = files.pyarrow()
     try:
@@ -281,4 +235,6 @@ def _opened(name: str) -> Iterator[Any]:
     except FileNotFoundError:
         raise SourceError(f"there is no list of inputs {name!r}: check the name") from None
     except (arrow.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{name} cannot be read as Parquet: {error}") from error
+        raise SourceError(
+            f"{name} cannot be read as Parquet: {error}. Make the list with 'edge-fm manifest'"
+        ) from error

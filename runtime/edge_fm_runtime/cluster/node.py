@@ -1,6 +1,6 @@
-"""What happens on a node of the cluster: check that it answers as the others would, then label shards.
+"""Check that a node of the cluster answers like the driver, then label shards on it.
 
-This module is all that a worker imports; it knows nothing of Ray but the counter that it is given.
+A worker imports only this module, which does not depend on Ray: counts go to a callback.
 """
 
 import os
@@ -26,19 +26,19 @@ from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.golden import replay
 
-_PROBED = 3
-"""Inputs that each node tries to reach: where none can be, none of the rest will be."""
+_PROBED_INPUTS = 3
+"""Inputs that each node tries to reach; if it can reach none of them, the run stops."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What every node is told.
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """Settings of a run, the same for every node.
 
     Attributes:
-        plan: what the run will do.
-        out: where parts go.
-        timeout_s: how long one input may take, in seconds.
-        versions: what the driver runs.
+        plan: plan of the run.
+        out: folder of the parts.
+        timeout_s: time limit per input in seconds.
+        versions: versions on the driver, see `versions`.
     """
 
     plan: ClusterPlan
@@ -48,9 +48,9 @@ class Work:
 
 
 def versions() -> tuple[tuple[str, str], ...]:
-    """Return what a row may depend on, each with its version here."""
+    """Return everything that a row may depend on, each with its version on this machine."""
     python = ".".join(platform.python_version_tuple()[:2])
-    found = [("edge-fm", __version__), ("recipe", str(PREPROCESS_VERSION)), ("Python", python)]
+    found = [("edge-fm", __version__), ("preprocessing", str(PREPROCESS_VERSION)), ("Python", python)]
     for name in ("onnxruntime", "numpy"):
         found.append((name, metadata.version(name)))  # noqa: PERF401  # as the next line
     from edge_fm_runtime.image.opencv import cv2
@@ -59,86 +59,83 @@ def versions() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def problems(work: Work, job: Job) -> list[str]:
-    """Return why this node would not answer as the driver would; empty if it would.
+def problems(settings: NodeSettings, job: Job) -> list[str]:
+    """Return the reasons why this node would not answer like the driver; empty if it would.
 
     Args:
-        work: what it is told.
-        job: with the model as it arrived here.
+        settings: settings of the run.
+        job: model and row options as they arrived on this node.
     """
-    here = dict(versions())
+    installed = dict(versions())
     found = [
-        f"runs {name} {here.get(name)} and the driver {version}: install the same on both"
-        for name, version in work.versions
-        if here.get(name) != version
+        f"runs {name} {installed.get(name)} and the driver {version}: install the same on both"
+        for name, version in settings.versions
+        if installed.get(name) != version
     ]
-    if not os.path.isdir(work.plan.here):
-        found.append(f"has no folder {work.plan.here}: give absolute paths on shared storage, or URLs")
+    folder = settings.plan.working_directory
+    if not os.path.isdir(folder):
+        found.append(f"has no folder {folder}: give absolute paths on shared storage, or URLs")
     try:
-        os.chdir(work.plan.here)
+        os.chdir(folder)
         classifier = Classifier.from_bytes(job.model, job.labels, job.language)
         different = (
             [result for result in replay(classifier) if result.stage] if classifier.passport.golden else []
         )
         if different:
             found.append(
-                f"answers {len(different)} of the model's golden inputs otherwise (the first in {different[0].stage}): "
+                f"gives other answers to {len(different)} golden inputs of the model ({different[0].stage} differs): "
                 "run 'edge-fm verify' there"
             )
-        remote.check_access(manifest.read(work.plan.manifest, 0, _PROBED))
-        work.out.names()
+        remote.check_access(manifest.read(settings.plan.manifest, 0, _PROBED_INPUTS))
+        settings.out.names()
     except (EdgeFmError, OSError) as error:
-        found.append(f"cannot do its part: {error}")
+        found.append(f"cannot label: {error}")
     return found
 
 
 class Labeller:
-    """Labels shards, one after another, with one contained worker process."""
+    """Labels shards, one after another, in one contained worker process."""
 
-    def __init__(self, work: Work, job: Job, count: Callable[[str, int], None]) -> None:
-        """Prepare; the node has no `problems`.
+    def __init__(self, settings: NodeSettings, job: Job, count: Callable[[str, int], None]) -> None:
+        """Start the worker process, on a node without `problems`.
 
         Args:
-            work: what to do.
-            job: what the worker process is for.
-            count: told of inputs as they are done: a status and how many.
+            settings: settings of the run.
+            job: model and row options for the worker process.
+            count: called with a status and a number of inputs as they are finished.
         """
-        os.chdir(work.plan.here)
-        self._work, self._count = work, count
-        self._piece = LabelTask(job, work.timeout_s)
+        os.chdir(settings.plan.working_directory)
+        self._plan, self._out, self._count = settings.plan, settings.out, count
+        self._task = LabelTask(job, settings.timeout_s)
 
     def label(self, shard: int) -> dict[str, int]:
-        """Put a shard's part in place, if it is not there; return its counts by status.
+        """Write the part of a shard unless it exists; return its counts by status.
 
         Raises:
             EdgeFmError: the list cannot be read, or the part cannot be written.
         """
-        plan, out = self._work.plan, self._work.out
-        name = plan.part(shard)
-        if out.has(name):
-            return dict(read_part(plan, out, shard).by_status)
-        inputs = manifest.read(plan.manifest, *plan.range_of(shard))
-        rows = self._piece.rows(inputs, self._counted)
-        part = _part(plan, shard, rows)
-        out.write(name, files.parquet_bytes(rows, plan.terms.top, part.to_json()))
+        name = self._plan.part(shard)
+        if self._out.has(name):
+            return dict(read_part(self._plan, self._out, shard).by_status)
+        inputs = manifest.read(self._plan.manifest, *self._plan.range_of(shard))
+        rows = self._task.rows(inputs, self._count_lines)
+        part = _part(self._plan, shard, rows)
+        self._out.write(name, files.parquet_bytes(rows, self._plan.run_key.top, part.to_json()))
         return dict(part.by_status)
 
-    def _counted(self, lines: list[bytes]) -> None:
+    def _count_lines(self, lines: list[bytes]) -> None:
         for status, count in Counter(map(status_of, lines)).items():
             self._count(status, count)
 
 
 def _part(plan: ClusterPlan, shard: int, rows: list[Row]) -> Part:
-    by_status = Counter(str(row.status) for row in rows)
-    by_label = Counter(row.ranking[0][0] for row in rows if row.ranking)
-    manifest = plan.manifest
     return Part(
-        plan.terms,
-        Shard(shard, plan.shards),
-        len(rows),
-        manifest.rows,
-        manifest.paths_sha256,
-        Rule.RANGE,
-        dict(by_status),
-        dict(by_label),
+        plan.run_key,
+        shard=Shard(shard, plan.shards),
+        rows=len(rows),
+        all_inputs=plan.manifest.rows,
+        all_paths_sha256=plan.manifest.paths_sha256,
+        rule=Rule.RANGE,
+        by_status=dict(Counter(str(row.status) for row in rows)),
+        by_label=dict(Counter(row.ranking[0][0] for row in rows if row.ranking)),
     )

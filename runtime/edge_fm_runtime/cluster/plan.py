@@ -1,10 +1,10 @@
-"""What a run on a cluster will do, written into its output folder before the first label.
+"""The plan of a run on a cluster, written into its output folder before the first label.
 
-    OUT/_manifest.json                          what the run is of; at its end, the counts
-    OUT/_inputs.parquet                         the list of inputs, unless one was given
-    OUT/part-00001-of-00100-3f9c2a71d0b4.parquet   one shard's rows; the last part of the name is the run's
+    OUT/_manifest.json                             the plan; at the end of the run, the counts
+    OUT/_inputs.parquet                            the list of inputs, unless the user gave one
+    OUT/part-00001-of-00100-3f9c2a71d0b4.parquet   rows of one shard; the name ends in the id of the run
 
-A part is there or not, and its name says of which run it is: that is all the bookkeeping that there is.
+There is no other bookkeeping: a part exists or not, and its name says to which run it belongs.
 """
 
 import hashlib
@@ -27,47 +27,54 @@ RECORD = "_manifest.json"
 INPUTS = "_inputs.parquet"
 _PREFIX = "part-"
 _PART = re.compile(r"part-\d{5,}-of-\d{5,}-[0-9a-f]{12}\.parquet")
-_AT_ONCE = 16
+_THREADS = 16
+"""Parts whose metadata is read at the same time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterPlan:
-    """What a run will do.
+    """Plan of a run.
 
     Attributes:
         manifest: the list of inputs.
-        inputs: as the user named them.
-        terms: what rows depend on besides their inputs.
-        shard_inputs: how many inputs each shard has; the last may have fewer.
-        here: the folder that relative paths are relative to, wherever the run is gone on with.
+        inputs: inputs as the user named them.
+        run_key: everything that rows depend on besides their inputs.
+        shard_inputs: number of inputs per shard; the last shard may have fewer.
+        working_directory: the folder to which relative paths refer, also when the run is resumed from another
+            folder.
     """
 
     manifest: Manifest
     inputs: tuple[str, ...]
-    terms: RunKey
+    run_key: RunKey
     shard_inputs: int
-    here: str
+    working_directory: str
 
     @property
     def shards(self) -> int:
-        """How many shards there are, numbered from 1."""
+        """Number of shards; they are numbered from 1."""
         return math.ceil(self.manifest.rows / self.shard_inputs)
 
     @property
-    def run(self) -> str:
-        """Twelve hexadecimal digits that no other model, options, inputs or division share."""
-        about = [asdict(self.terms), self.manifest.rows, self.manifest.paths_sha256, self.shard_inputs]
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits, unique to the model, options, inputs and shard size."""
+        about = [asdict(self.run_key), self.manifest.rows, self.manifest.paths_sha256, self.shard_inputs]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
 
     def range_of(self, shard: int) -> tuple[int, int]:
-        """Return the places of a shard's inputs in the list: the first, and the one after the last."""
+        """Return the rows of a shard in the list of inputs: the first, and the one after the last."""
         start = (shard - 1) * self.shard_inputs
         return start, min(start + self.shard_inputs, self.manifest.rows)
 
+    def size_of(self, shard: int) -> int:
+        """Return the number of inputs of a shard."""
+        start, stop = self.range_of(shard)
+        return stop - start
+
     def part(self, shard: int) -> str:
-        """Return the file name of a shard's rows."""
+        """Return the file name of the part for a shard."""
         digits = max(5, len(str(self.shards)))
-        return f"{_PREFIX}{shard:0{digits}}-of-{self.shards:0{digits}}-{self.run}.parquet"
+        return f"{_PREFIX}{shard:0{digits}}-of-{self.shards:0{digits}}-{self.run_id}.parquet"
 
     def missing(self, folder: Folder) -> list[int]:
         """Return the shards that have no part yet.
@@ -75,125 +82,132 @@ class ClusterPlan:
         Raises:
             OutputError: the folder cannot be listed.
         """
-        there = set(folder.names())
-        return [shard for shard in range(1, self.shards + 1) if self.part(shard) not in there]
+        names = set(folder.names())
+        return [shard for shard in range(1, self.shards + 1) if self.part(shard) not in names]
 
     def record(self, counts: "Counts | None") -> bytes:
-        """Return what `_manifest.json` holds; without counts, the run is not complete."""
-        said = {
+        """Return the content of `_manifest.json`; without counts, the run is not complete."""
+        values = {
             "edge_fm_run": 1,
             "complete": counts is not None,
-            "run": self.run,
+            "run": self.run_id,
             "inputs": list(self.inputs),
-            "here": self.here,
+            "here": self.working_directory,
             "list": asdict(self.manifest),
-            "terms": asdict(self.terms),
-            "model_sha256": self.terms.model_sha256,
-            "recipe_version": self.terms.recipe_version,
+            "terms": asdict(self.run_key),
+            "model_sha256": self.run_key.model_sha256,
+            "preprocessing_version": self.run_key.recipe_version,
             "shard_inputs": self.shard_inputs,
             "shards": self.shards,
             "by_status": dict(sorted(counts.by_status.items())) if counts else None,
             "by_label": dict(sorted(counts.by_label.items())) if counts else None,
         }
-        return json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
+        return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
-    def of(cls, folder: Folder) -> "ClusterPlan | None":
-        """Return what was begun in a folder, None if nothing was.
+    def load(cls, folder: Folder) -> "ClusterPlan | None":
+        """Return the plan in a folder, None if there is none.
 
         Raises:
-            OutputError: the record cannot be read, or there are parts without one.
+            OutputError: the plan cannot be read, or the folder has parts but no plan.
         """
         data = folder.read(RECORD)
         if data is None:
             if any(name.startswith(_PREFIX) for name in folder.names()):
                 raise OutputError(
-                    f"{folder.name} holds parts but no {RECORD} that says of what: choose another folder with -o"
+                    f"{folder.name} has parts but no {RECORD} for them: choose another folder with -o"
                 )
             return None
         try:
-            said = json.loads(data)
+            values = json.loads(data)
             return cls(
-                Manifest(**said["list"]),
-                tuple(said["inputs"]),
-                RunKey(**said["terms"]),
-                int(said["shard_inputs"]),
-                str(said["here"]),
+                manifest=Manifest(**values["list"]),
+                inputs=tuple(values["inputs"]),
+                run_key=RunKey(**values["terms"]),
+                shard_inputs=int(values["shard_inputs"]),
+                working_directory=str(values["here"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{folder.file(RECORD)} is no record of a run ({error!r}): choose another folder with -o"
+                f"{folder.file(RECORD)} is not the plan of a run ({error!r}): choose another folder with -o"
             ) from error
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows of each kind."""
+    """Numbers of rows.
+
+    Attributes:
+        by_status: number of rows per status.
+        by_label: number of rows per label.
+    """
 
     by_status: Mapping[str, int]
     by_label: Mapping[str, int]
 
 
 def counts(plan: ClusterPlan, folder: Folder) -> Counts:
-    """Return what all parts together say of themselves.
+    """Return the sums of the counts in all parts.
 
     Raises:
-        SourceError: a part is not there, or is not of this run.
+        SourceError: a part is missing, or belongs to another run.
     """
     by_status: Counter[str] = Counter()
     by_label: Counter[str] = Counter()
 
-    def of(shard: int) -> Part:
+    def read(shard: int) -> Part:
         return read_part(plan, folder, shard)
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for part in threads.map(of, range(1, plan.shards + 1)):
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for part in threads.map(read, range(1, plan.shards + 1)):
             by_status.update(part.by_status)
             by_label.update(part.by_label)
     return Counts(by_status, by_label)
 
 
 def read_part(plan: ClusterPlan, folder: Folder, shard: int) -> Part:
-    """Return what a part says of itself.
+    """Return the metadata of a part.
 
     Raises:
-        SourceError: it is not there, or is not of this run.
+        SourceError: the part is missing, or belongs to another run.
     """
     name = folder.file(plan.part(shard))
     part = Part.of(name)
     if (part.terms, part.shard, part.all_paths_sha256) != (
-        plan.terms,
+        plan.run_key,
         Shard(shard, plan.shards),
         plan.manifest.paths_sha256,
     ):
-        raise SourceError(f"{name} is not of this run: delete it, and label again")
+        raise SourceError(f"{name} belongs to another run: delete it, and run the same command again")
     return part
 
 
-def forget(folder: Folder) -> None:
-    """Delete what a run has left in a folder; nothing else in it is touched.
+def delete_run(folder: Folder) -> None:
+    """Delete the files of a run from a folder, and nothing else.
 
     Raises:
-        OutputError: something cannot be deleted, or the folder holds somebody else's parts or record.
+        OutputError: a file cannot be deleted, or the folder has parts or a plan of another program.
     """
-    if ClusterPlan.of(folder) is None:
+    if ClusterPlan.load(folder) is None:
         return
     for name in folder.names():
         if name == INPUTS or _PART.fullmatch(name):
             folder.delete(name)
-    folder.delete(RECORD)  # last: without it nothing says whose the parts are
+    folder.delete(RECORD)  # last: parts without it cannot be attributed to a run
 
 
 def complete_parts(name: str) -> Sequence[str]:
     """Return the paths or URLs of the parts in a folder, in order.
 
     Raises:
-        SourceError: it holds no run, or one that is not complete.
+        SourceError: the folder has no run, or one that is not complete.
     """
     folder = Folder(name)
-    plan = ClusterPlan.of(folder)
+    plan = ClusterPlan.load(folder)
     if plan is None:
-        raise SourceError(f"{name} holds no {RECORD}: it is no output of 'edge-fm label --engine ray'")
+        raise SourceError(
+            f"{name} has no {RECORD}: it is no output of 'edge-fm label --engine ray'. Give the folder of such a run"
+        )
     missing = plan.missing(folder)
     if missing:
         first = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""The Ray cluster: joined or started, and asked whether its nodes would answer as this machine does."""
+"""Join or start a Ray cluster, and check that its nodes answer like this machine."""
 
 import contextlib
 import logging
@@ -14,23 +14,23 @@ from edge_fm_runtime.cluster import manifest, node
 from edge_fm_runtime.errors import EdgeFmError, SourceError
 
 Ray = Any
-"""The module `ray`; it is imported where it is used, and its types with it."""
+"""The module `ray`, which is imported on use."""
 
-_ASK_S = 20.0
-"""How long a cluster may take to say that it is there."""
+_CONNECT_S = 20.0
+"""Time limit in seconds for a cluster to answer at its address."""
 
 _CHECK_S = 300.0
-"""How long nodes may take to load their libraries and be checked."""
+"""Time limit in seconds for a node to load its libraries and be checked."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where to label.
+    """Settings of a cluster.
 
     Attributes:
-        address: of a running Ray cluster; None for one that is started here and ends with the run.
-        workers: how many processes, None for one on each processor of the cluster.
-        shard_inputs: how many inputs a part has.
+        address: address of a running Ray cluster; None starts one on this machine for the time of the run.
+        workers: number of worker processes; None for one per processor of the cluster.
+        shard_inputs: number of inputs per part.
     """
 
     address: str | None = None
@@ -39,16 +39,16 @@ class Cluster:
 
 
 class Connection(contextlib.AbstractContextManager["Connection"]):
-    """A cluster, joined or started when it is needed."""
+    """A connection to a cluster, which is joined or started by `open`."""
 
     def __init__(self, ray: Ray, cluster: Cluster) -> None:
         self._ray, self._cluster, self._is_open = ray, cluster, False
 
     def open(self) -> None:
-        """Join or start it.
+        """Join the cluster, or start one.
 
         Raises:
-            SourceError: there is none at the address.
+            SourceError: there is no cluster at the address.
         """
         from edge_fm_runtime.posix import usable_cores
 
@@ -61,7 +61,7 @@ class Connection(contextlib.AbstractContextManager["Connection"]):
                 self._is_open = True
             return
         try:
-            _ask(address)
+            _check_address(address)
             self._ray.init(address=address, **quiet)
             self._is_open = True
         except (ConnectionError, RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
@@ -75,49 +75,49 @@ class Connection(contextlib.AbstractContextManager["Connection"]):
             self._ray.shutdown()
 
 
-def _ask(address: str) -> None:
-    """Find out within seconds whether a cluster answers at HOST:PORT; Ray itself tries for minutes.
+def _check_address(address: str) -> None:
+    """Check within seconds that a cluster answers at HOST:PORT; Ray itself would try for minutes.
 
     Raises:
-        OSError: nothing listens there.
-        subprocess.SubprocessError: it is no cluster.
+        OSError: nothing listens at the address.
+        subprocess.SubprocessError: the server is not a Ray cluster.
     """
     host, separator, port = address.rpartition(":")
     if not separator or "://" in address or not port.isdecimal():
         return
-    socket.create_connection((host, int(port)), timeout=_ASK_S).close()
+    socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    subprocess.run(command, timeout=_ASK_S, check=True, capture_output=True)  # noqa: S603  # Ray's own
+    subprocess.run(command, timeout=_CONNECT_S, check=True, capture_output=True)  # noqa: S603  # Ray's own command
 
 
-def library() -> Ray:
-    """Return Ray.
+def import_ray() -> Ray:
+    """Import Ray and return the module.
 
     Raises:
-        SourceError: it is not installed.
+        SourceError: Ray is not installed.
     """
-    # Nothing is sent anywhere unless the user wants it.
+    # No usage reports unless the user has turned them on.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise SourceError(f"--engine ray needs Ray ({error}): run pip install 'edge-fm[ray]'") from None
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what matters is raised
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised anyway
     return ray
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of what an error says; Ray's first ones are about Ray."""
+    """Return the last line of an error message; the first lines of Ray's are about Ray itself."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def check_nodes(ray: Ray, work: node.Work, job: Job) -> None:
-    """Have every node that can label say what would keep it from answering as this machine does.
+def check_nodes(ray: Ray, settings: node.NodeSettings, job: Job) -> None:
+    """Check on every node with processors that it would answer like this machine.
 
     Raises:
-        EdgeFmError: a node would not, or did not answer.
+        EdgeFmError: a node would give other answers, or did not respond.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -126,23 +126,23 @@ def check_nodes(ray: Ray, work: node.Work, job: Job) -> None:
         raise EdgeFmError("the cluster has no processors to label with: add a node")
     job_reference = ray.put(job)
     check = ray.remote(node.problems)
-    asked = {}
+    checks = {}
     for found in nodes:
-        # No processor is asked for, so a busy node answers too.
-        where = NodeAffinitySchedulingStrategy(found["NodeID"], soft=False)
-        asked[found["NodeManagerAddress"], found["NodeID"]] = check.options(
-            num_cpus=0, scheduling_strategy=where
-        ).remote(work, job_reference)
-    said = []
-    for (address, name), answer in asked.items():
+        # The check reserves no processor, so that a busy node runs it too.
+        affinity = NodeAffinitySchedulingStrategy(found["NodeID"], soft=False)
+        checks[found["NodeManagerAddress"], found["NodeID"]] = check.options(
+            num_cpus=0, scheduling_strategy=affinity
+        ).remote(settings, job_reference)
+    problems = []
+    for (address, name), result in checks.items():
         try:
-            found_there = ray.get(answer, timeout=_CHECK_S)
+            node_problems = ray.get(result, timeout=_CHECK_S)
         except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
-            continue  # it has left since; one that comes later is asked by its first worker
+            continue  # the node has left; its successor is checked by its first worker
         except ray.exceptions.GetTimeoutError:
-            found_there = [f"did not answer within {_CHECK_S:g} s"]
+            node_problems = [f"did not answer within {_CHECK_S:g} s: check that it is not overloaded"]
         except (ray.exceptions.RayError, ImportError) as error:
-            found_there = [f"cannot run edge-fm: install 'edge-fm[ray]' there ({last_line(error)})"]
-        said += [f"node {address} ({name[:8]}) {problem}" for problem in found_there]
-    if said:
-        raise EdgeFmError("; ".join(said))
+            node_problems = [f"cannot run edge-fm: install 'edge-fm[ray]' there ({last_line(error)})"]
+        problems += [f"node {address} ({name[:8]}) {problem}" for problem in node_problems]
+    if problems:
+        raise EdgeFmError("; ".join(problems))

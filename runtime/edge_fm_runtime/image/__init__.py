@@ -1,1 +1,1 @@
-"""From encoded bytes or frames to the input tensor: guard, decode, preprocess."""
+"""Turn encoded bytes and camera frames into input tensors: guard, decode, preprocess."""

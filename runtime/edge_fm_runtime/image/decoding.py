@@ -1,14 +1,14 @@
-"""From encoded bytes to an upright picture, by OpenCV: grey or RGB, over the fill, at a reduced scale where a JPEG allows it."""
+"""Decode images with OpenCV: upright, grey or RGB, over the fill, JPEGs at reduced size if asked."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.image import exif, guard
-from edge_fm_runtime.image.guard import Header
+from edge_fm_runtime.image.header import Header
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Image = NDArray[np.uint8]
-"""(height, width) grey or (height, width, 3) colour, uint8; each function says which colour order."""
+"""(height, width) grey or (height, width, 3) colour, uint8; each function states its colour order."""
 
 _GREY_REDUCED = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -25,25 +25,25 @@ _COLOUR_REDUCED = {
 
 
 def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int) -> Image:
-    """Return an image turned upright by its header's EXIF orientation, at a reduced scale if asked.
+    """Decode an image and turn it upright by the EXIF orientation in its header.
 
     Args:
-        data: what `guard.check` has let through.
-        header: what it said of it.
-        channels: 1 for grey, ITU-R BT.601, or 3.
-        fill: grey level in [0, 255] that lies behind transparent pixels.
-        reduction: by how much a JPEG is shrunk while it is decoded: 1, 2, 4 or 8.
+        data: bytes that `guard.check` has accepted.
+        header: the header that it returned.
+        channels: 1 for grey (ITU-R BT.601), 3 for RGB.
+        fill: grey level in [0, 255] behind transparent pixels.
+        reduction: factor by which a JPEG is shrunk while it is decoded: 1, 2, 4 or 8.
 
     Returns:
         (height, width) uint8 grey for one channel, (height, width, 3) RGB for three.
 
     Raises:
         InputError: the bytes cannot be decoded.
-        MemoryError: there is not enough for it.
+        MemoryError: there is not enough memory.
     """
     if header.has_alpha:
         return _decode_over_fill(data, header, channels, fill)
-    # OpenCV misses an orientation in a WebP whose EXIF block has a prefix.
+    # OpenCV ignores the orientation of a WebP whose EXIF block has a prefix.
     flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -51,42 +51,42 @@ def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int
         _raise_for_memory(error)
         image = None
     if image is None:
-        raise guard.refusal(data, header)
-    picture = as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    return _turned(picture, header.orientation)
+        raise guard.decoding_error(data, header)
+    stored = as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return _turn_upright(stored, header.orientation)
 
 
 def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> Image:
-    """Decode with alpha, lay over the fill, turn upright: OpenCV's unchanged mode leaves EXIF to us."""
+    """Decode with alpha, composite over the fill, turn upright: OpenCV's unchanged mode ignores EXIF."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         _raise_for_memory(error)
         image = None
     if image is None:
-        raise guard.refusal(data, header)
+        raise guard.decoding_error(data, header)
     scale = 257 if image.dtype == np.uint16 else 1
     if image.ndim == 3 and image.shape[2] == 4:  # noqa: PLR2004  # blue, green, red, alpha
         alpha = image[..., 3:].astype(np.float32) / (255 * scale)
         image = image[..., :3].astype(np.float32) / scale * alpha + fill * (1 - alpha)
     else:
         image = image.astype(np.float32) / scale
-    upright = _turned(as_uint8(np.rint(image).astype(np.uint8)), header.orientation)
+    upright = _turn_upright(as_uint8(np.rint(image).astype(np.uint8)), header.orientation)
     is_grey = upright.ndim == 2  # noqa: PLR2004
     if channels == 1:
         return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))
     return as_uint8(cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB))
 
 
-def _turned(image: Image, orientation: int) -> Image:
-    """Turn a stored picture upright."""
-    if exif.lies(orientation):
+def _turn_upright(image: Image, orientation: int) -> Image:
+    """Turn a stored image upright."""
+    if exif.is_sideways(orientation):
         image = as_uint8(cv2.transpose(image))
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return image if flip is None else as_uint8(cv2.flip(image, flip))
 
 
 def _raise_for_memory(error: cv2.error) -> None:
-    """Tell a lack of memory from a damaged picture: it may be the machine's, so it is tried again."""
+    """Raise MemoryError for a lack of memory, which a retry may cure, unlike a damaged image."""
     if error.code == cv2.Error.StsNoMem:
         raise MemoryError(str(error)) from error

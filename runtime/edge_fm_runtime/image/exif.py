@@ -1,4 +1,4 @@
-"""Which way up a picture is: EXIF's orientation tag."""
+"""Read the orientation tag of EXIF metadata."""
 
 import struct
 
@@ -7,14 +7,14 @@ UPRIGHT = 1
 _ORIENTATION = 0x0112
 
 _INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
-"""Types of an entry that holds an integer, and how `struct` names them (TIFF 6.0, section 2)."""
+"""Integer types of an entry, and their codes in `struct` (TIFF 6.0, section 2)."""
 
 SIGNATURE = b"Exif\0\0"
 """Prefix of an EXIF block in a JPEG; many programs write it into PNG and WebP files too."""
 
 
 def orientation(block: bytes) -> int:
-    """Return the orientation, 1 to 8, that a TIFF-formed EXIF block states (EXIF 2.32, tag 0x0112); 1 if none."""
+    """Return the orientation, 1 to 8, in an EXIF block (EXIF 2.32, tag 0x0112); 1 if it has none."""
     block = block.removeprefix(SIGNATURE)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     try:
@@ -27,15 +27,15 @@ def orientation(block: bytes) -> int:
                     value = int(struct.unpack_from(order + _INTEGERS[kind], block, entry + 8)[0])
                     return value if 1 <= value <= 8 else UPRIGHT  # noqa: PLR2004
     except struct.error:
-        pass  # a broken block states nothing
+        pass  # a broken block is ignored
     return UPRIGHT
 
 
-def lies(stated: int) -> bool:
-    """Return whether a picture of this orientation is stored lying on its side."""
-    return stated >= 5  # noqa: PLR2004
+def is_sideways(orientation: int) -> bool:
+    """Return whether an image with this orientation is stored on its side, rows as columns."""
+    return orientation >= 5  # noqa: PLR2004
 
 
-def reversed_axes(stated: int) -> tuple[bool, bool]:
-    """Return whether a turned picture's rows and columns run against those that were stored."""
-    return stated in {3, 4, 7, 8}, stated in {2, 3, 6, 7}
+def reversed_axes(orientation: int) -> tuple[bool, bool]:
+    """Return whether the rows and the columns of the upright image run against the stored ones."""
+    return orientation in {3, 4, 7, 8}, orientation in {2, 3, 6, 7}

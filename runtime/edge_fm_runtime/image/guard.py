@@ -1,102 +1,39 @@
-"""What is checked about a picture's bytes before any decoder sees them.
+"""Check the bytes of an image before any decoder sees them.
 
-Decoders are written in C and fed by strangers. A file passes only with a known signature, a sane size and,
-for PNG, chunk lengths that fit in the file: a 46-byte PNG can ask a decoder for 2 GB otherwise.
+Decoders are written in C, and their input is untrusted: a file passes only within the size limits, and with a
+header that `header.read_header` accepts.
 """
 
 import os
 import stat
-import struct
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.image import exif
+from edge_fm_runtime.image.header import Header, ImageFormat, read_header
 from edge_fm_runtime.status import Status
-
-
-class ImageFormat(StrEnum):
-    """The formats that are decoded."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    WEBP = "WebP"
-    BMP = "BMP"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a picture may be.
+    """Size limits of an image.
 
     Attributes:
-        max_bytes: size of the file.
-        max_pixels: width times height. More than OpenCV's own limit has no effect.
+        max_bytes: largest size of the file in bytes.
+        max_pixels: largest width times height; a value over OpenCV's own limit has no effect.
     """
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 2**27
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the first bytes say.
-
-    Attributes:
-        format: of the file.
-        width: stored, in pixels.
-        height: stored, in pixels.
-        has_alpha: whether there may be alpha.
-        orientation: EXIF orientation, 1 to 8; see `exif`.
-    """
-
-    format: ImageFormat
-    width: int
-    height: int
-    has_alpha: bool
-    orientation: int = exif.UPRIGHT
-
-    @property
-    def upright_size(self) -> tuple[int, int]:
-        """Height and width of the picture when it is turned upright."""
-        return (self.width, self.height) if exif.lies(self.orientation) else (self.height, self.width)
-
-
 DEFAULT_LIMITS = Limits()
-
-SUPPORTED = ", ".join(ImageFormat)
-
-_FOREIGN = (
-    # Each is an offset, a signature, a name and a remedy.
-    (
-        4,
-        b"ftypheic",
-        "HEIC",
-        "an iPhone picture: convert it with 'heif-convert', or set Camera > Formats > Most Compatible",
-    ),
-    (
-        4,
-        b"ftypheix",
-        "HEIC",
-        "an iPhone picture: convert it with 'heif-convert', or set Camera > Formats > Most Compatible",
-    ),
-    (4, b"ftypmif1", "HEIF", "convert it with 'heif-convert', or set Camera > Formats > Most Compatible"),
-    (4, b"ftypavif", "AVIF", "convert it to JPEG or PNG"),
-    (0, b"II*\0", "TIFF", "convert it to JPEG or PNG"),
-    (0, b"MM\0*", "TIFF", "convert it to JPEG or PNG"),
-    (0, b"GIF8", "GIF", "convert it to PNG"),
-    (0, b"\0\0\0\x0cjP", "JPEG 2000", "convert it to JPEG or PNG"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000", "convert it to JPEG or PNG"),
-    (0, b"%PDF", "PDF", "extract its pictures with 'pdfimages'"),
-    (0, b"8BPS", "Photoshop", "convert it to JPEG or PNG"),
-    (0, b"PK\x03\x04", "zip archive", "unpack it first"),
-)
 
 
 class OpenFile:
-    """A picture's file, opened ahead of its reading so that the system can fetch it meanwhile.
+    """An image file, opened before it is read so that the system can prefetch it.
 
     Attributes:
-        size: in bytes.
+        size: size in bytes.
         mtime_ns: modification time in nanoseconds.
     """
 
@@ -104,10 +41,11 @@ class OpenFile:
         """Open a file.
 
         Raises:
-            InputError: it is missing, cannot be opened, is no regular file, or is over `limits.max_bytes`.
+            InputError: the file is missing, cannot be opened, is not a regular file, or is over
+                `limits.max_bytes`.
         """
         try:
-            # Non-blocking, because opening a named pipe without a writer would wait for ever.
+            # Non-blocking, because opening a named pipe without a writer would block.
             self._descriptor = os.open(
                 path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
             )
@@ -134,10 +72,10 @@ class OpenFile:
         """Return all bytes and close the file.
 
         Raises:
-            InputError: it cannot be read, or has grown over the limit.
+            InputError: the file cannot be read, or has grown over the limit.
         """
         try:
-            # One more than there should be, so that the end is seen in the same call.
+            # One byte more than expected, so that one call also reaches the end of the file.
             parts = [os.read(self._descriptor, self.size + 1)]
             total = len(parts[0])
             while parts[-1] and total != self.size:
@@ -152,36 +90,37 @@ class OpenFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Close the file; twice does no harm."""
+        """Close the file; a second call does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def read_file(path: str | bytes | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return a file's bytes.
+    """Return the bytes of a file.
 
     Raises:
-        InputError: it is missing, unreadable, no regular file, or over `limits.max_bytes`.
+        InputError: the file is missing, unreadable, not a regular file, or over `limits.max_bytes`.
     """
     return OpenFile(path, limits).read()
 
 
 def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Return what the header says, or refuse.
+    """Check an encoded image and return its header.
 
     Args:
-        data: the encoded picture.
-        limits: how large it may be.
+        data: the encoded image.
+        limits: size limits.
 
     Raises:
-        InputError: with the status `empty`, `unsupported`, `too_large`, `truncated` or `unreadable`.
+        InputError: the image is refused, with the status `empty`, `unsupported`, `too_large`, `truncated` or
+            `unreadable`.
     """
     if not data:
         raise InputError(Status.EMPTY, "the file has no bytes")
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
-    header = _header(data)
+    header = read_header(data)
     pixels = header.width * header.height
     if pixels > min(limits.max_pixels, DEFAULT_LIMITS.max_pixels):
         raise InputError(
@@ -193,115 +132,11 @@ def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
     return header
 
 
-def refusal(data: bytes, header: Header) -> InputError:
-    """Say why a decoder gave nothing for bytes that had passed `check`."""
+def decoding_error(data: bytes, header: Header) -> InputError:
+    """Return the error for bytes that passed `check` but could not be decoded."""
     if header.format is ImageFormat.JPEG and b"\xff\xd9" not in data[-1024:]:
         return InputError(Status.TRUNCATED, "the JPEG ends before its end marker: copy the file again")
     return InputError(Status.UNREADABLE, f"the {header.format} is damaged and cannot be decoded")
-
-
-def _header(data: bytes) -> Header:
-    if data.startswith(b"\xff\xd8\xff"):
-        return _jpeg(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png(data)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _webp(data)
-    if data.startswith(b"BM"):
-        return _bmp(data)
-    for offset, signature, name, remedy in _FOREIGN:
-        if data[offset:].startswith(signature):
-            raise InputError(Status.UNSUPPORTED, f"{name} is not supported: {remedy}")
-    raise InputError(Status.UNSUPPORTED, f"no picture of a known format ({SUPPORTED})")
-
-
-def _jpeg(data: bytes) -> Header:
-    position, orientation = 2, 0
-    while position + 9 < len(data):
-        if data[position] != 0xFF:
-            raise InputError(Status.UNREADABLE, "the JPEG is damaged before its picture begins")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a length
-            position += 2
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            return Header(ImageFormat.JPEG, width, height, False, orientation or exif.UPRIGHT)
-        if marker in {0xD9, 0xDA}:
-            raise InputError(Status.UNREADABLE, "the JPEG has no frame header")
-        length = max(2, struct.unpack_from(">H", data, position + 2)[0])
-        if marker == 0xE1 and not orientation and data.startswith(exif.SIGNATURE, position + 4):
-            orientation = exif.orientation(data[position + 4 : position + 2 + length])
-        position += 2 + length
-    raise InputError(Status.TRUNCATED, "the JPEG ends before its picture begins: copy the file again")
-
-
-def _png(data: bytes) -> Header:
-    if len(data) < 33:
-        raise InputError(Status.TRUNCATED, "the PNG ends within its header: copy the file again")
-    if data[12:16] != b"IHDR":
-        raise InputError(Status.UNREADABLE, "the PNG does not begin with its header")
-    width, height, _depth, colour = struct.unpack_from(">IIBB", data, 16)
-    has_alpha = bool(colour & 4)
-    position, orientation = 8, exif.UPRIGHT
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if position + 12 + length > len(data):
-            break
-        has_alpha |= kind == b"tRNS"
-        if kind == b"eXIf":
-            orientation = exif.orientation(data[position + 8 : position + 8 + length])
-        if kind == b"IEND":
-            return Header(ImageFormat.PNG, width, height, has_alpha, orientation)
-        position += 12 + length
-    raise InputError(
-        Status.TRUNCATED, "the PNG ends before its end chunk, or a chunk claims more bytes than there are"
-    )
-
-
-def _webp(data: bytes) -> Header:
-    if len(data) < 30:
-        raise InputError(Status.TRUNCATED, "the WebP ends within its header: copy the file again")
-    if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
-        raise InputError(Status.TRUNCATED, "the WebP is shorter than it says: copy the file again")
-    kind = data[12:16]
-    if kind == b"VP8X":
-        width = 1 + int.from_bytes(data[24:27], "little")
-        height = 1 + int.from_bytes(data[27:30], "little")
-        return Header(ImageFormat.WEBP, width, height, bool(data[20] & 0x10), _webp_orientation(data))
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return Header(ImageFormat.WEBP, 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), bool(bits >> 28 & 1))
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return Header(ImageFormat.WEBP, width & 0x3FFF, height & 0x3FFF, has_alpha=False)
-    raise InputError(Status.UNREADABLE, "the WebP has no picture")
-
-
-def _webp_orientation(data: bytes) -> int:
-    """Return the orientation that the EXIF chunk of an extended WebP states."""
-    position = 12
-    while position + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sI", data, position)
-        if kind == b"EXIF":
-            return exif.orientation(data[position + 8 : position + 8 + length])
-        position += 8 + length + length % 2
-    return exif.UPRIGHT
-
-
-def _bmp(data: bytes) -> Header:
-    if len(data) < 54:
-        raise InputError(Status.TRUNCATED, "the BMP ends within its header: copy the file again")
-    size = struct.unpack_from("<I", data, 14)[0]
-    if size == 12:
-        width, height = struct.unpack_from("<HH", data, 18)
-        return Header(ImageFormat.BMP, width, height, has_alpha=False)
-    width, height = struct.unpack_from("<ii", data, 18)
-    # OpenCV reads a BMP's fourth byte as padding, not as alpha.
-    return Header(ImageFormat.BMP, abs(width), abs(height), has_alpha=False)
 
 
 def _too_many_bytes(size: int, limits: Limits) -> InputError:

@@ -1,7 +1,7 @@
-"""The one place that imports OpenCV.
+"""Import OpenCV, for all other modules.
 
-OpenCV reads its pixel limit once, at import, so it is set here; and `opencv-python` fails to import on a
-system without libGL or libglib, which deserves a remedy rather than a traceback.
+OpenCV reads its pixel limit once, at import, so this module sets it first. `opencv-python` cannot be imported
+on a system without libGL or libglib; the error then names the remedy.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_fm_runtime.errors import EdgeFmError
 
 MAX_PIXELS = 2**27
-"""Pixels of the largest picture that is decoded: 134 megapixels."""
+"""Pixels of the largest image that is decoded: 134 megapixels."""
 
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -24,7 +24,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _pip() -> str:
-    """Return the command that runs pip on this environment, which may have none of its own."""
+    """Return the command that runs pip on this environment, which may not have its own pip."""
     python = Path(sys.executable)
     if importlib.util.find_spec("pip"):
         return shlex.join([str(python), "-m", "pip"])
@@ -32,7 +32,7 @@ def _pip() -> str:
 
 
 try:
-    import cv2  # noqa: TID251  # this is the place
+    import cv2  # noqa: TID251  # the only import of OpenCV
 except ImportError as error:
     raise EdgeFmError(
         f"OpenCV cannot be imported: {error}. "
@@ -45,10 +45,10 @@ __all__ = ["MAX_PIXELS", "as_uint8", "cv2"]
 
 
 def as_uint8(array: object) -> NDArray[np.uint8]:
-    """Return an array from OpenCV as what it is; its type stubs leave the element type open.
+    """Return an array from OpenCV with its element type, which OpenCV's type stubs leave open.
 
     Raises:
-        TypeError: it is something else, which would be a bug of ours.
+        TypeError: the array has another type, which is a bug of edge-fm.
     """
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         raise TypeError(f"OpenCV gave {type(array).__name__}, expected an array of uint8")

@@ -1,1 +1,1 @@
-"""What this machine has and how fast it is: doctor, hardware, bench."""
+"""Check this machine and measure its speed: doctor, hardware, bench."""

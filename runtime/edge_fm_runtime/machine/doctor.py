@@ -1,4 +1,4 @@
-"""What this machine has, what is missing, and how to get it."""
+"""Examine this machine: what it has, what is missing, and how to get it."""
 
 import importlib.metadata
 import importlib.util
@@ -35,32 +35,32 @@ _FEATURES = {
     "asimddp": "int8 at full speed",
     "avx2": "int8 without VNNI: fp32 may be as fast",
 }
-_LITTLE_MEMORY = 700 * 2**20
+_LOW_MEMORY_BYTES = 700 * 2**20
 _HOT_CELSIUS = 80
-"""A Raspberry Pi slows itself down from here on."""
+"""Temperature from which a Raspberry Pi lowers its clock."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """Result of one check.
 
     Attributes:
-        what: its name.
-        found: what was seen.
-        fine: whether nothing is missing.
-        needed: whether the device side cannot work without it.
-        remedy: what to do, empty if nothing.
+        name: name of the part that was checked.
+        found: state of the part.
+        is_ok: whether nothing is missing.
+        is_required: whether the device side needs the part.
+        remedy: command or advice; empty if there is nothing to do.
     """
 
-    what: str
+    name: str
     found: str
-    fine: bool = True
-    needed: bool = False
+    is_ok: bool = True
+    is_required: bool = False
     remedy: str = ""
 
 
 def examine() -> list[Finding]:
-    """Look at Python, libraries, processor, cameras, display and the bundled models."""
+    """Check Python, libraries, processor, memory, heat, cameras, display and the bundled models."""
     return [
         Finding("edge-fm", __version__),
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
@@ -81,7 +81,7 @@ def _libraries() -> Iterator[Finding]:
     for module, distributions in _DEVICE.items():
         versions = [f"{name} {version}" for name in distributions if (version := _version(name))]
         if versions and importlib.util.find_spec(module) is not None:
-            yield Finding(module, ", ".join(versions), needed=True)
+            yield Finding(module, ", ".join(versions), is_required=True)
         else:
             yield Finding(module, "not installed", False, True, f"pip install {distributions[0]}")
 
@@ -95,7 +95,7 @@ def _processor() -> Finding:
                 flags = set(line.partition(":")[2].split())
                 break
     speed = next(
-        (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in flags), "features not known"
+        (f"{name}, {meaning}" for name, meaning in _FEATURES.items() if name in flags), "features unknown"
     )
     return Finding("processor", f"{usable_cores()} cores usable; {speed}")
 
@@ -103,8 +103,8 @@ def _processor() -> Finding:
 def _memory() -> Finding:
     usable = hardware.usable_memory_bytes()
     if usable is None:
-        return Finding("memory", "not told on this system")
-    if usable < _LITTLE_MEMORY:
+        return Finding("memory", "not reported by this system")
+    if usable < _LOW_MEMORY_BYTES:
         return Finding(
             "memory", f"{usable / 2**20:,.0f} MB usable", False, False, "label with --workers 1 --memory 256"
         )
@@ -112,15 +112,15 @@ def _memory() -> Finding:
 
 
 def _heat() -> Iterator[Finding]:
-    """Say how hot it is and what slows it down, where the system tells."""
-    celsius, slowed = hardware.temperature_celsius(), hardware.throttling()
+    """Yield temperature and throttling, where the system reports them."""
+    celsius, reasons = hardware.temperature_celsius(), hardware.throttling()
     if celsius is not None:
         hot = celsius >= _HOT_CELSIUS
-        remedy = "it slows down soon: give it air or a heat sink" if hot else ""
+        remedy = "it will slow down soon: give it air or a heat sink" if hot else ""
         yield Finding("temperature", f"{celsius:.0f} degrees Celsius", not hot, False, remedy)
-    if slowed is not None:
-        remedy = "a supply of its own make, a short thick cable, and air" if slowed else ""
-        yield Finding("throttling", ", ".join(slowed) or "none", not slowed, False, remedy)
+    if reasons is not None:
+        remedy = "use the manufacturer's power supply, a short thick cable, and air" if reasons else ""
+        yield Finding("throttling", ", ".join(reasons) or "none", not reasons, False, remedy)
 
 
 def _opencv() -> Finding:
@@ -128,7 +128,7 @@ def _opencv() -> Finding:
         from edge_fm_runtime.image.opencv import cv2
     except EdgeFmError as error:
         return Finding("OpenCV", "cannot be imported", False, True, str(error))
-    return Finding("OpenCV", f"{cv2.__version__}, {cv2.getNumThreads()} threads", needed=True)
+    return Finding("OpenCV", f"{cv2.__version__}, {cv2.getNumThreads()} threads", is_required=True)
 
 
 def _models() -> Iterator[Finding]:
@@ -145,8 +145,8 @@ def _models() -> Iterator[Finding]:
             yield Finding(f"model {name}", str(error), False, True, "install edge-fm again")
             continue
         different = sum(bool(result.stage) for result in results)
-        found = f"{len(results) - different} of {len(results)} golden inputs the same"
-        remedy = f"edge-fm verify {name} says which stage differs" if different else ""
+        found = f"{len(results) - different} of {len(results)} golden inputs give the same answer"
+        remedy = f"run edge-fm verify {name} to see which stage differs" if different else ""
         yield Finding(f"model {name}", found, not different, True, remedy)
 
 
@@ -156,10 +156,14 @@ def _cameras() -> Finding:
         closed = [str(device) for device in devices if not os.access(device, os.R_OK | os.W_OK)]
         if closed:
             return Finding(
-                "cameras", ", ".join(closed), False, False, "add this user to the group 'video', log in again"
+                "cameras",
+                ", ".join(closed),
+                False,
+                False,
+                "add this user to the group 'video', and log in again",
             )
-        told = [f"{camera.device} {camera.name}: {'; '.join(camera.modes)}" for camera in hardware.cameras()]
-        return Finding("cameras", "\n".join(told) or ", ".join(map(str, devices)))
+        lines = [f"{camera.device} {camera.name}: {'; '.join(camera.modes)}" for camera in hardware.cameras()]
+        return Finding("cameras", "\n".join(lines) or ", ".join(map(str, devices)))
     if sys.platform.startswith("linux"):
         return Finding(
             "cameras", "none", False, False, "plug one in, or give 'edge-fm webcam' a video file or URL"
@@ -175,7 +179,9 @@ def _display() -> Finding:
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
-        return Finding("window", "no display", False, False, "use --view none, or start it from a desktop")
+        return Finding(
+            "window", "no display", False, False, "use --view none, or start edge-fm from a desktop"
+        )
     return Finding("window", "available")
 
 
@@ -187,7 +193,7 @@ def _train() -> Finding:
             f"without {', '.join(missing)}",
             False,
             False,
-            "only to train and export: pip install 'edge-fm[train]'",
+            "needed only to train and export: pip install 'edge-fm[train]'",
         )
     return Finding("train extra", ", ".join(f"{name} {_version(name)}" for name in _TRAIN.values()))
 
@@ -195,7 +201,7 @@ def _train() -> Finding:
 def _platform() -> Finding:
     if not HAS_MEMORY_LIMIT:
         found = f"no memory limit for workers on {platform.system()}"
-        return Finding("limits", found, fine=True, remedy="nothing, but hostile files are less contained")
+        return Finding("limits", found, remedy="nothing to do, but damaged files may use more memory")
     return Finding("limits", "workers have a memory limit")
 
 

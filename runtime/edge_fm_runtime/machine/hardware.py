@@ -1,6 +1,7 @@
-"""What the machine tells of itself on Linux: memory, temperature, throttling, cameras and their modes.
+"""Read memory, temperature, throttling, cameras and their modes from a Linux system.
 
-Ioctls and structures: linux/videodev2.h. Throttling bits: Raspberry Pi documentation, `vcgencmd get_throttled`.
+Ioctls and structures: linux/videodev2.h. Throttling bits: Raspberry Pi documentation, `vcgencmd
+get_throttled`.
 """
 
 import os
@@ -15,7 +16,8 @@ _CAPTURE = 1
 _DISCRETE = 1
 _FMT = struct.Struct("<III32sI4I")
 _SIZE = struct.Struct("<III6I2I")
-_MOST = 64
+_MAX_ENTRIES = 64
+"""Formats of a camera, and sizes of a format, that are listed at most."""
 
 _THROTTLED = {
     0: "under-voltage now",
@@ -33,12 +35,12 @@ Ioctl = Callable[[int, int, bytearray], int]
 
 @dataclass(frozen=True)
 class CameraModes:
-    """A capture device and what it offers.
+    """A capture device and its modes.
 
     Attributes:
-        device: such as `/dev/video0`.
-        name: as the driver says it.
-        modes: such as `MJPG 640x480, 1280x720`; empty where the driver does not tell.
+        device: path, such as `/dev/video0`.
+        name: name from the driver.
+        modes: format and sizes, such as `MJPG 640x480, 1280x720`; empty where the driver does not list them.
     """
 
     device: str
@@ -47,7 +49,10 @@ class CameraModes:
 
 
 def usable_memory_bytes(root: Path = Path("/")) -> int | None:
-    """Return how much memory this process may use: the machine's, or its control group's limit; None where nothing tells."""
+    """Return the memory that this process may use in bytes, None if unknown.
+
+    It is the memory of the machine or the limit of the control group, whichever is smaller.
+    """
     found = []
     info = root / "proc/meminfo"
     if info.is_file():
@@ -61,7 +66,7 @@ def usable_memory_bytes(root: Path = Path("/")) -> int | None:
 
 
 def temperature_celsius(root: Path = Path("/")) -> float | None:
-    """Return the temperature of the hottest zone in degrees Celsius, None where the system does not tell."""
+    """Return the temperature of the hottest zone in degrees Celsius, None if unknown."""
     found = []
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*/temp")):
         try:
@@ -72,7 +77,7 @@ def temperature_celsius(root: Path = Path("/")) -> float | None:
 
 
 def throttling(root: Path = Path("/")) -> tuple[str, ...] | None:
-    """Return what slows a Raspberry Pi down, in words; None where the system does not tell."""
+    """Return the reasons why a Raspberry Pi is or was throttled, in words; None if unknown."""
     path = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
     try:
         bits = int(path.read_text(), 16)
@@ -85,16 +90,16 @@ def cameras(root: Path = Path("/"), ioctl: Ioctl | None = None) -> list[CameraMo
     """Return the capture devices that can be opened, with their modes.
 
     Args:
-        root: of the file system.
-        ioctl: in place of the system's, for a test.
+        root: root of the file system.
+        ioctl: replaces the system's ioctl in tests.
     """
     found = []
     for device in sorted((root / "dev").glob("video*")):
         name = root / "sys/class/video4linux" / device.name / "name"
-        called = name.read_text().strip() if name.is_file() else ""
+        driver_name = name.read_text().strip() if name.is_file() else ""
         modes = tuple(_modes(device, ioctl or _ioctl()))
-        if modes or not name.is_file():  # a camera's second device, for its metadata, has none
-            found.append(CameraModes(str(device), called, modes))
+        if modes or not name.is_file():  # the metadata device of a camera has no modes
+            found.append(CameraModes(str(device), driver_name, modes))
     return found
 
 
@@ -110,13 +115,13 @@ def _modes(device: Path, ioctl: Ioctl) -> Iterator[str]:
     except OSError:
         return
     try:
-        for index in range(_MOST):
-            asked = bytearray(_FMT.pack(index, _CAPTURE, 0, b"", 0, *[0] * 4))
+        for index in range(_MAX_ENTRIES):
+            query = bytearray(_FMT.pack(index, _CAPTURE, 0, b"", 0, *[0] * 4))
             try:
-                ioctl(handle, _ENUM_FMT, asked)
+                ioctl(handle, _ENUM_FMT, query)
             except OSError:
                 return
-            pixels = int(_FMT.unpack(asked)[4])
+            pixels = int(_FMT.unpack(query)[4])
             sizes = ", ".join(_sizes(handle, pixels, ioctl))
             yield f"{pixels.to_bytes(4, 'little').decode('ascii', 'replace').strip()} {sizes}".strip()
     finally:
@@ -124,13 +129,13 @@ def _modes(device: Path, ioctl: Ioctl) -> Iterator[str]:
 
 
 def _sizes(handle: int, pixels: int, ioctl: Ioctl) -> Iterator[str]:
-    for index in range(_MOST):
-        asked = bytearray(_SIZE.pack(index, pixels, 0, *[0] * 6, 0, 0))
+    for index in range(_MAX_ENTRIES):
+        query = bytearray(_SIZE.pack(index, pixels, 0, *[0] * 6, 0, 0))
         try:
-            ioctl(handle, _ENUM_FRAMESIZES, asked)
+            ioctl(handle, _ENUM_FRAMESIZES, query)
         except OSError:
             return
-        _, _, kind, *numbers = _SIZE.unpack(asked)
+        _, _, kind, *numbers = _SIZE.unpack(query)
         if kind != _DISCRETE:
             yield f"{numbers[0]}x{numbers[3]} to {numbers[1]}x{numbers[4]}"
             return

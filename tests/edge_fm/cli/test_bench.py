@@ -30,9 +30,7 @@ def test_each_file_is_measured(tiny_path: Path) -> None:
 def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     """A file that a process of its own cannot open is named, with that process's last line."""
     (tmp_path / "broken.onnx").write_bytes(b"broken")
-    with pytest.raises(
-        ModelError, match=r"broken\.onnx could not be opened in a process of its own: .*ModelError"
-    ):
+    with pytest.raises(ModelError, match=r"broken\.onnx could not be opened in a new process: .*ModelError"):
         bench._cold_start(str(tmp_path / "broken.onnx"))
 
 

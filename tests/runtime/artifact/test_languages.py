@@ -1,4 +1,4 @@
-"""Labels in a second language: from the passport to every place where they are shown."""
+"""Labels in a second language: from the passport to every output."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def passport(tiny: Classifier) -> Passport:
 
 @pytest.fixture
 def bilingual(passport: Passport, bare_path: Path, tmp_path: Path) -> Path:
-    """Return a model file with that passport."""
+    """Return a model file with Korean labels."""
     path = tmp_path / "bilingual.onnx"
     path.write_bytes(onnx_file.with_metadata(bare_path.read_bytes(), {KEY: passport.to_json()}))
     return path
@@ -38,32 +38,32 @@ def bilingual(passport: Passport, bare_path: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bright(tmp_path: Path) -> Path:
-    """Return a white picture."""
+    """Return a white image."""
     (tmp_path / "pictures").mkdir()
     path = tmp_path / "pictures" / "bright.png"
     cv2.imwrite(str(path), np.full((30, 30), 255, np.uint8))
     return path
 
 
-def test_translations_travel_in_the_passport(passport: Passport) -> None:
-    """What was written is what is read."""
+def test_translations_survive_in_the_passport(passport: Passport) -> None:
+    """A passport with translations is read as it was written."""
     assert Passport.from_json(passport.to_json()) == passport
 
 
-def test_a_passport_from_before_translations(passport: Passport) -> None:
-    """A file of the second version has no translations and is calibrated."""
-    old = json.loads(passport.to_json())
-    del old["translations"], old["decision"]["calibrated"]
-    old["version"] = 2
-    read = Passport.from_json(json.dumps(old))
+def test_a_passport_without_translations(passport: Passport) -> None:
+    """A passport of version 2 has no translations and is calibrated."""
+    value = json.loads(passport.to_json())
+    del value["translations"], value["decision"]["calibrated"]
+    value["version"] = 2
+    read = Passport.from_json(json.dumps(value))
     assert read.translations == ()
     assert read.decision.calibrated
 
 
 @pytest.mark.parametrize(
-    ("translation", "said"),
+    ("translation", "message"),
     [
-        ({"language": "Korean!", "labels": ["a", "b"]}, "no code such as ko"),
+        ({"language": "Korean!", "labels": ["a", "b"]}, "not a code such as ko"),
         ({"language": "ko", "labels": ["a"]}, "1 labels, not 2"),
         ({"language": "ko", "labels": ["a", "b", "c"]}, "3 labels in ko for 2"),
         ({"language": "ko", "labels": ["a", "a"]}, "the same label twice"),
@@ -71,11 +71,11 @@ def test_a_passport_from_before_translations(passport: Passport) -> None:
         ({"language": "ko"}, r"no passport\.translations\[0\]\.labels"),
     ],
 )
-def test_broken_translations(passport: Passport, translation: dict[str, object], said: str) -> None:
-    """A translation that does not fit is a broken passport, named."""
+def test_broken_translations(passport: Passport, translation: dict[str, object], message: str) -> None:
+    """A translation that does not fit the model is refused, with the fault in the message."""
     value = json.loads(passport.to_json())
     value["translations"] = [translation]
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         Passport.from_json(json.dumps(value))
 
 
@@ -89,14 +89,16 @@ def test_the_classifier_answers_in_the_language(bilingual: Path, bright: Path) -
     assert korean.confidence("어두움", ours) == plain.confidence("dark", theirs)
 
 
-def test_a_language_that_is_not_there(bilingual: Path) -> None:
-    """The languages that there are, and the way to another, are said."""
-    with pytest.raises(ModelError, match=r"no labels in 'fr', only in its own and in ko.*--translation fr="):
+def test_a_language_that_the_model_lacks(bilingual: Path) -> None:
+    """The message names the languages of the model, and how to add another."""
+    with pytest.raises(
+        ModelError, match=r"no labels in 'fr', only its original ones and ko.*--translation fr="
+    ):
         Classifier.load(bilingual, language="fr")
 
 
 def test_rows_in_the_language(cli: RunCli, bilingual: Path, bright: Path, tmp_path: Path) -> None:
-    """`label --lang ko` writes Korean, in UTF-8; `--summary` counts it."""
+    """`label --lang ko` writes Korean labels in UTF-8, and `--summary` counts them."""
     out = tmp_path / "labels.csv"
     done = cli("label", bright.parent, "--model", bilingual, "--lang", "ko", "-o", out, "--summary")
     assert done.code == 0, done.err
@@ -106,7 +108,7 @@ def test_rows_in_the_language(cli: RunCli, bilingual: Path, bright: Path, tmp_pa
 
 
 def test_another_language_is_another_run(bilingual: Path, bright: Path, tmp_path: Path) -> None:
-    """A journal of rows in one language is not gone on with in another."""
+    """A run is not resumed with labels in another language."""
     out = tmp_path / "labels.csv"
     for language in (None, "ko"):
         label(
@@ -120,24 +122,24 @@ def test_another_language_is_another_run(bilingual: Path, bright: Path, tmp_path
         assert ("밝음" in text) is (language == "ko")
 
 
-def test_label_refuses_a_language_before_it_begins(
+def test_label_refuses_a_language_before_it_starts(
     cli: RunCli, bilingual: Path, bright: Path, tmp_path: Path
 ) -> None:
-    """A language that the model lacks is said at once, and nothing is written."""
+    """A language that the model lacks is refused at once, and nothing is written."""
     done = cli("label", bright.parent, "--model", bilingual, "--lang", "fr", "-o", tmp_path / "labels.csv")
     assert done.code == 2
     assert not (tmp_path / "labels.csv").exists()
 
 
 def test_a_feed_in_the_language(cli: RunCli, bilingual: Path, bright: Path) -> None:
-    """`webcam --lang ko` says Korean."""
+    """`webcam --lang ko` prints Korean labels."""
     done = cli("webcam", bright.parent, "--fast", "--view", "none", "--model", bilingual, "--lang", "ko")
     assert done.code == 0, done.err
     assert "밝음" in done.out
 
 
-def test_the_bundled_model_speaks_korean() -> None:
-    """Its labels are those of the tutorials."""
+def test_the_bundled_model_has_korean_labels() -> None:
+    """The Korean labels of the bundled model are those of the tutorials."""
     classifier = Classifier.from_bytes(read_model("fashion"), language="ko")
     assert classifier.passport.labels[:3] == ("티셔츠", "바지", "스웨터")
     assert classifier.passport.labels[9] == "앵클 부츠"

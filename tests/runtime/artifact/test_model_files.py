@@ -1,4 +1,4 @@
-"""Model files: seal, passport, and what is refused before onnxruntime sees it."""
+"""Model files: seal, passport, and files that are refused before onnxruntime opens them."""
 
 import dataclasses
 import json
@@ -29,18 +29,18 @@ def passport() -> Passport:
 
 
 def stamped(text: str) -> bytes:
-    """Return the tiny model with another passport, sealed."""
+    """Return the tiny model, sealed with another passport."""
     return onnx_file.with_metadata(BARE, {KEY: text})
 
 
 def test_passport_survives_the_file() -> None:
-    """What is stamped is what is read."""
+    """A passport is read as it was written."""
     assert Passport.from_json(passport().to_json()) == passport()
     assert read_passport(stamped(passport().to_json())) == passport()
 
 
 def test_metadata_is_readable_by_onnxruntime() -> None:
-    """The metadata is ordinary ONNX metadata, not a format of our own."""
+    """The passport is ordinary ONNX metadata that any reader finds."""
     import onnxruntime
 
     found = onnxruntime.InferenceSession(TINY).get_modelmeta().custom_metadata_map
@@ -62,7 +62,7 @@ def _edit(path: str, value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "message"),
     [
         ("version", 99, "version 99"),
         ("labels", ["one"], "1 labels"),
@@ -90,20 +90,20 @@ def _edit(path: str, value: object) -> str:
         ("evidence.0.accuracy", 7, "accuracy 7"),
     ],
 )
-def test_a_broken_passport_is_a_sentence(path: str, value: object, says: str) -> None:
+def test_a_broken_passport_is_explained(path: str, value: object, message: str) -> None:
     """Each part is checked for presence, type and range, and the message names it."""
-    with pytest.raises(ModelError, match=says) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         read_passport(stamped(_edit(path, value)))
     assert "edge-fm" in str(caught.value)
 
 
-def test_a_passport_that_is_no_json() -> None:
-    """Text that is no JSON is refused."""
+def test_a_passport_that_is_not_json() -> None:
+    """Text that is not JSON is refused."""
     with pytest.raises(ModelError, match="not JSON"):
         read_passport(stamped("{"))
 
 
-def test_an_edited_file_is_noticed() -> None:
+def test_an_edited_file_is_refused() -> None:
     """One changed byte of a weight breaks the seal."""
     edited = bytearray(TINY)
     edited[TINY.index(np.float32(1 / 255).tobytes())] ^= 1
@@ -121,8 +121,8 @@ def test_a_passport_without_a_seal_is_refused() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", TINY[:100], b"\x0a\xff\xff\xff\xff\x7f", b"\x08" * 50]
 )
-def test_what_is_no_onnx(data: bytes) -> None:
-    """Anything that is no ONNX file is refused with a sentence."""
+def test_other_files_are_refused(data: bytes) -> None:
+    """Anything but an ONNX file is refused with a message."""
     with pytest.raises(ModelError, match="ONNX"):
         read_passport(data)
 
@@ -130,7 +130,7 @@ def test_what_is_no_onnx(data: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_files_never_crash(data: st.DataObject) -> None:
-    """A file with changed bytes is refused, never a crash or a wrong label."""
+    """A file with changed bytes is refused; it never crashes or answers."""
     mutated = bytearray(TINY)
     for _ in range(data.draw(st.integers(1, 4))):
         mutated[data.draw(st.integers(0, len(TINY) - 1))] = data.draw(st.integers(0, 255))
@@ -146,8 +146,8 @@ def test_mutated_files_never_crash(data: st.DataObject) -> None:
         lambda c: st.lists(c) | st.dictionaries(st.text(), c),
     )
 )
-def test_any_json_is_a_passport_or_a_sentence(value: object) -> None:
-    """Whatever JSON stands where the passport should, the answer is a ModelError."""
+def test_other_json_is_refused(value: object) -> None:
+    """JSON that is not a passport is a ModelError, whatever it contains."""
     with pytest.raises(ModelError):
         Passport.from_json(json.dumps(value))
 
@@ -155,7 +155,7 @@ def test_any_json_is_a_passport_or_a_sentence(value: object) -> None:
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_mutated_graphs_never_crash(data: st.DataObject) -> None:
-    """A graph with changed bytes and no seal is refused with a sentence, or answers with a row for each picture."""
+    """An unsealed graph with changed bytes is refused, or returns one row per image."""
     mutated = bytearray(BARE)
     for _ in range(data.draw(st.integers(1, 4))):
         mutated[data.draw(st.integers(0, len(BARE) - 1))] = data.draw(st.integers(0, 255))
@@ -173,7 +173,7 @@ def test_mutated_graphs_never_crash(data: st.DataObject) -> None:
     ids=["one row for all", "name of an axis", "name of an operator"],
 )
 def test_graphs_that_a_mutation_broke_are_refused(place: int, byte: int) -> None:
-    """A graph that gives one row for two pictures, or names an axis or an operator in bytes that are no text, is refused with a sentence."""
+    """A graph that returns one row for two images, or has a name that is not UTF-8, is refused."""
     mutated = bytearray(BARE)
     mutated[place] = byte
 
@@ -188,7 +188,7 @@ def test_graphs_that_a_mutation_broke_are_refused(place: int, byte: int) -> None
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_mutated_passports_never_crash(data: st.DataObject) -> None:
-    """A passport with one part changed, sealed anew, is refused with a sentence, or is a passport that holds together."""
+    """A sealed passport with one part changed is refused, or is consistent in itself."""
     value = json.loads(passport().to_json())
     where, key = value, data.draw(st.sampled_from(sorted(value)))
     while isinstance(where[key], (dict, list)) and where[key] and data.draw(st.booleans()):
@@ -215,62 +215,62 @@ def test_mutated_passports_never_crash(data: st.DataObject) -> None:
     assert classifier.passport.decision.temperature > 0
 
 
-def test_names_that_are_no_text_are_refused() -> None:
-    """An input whose name is no UTF-8 is a sentence, and onnxruntime says nothing of its own (found by mutation)."""
+def test_names_that_are_not_utf8_are_refused() -> None:
+    """An input name that is not UTF-8 is refused with a message (found by mutation)."""
     renamed = BARE.replace(b"image", b"imag\xe9")
     assert renamed != BARE
     with pytest.raises(ModelError):
         Classifier.from_bytes(renamed, labels=("dark", "light"))
 
 
-def test_foreign_parts_are_refused() -> None:
+def _external(onnx: Any, model: Any) -> None:
+    entry = model.graph.initializer[0].external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+
+
+def _nested(onnx: Any, model: Any) -> None:
+    attribute = model.graph.node[0].attribute.add()
+    attribute.name, attribute.type = "body", onnx.AttributeProto.GRAPH
+    attribute.g.node.add().domain = "evil.example"
+
+
+def _foreign_operator(_onnx: Any, model: Any) -> None:
+    model.graph.node[0].domain = "evil.example"
+
+
+def _foreign_opset(_onnx: Any, model: Any) -> None:
+    model.opset_import.add().domain = "evil.example"
+
+
+def _function(_onnx: Any, model: Any) -> None:
+    model.functions.add().name = "f"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_external, "another file"),
+        (lambda _onnx, model: model.graph.sparse_initializer.add(), "sparse"),
+        (_foreign_operator, "evil"),
+        (_foreign_opset, "evil"),
+        (_function, "functions"),
+        (_nested, "evil"),
+    ],
+    ids=["external data", "sparse initialiser", "operator", "opset", "function", "nested graph"],
+)
+def test_foreign_parts_are_refused(change: Any, message: str) -> None:
     """External data, sparse initialisers, foreign domains and functions never reach onnxruntime."""
     onnx = pytest.importorskip("onnx")
-
-    def edited(change: Any) -> bytes:
-        model = onnx.ModelProto()
-        model.ParseFromString(BARE)
-        change(model)
-        data: bytes = model.SerializeToString()
-        return data
-
-    def external(model: Any) -> None:
-        entry = model.graph.initializer[0].external_data.add()
-        entry.key, entry.value = "location", "../../etc/passwd"
-        model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
-
-    def sparse(model: Any) -> None:
-        model.graph.sparse_initializer.add()
-
-    def domain(model: Any) -> None:
-        model.graph.node[0].domain = "evil.example"
-
-    def opset(model: Any) -> None:
-        model.opset_import.add().domain = "evil.example"
-
-    def function(model: Any) -> None:
-        model.functions.add().name = "f"
-
-    def nested(model: Any) -> None:
-        attribute = model.graph.node[0].attribute.add()
-        attribute.name, attribute.type = "body", onnx.AttributeProto.GRAPH
-        attribute.g.node.add().domain = "evil.example"
-
-    cases = [
-        (external, "another file"),
-        (sparse, "sparse"),
-        (domain, "evil"),
-        (opset, "evil"),
-        (function, "functions"),
-        (nested, "evil"),
-    ]
-    for change, says in cases:
-        with pytest.raises(ModelError, match=says):
-            onnx_file.parse(edited(change))
+    model = onnx.ModelProto()
+    model.ParseFromString(BARE)
+    change(onnx, model)
+    with pytest.raises(ModelError, match=message):
+        onnx_file.parse(model.SerializeToString())
 
 
 def test_the_size_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file over the cap is not even read."""
+    """A file over the size cap is refused before it is read."""
     monkeypatch.setattr(onnx_file, "MAX_MODEL_BYTES", 100)
     path = tmp_path / "large.onnx"
     path.write_bytes(TINY)
@@ -281,7 +281,7 @@ def test_the_size_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_passport_of_another_graph_is_refused() -> None:
-    """Labels or shape that are not the graph's are noticed when the model is opened."""
+    """A passport whose labels or shape contradict the graph is refused when the model is opened."""
     three = dataclasses.replace(passport(), labels=("a", "b", "c"), golden=())
     with pytest.raises(ModelError, match="3 labels"):
         Classifier.from_bytes(stamped(three.to_json()))

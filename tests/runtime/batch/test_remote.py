@@ -201,7 +201,7 @@ def test_a_folder_at_a_url_is_written_whole_or_refused(s3: S3) -> None:
 def test_a_local_folder_shows_only_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that could not be written leaves the old one, nothing half-written, and a sentence."""
     folder = Folder(str(tmp_path / "out"))
-    folder.make()
+    folder.create()
     folder.write("a.bin", b"old")
 
     def full(_path: str, _data: bytes) -> None:

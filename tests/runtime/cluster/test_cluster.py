@@ -1,4 +1,4 @@
-"""Labelling on a Ray cluster: the same rows, whatever happens."""
+"""Labelling on a Ray cluster: the same rows as in a local run."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.cluster import manifest, node, plan
 from edge_fm_runtime.errors import EdgeFmError, OutputError, SourceError
 from edge_fm_runtime.status import Status
-from tests.runtime.cluster_runs import OPTIONS, Told, label, locally, merged
+from tests.runtime.cluster_runs import OPTIONS, RecordingListener, Settings, label, locally, merged
 from tests.runtime.labelling import DARK, GREY, PNG, large_png, tar_of
 
 pytestmark = [
@@ -46,14 +46,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("ray")
 def test_the_rows_of_a_cluster_are_those_of_a_local_run(model: Model, folder: Path, tmp_path: Path) -> None:
-    """Merged, the parts have the bytes of a local run: odd names, members and failures included, with every processor taken.
-
-    What is missing is done again, and only that; a complete run does nothing.
-    """
+    """Merged parts have the bytes of a local run, and a resumed run labels only the missing parts."""
     (tmp_path / "a.tar").write_bytes(tar_of({"t.png": PNG, "sub/u.png": DARK}))
     inputs, out = [folder, tmp_path / "a.tar"], tmp_path / "out"
-    told = Told()
-    done = label(model, inputs, out, told=told)
+    recorder = RecordingListener()
+    done = label(model, inputs, out, recorder=recorder)
     expected = locally(model, inputs, tmp_path)
     assert merged(out, tmp_path) == expected
     assert (done.rows, done.resumed) == (48, 0)
@@ -65,12 +62,12 @@ def test_the_rows_of_a_cluster_are_those_of_a_local_run(model: Model, folder: Pa
         Status.UNSUPPORTED: 1,
         Status.EMPTY: 1,
     }
-    assert told.progress[-1].inputs == (48, 48)
-    assert told.progress[-1].shards == (5, 5)
-    said = json.loads((out / plan.RECORD).read_text())
-    assert said["complete"] is True
-    assert said["by_status"] == {str(status): count for status, count in done.by_status.items()}
-    assert said["inputs"] == [str(name) for name in inputs]
+    assert recorder.progress[-1].inputs == (48, 48)
+    assert recorder.progress[-1].shards == (5, 5)
+    record = json.loads((out / plan.RECORD).read_text())
+    assert record["complete"] is True
+    assert record["by_status"] == {str(status): count for status, count in done.by_status.items()}
+    assert record["inputs"] == [str(name) for name in inputs]
 
     parts = sorted(out.glob("part-*.parquet"))
     before = {part: part.stat().st_mtime_ns for part in parts}
@@ -87,35 +84,35 @@ def test_the_rows_of_a_cluster_are_those_of_a_local_run(model: Model, folder: Pa
 
 @pytest.mark.usefixtures("ray")
 def test_lists_of_inputs(model: Model, folder: Path, tmp_path: Path) -> None:
-    """A list that was made once is used where it lies; somebody else's list is sorted, and a path named twice is one row."""
-    made, doubled = manifest.write([str(folder)], str(tmp_path / "list.parquet"), lambda *_: None)
-    assert (made.rows, doubled) == (46, 0)
+    """A list of `edge-fm manifest` is used in place; another list is sorted, with one row per path."""
+    made, repeated = manifest.write([str(folder)], str(tmp_path / "list.parquet"), lambda *_: None)
+    assert (made.rows, repeated) == (46, 0)
     assert [
         locator for start in range(0, 46, 7) for locator in manifest.read(made, start, min(start + 7, 46))
     ] == (find.find([str(folder)]))
     out = tmp_path / "out"
-    label(model, [tmp_path / "list.parquet"], out, size=20)
+    label(model, [tmp_path / "list.parquet"], out, Settings(size=20))
     assert merged(out, tmp_path) == locally(model, [folder], tmp_path)
     assert not (out / plan.INPUTS).exists()
 
     names = [str(folder / f"{index:02}.png") for index in (3, 1, 2, 1)]
     (tmp_path / "list.txt").write_text("\n".join(names))
-    told = Told()
-    assert label(model, [tmp_path / "list.txt"], tmp_path / "out2", told=told).rows == 3
-    assert told.notes == ["1 inputs were named more than once; each has one row"]
+    recorder = RecordingListener()
+    assert label(model, [tmp_path / "list.txt"], tmp_path / "out2", recorder=recorder).rows == 3
+    assert recorder.notices == ["1 inputs were named more than once; each has one row"]
     assert merged(tmp_path / "out2", tmp_path) == locally(model, [f"@{tmp_path / 'list.txt'}"], tmp_path)
-    for name in (f"@{tmp_path}/list.txt", f"@{tmp_path}/list.parquet"):  # as a local run spells it
+    for name in (f"@{tmp_path}/list.txt", f"@{tmp_path}/list.parquet"):  # the spelling of a local run
         again, _ = manifest.write([name], str(tmp_path / "again.parquet"), lambda *_: None)
         assert again.rows == (3 if name.endswith("txt") else 46)
 
     made, _ = manifest.write(names[:1], str(tmp_path / "list.parquet"), lambda *_: None)
     with pytest.raises(OutputError, match="has changed since"):
-        label(model, [tmp_path / "list.parquet"], out, size=20)
+        label(model, [tmp_path / "list.parquet"], out, Settings(size=20))
 
 
 @pytest.mark.usefixtures("ray")
 def test_another_runs_folder_is_left_alone(model: Model, tmp_path: Path) -> None:
-    """Parts of another model, other options, inputs or division are refused and stay; --fresh starts over and keeps what is not its own."""
+    """Parts of another run are refused and stay; --fresh deletes them, and no other file."""
     pictures = tmp_path / "in"
     pictures.mkdir()
     (pictures / "a.png").write_bytes(PNG)
@@ -123,56 +120,56 @@ def test_another_runs_folder_is_left_alone(model: Model, tmp_path: Path) -> None
     label(model, [pictures], out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     fewer = Options(row=RowOptions(top=1))
-    for asked, given, size, options, said in (
+    for other, given, size, options, message in (
         (Model(model.data, ("a", "b")), pictures, 10, OPTIONS, "another model or other options"),
         (model, pictures, 10, fewer, "another model or other options"),
         (model, pictures / "a.png", 10, OPTIONS, "other inputs"),
         (model, pictures, 5, OPTIONS, "shards of another size"),
     ):
-        with pytest.raises(OutputError, match=said):
-            label(asked, [given], out, size, options)
+        with pytest.raises(OutputError, match=message):
+            label(other, [given], out, Settings(size=size, options=options))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     (out / "mine.txt").write_text("stays")
     fresh = Options(row=RowOptions(top=1), fresh=True)
-    assert label(model, [pictures], out, options=fresh).resumed == 0
+    assert label(model, [pictures], out, Settings(options=fresh)).resumed == 0
     assert (out / "mine.txt").read_text() == "stays"
     (out / plan.RECORD).unlink()
-    with pytest.raises(OutputError, match=f"holds parts but no {plan.RECORD}"):
+    with pytest.raises(OutputError, match=f"has parts but no {plan.RECORD}"):
         label(model, [pictures], out)
 
 
 @pytest.mark.usefixtures("ray")
-def test_a_run_is_gone_on_with_from_another_folder(
+def test_a_run_is_resumed_from_another_folder(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relative inputs stay relative to where the run was begun: the missing part has the rows that it would have had."""
+    """Relative inputs stay relative to the folder in which the run was started."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for index in range(4):
         (tmp_path / "in" / f"{index}.png").write_bytes(PNG)
     out = tmp_path / "out"
-    label(model, ["in"], out, size=2)
+    label(model, ["in"], out, Settings(size=2))
     expected = merged(out, tmp_path)
     sorted(out.glob("part-*"))[1].unlink()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    label(model, ["in"], out, size=2)
+    label(model, ["in"], out, Settings(size=2))
     assert merged(out, tmp_path) == expected
 
 
 @pytest.mark.usefixtures("ray")
-def test_parts_are_proved(model: Model, tmp_path: Path) -> None:
-    """Merging notices a part that lacks a row, has another's rows, or is of another run."""
+def test_parts_are_checked(model: Model, tmp_path: Path) -> None:
+    """Merging refuses a part that lacks a row, has rows of another part, or is from another run."""
     pictures = tmp_path / "in"
     pictures.mkdir()
     for index in range(4):
         (pictures / f"{index}.png").write_bytes(PNG)
     out = tmp_path / "out"
-    label(model, [pictures], out, size=2)
+    label(model, [pictures], out, Settings(size=2))
     first, second = sorted(out.glob("part-*"))
     whole, meta = first.read_bytes(), files.parquet_meta(first)
     rows = list(files.read(first))
-    for bad, said in (
+    for bad, message in (
         (files.parquet_bytes(rows[:1], 2, meta), "has 1 rows and should have 2"),
         (files.parquet_bytes(rows[::-1], 2, meta), "twice or out of order"),
         (
@@ -183,7 +180,7 @@ def test_parts_are_proved(model: Model, tmp_path: Path) -> None:
         (files.parquet_bytes(rows, 2, ""), "does not say which part it is"),
     ):
         first.write_bytes(bad)
-        with pytest.raises(SourceError, match=said):
+        with pytest.raises(SourceError, match=message):
             merged(out, tmp_path)
     first.write_bytes(whole)
     assert merged(out, tmp_path) == locally(model, [pictures], tmp_path)
@@ -193,32 +190,33 @@ def test_parts_are_proved(model: Model, tmp_path: Path) -> None:
 def test_versions_that_differ_stop_the_run(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node with another release is named before the first label, with both versions and the remedy."""
+    """A node with another release is named before the first label, with both versions and a remedy."""
     (tmp_path / "a.png").write_bytes(PNG)
-    here = dict(node.versions())
-    monkeypatch.setattr(node, "versions", lambda: (*{**here, "onnxruntime": "9.9"}.items(),))
+    installed = dict(node.versions())
+    monkeypatch.setattr(node, "versions", lambda: (*{**installed, "onnxruntime": "9.9"}.items(),))
     with pytest.raises(
-        EdgeFmError, match=rf"runs onnxruntime {here['onnxruntime']} and the driver 9\.9: install the same"
+        EdgeFmError,
+        match=rf"runs onnxruntime {installed['onnxruntime']} and the driver 9\.9: install the same",
     ):
         label(model, [tmp_path / "a.png"], tmp_path / "out")
     assert not list((tmp_path / "out").glob("part-*"))
 
 
-def test_a_node_that_has_left_is_not_asked(
+def test_a_node_that_has_left_is_not_checked(
     model: Model, tmp_path: Path, ray: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node that went between the listing of nodes and its check does not stop the run."""
+    """A node that leaves between the listing of nodes and its check does not stop the run."""
     (tmp_path / "a.png").write_bytes(PNG)
-    there = ray.nodes()
+    nodes = ray.nodes()
     monkeypatch.setattr(
-        ray, "nodes", lambda: [*there, {**there[0], "NodeID": ray.NodeID.from_random().hex()}]
+        ray, "nodes", lambda: [*nodes, {**nodes[0], "NodeID": ray.NodeID.from_random().hex()}]
     )
     assert label(model, [tmp_path / "a.png"], tmp_path / "out").by_status == {Status.OK: 1}
 
 
 @pytest.mark.usefixtures("ray")
 def test_counts_reach_rays_metrics(model: Model, tmp_path: Path, ray: Any) -> None:
-    """The inputs of a run are among Ray's metrics, by status."""
+    """Ray's metrics count the inputs of a run by status."""
     for index in range(3):
         (tmp_path / f"{index}.png").write_bytes(PNG)
     (tmp_path / "empty.png").write_bytes(b"")

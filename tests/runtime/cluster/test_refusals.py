@@ -1,4 +1,4 @@
-"""What a cluster is not begun for, and why."""
+"""Faults that end a run before a cluster is started."""
 
 from pathlib import Path
 
@@ -14,45 +14,45 @@ pytestmark = pytest.mark.slow
 
 
 def test_lists_that_are_refused(tmp_path: Path) -> None:
-    """A list without the column, with empty paths, without rows, or that is none: a sentence, and nothing is begun."""
+    """A list without the column, with empty paths or without rows is refused, and none is written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for name, table, said in (
+    for name, table, message in (
         ("other.parquet", {"file": ["a.png"]}, "has no column 'path', only 'file'"),
         ("null.parquet", {"path": ["a.png", None]}, "'path' is empty or no text"),
         ("number.parquet", {"path": [1, 2]}, "'path' is empty or no text"),
         ("empty.parquet", {"path": pa.array([], pa.string())}, "nothing to label"),
     ):
         pq.write_table(pa.table(table), tmp_path / name)
-        with pytest.raises(SourceError, match=said):
+        with pytest.raises(SourceError, match=message):
             manifest.write([str(tmp_path / name)], str(tmp_path / "made.parquet"), lambda *_: None)
     (tmp_path / "none.parquet").write_bytes(b"no Parquet")
     (tmp_path / "empty.txt").write_bytes(b"\n")
-    for name, said in (
+    for name, message in (
         ("none.parquet", "cannot be read as Parquet"),
         ("gone.parquet", "there is no list of inputs"),
         ("empty.txt", "names no file"),
     ):
-        with pytest.raises(SourceError, match=said):
+        with pytest.raises(SourceError, match=message):
             manifest.write([str(tmp_path / name)], str(tmp_path / "made.parquet"), lambda *_: None)
     assert not (tmp_path / "made.parquet").exists()
 
 
-def test_fresh_deletes_nothing_of_anybody_elses(tmp_path: Path) -> None:
-    """Parts or a record that no run of ours has left are refused, also with --fresh, and stay."""
+def test_fresh_deletes_no_foreign_files(tmp_path: Path) -> None:
+    """Parts or a plan of another program are refused, also with --fresh, and stay."""
     for names in (["part-00000-1f0c.snappy.parquet"], ["_manifest.json"]):
         folder = tmp_path / names[0]
         folder.mkdir()
         for name in names:
             (folder / name).write_bytes(b"{}")
         with pytest.raises(OutputError, match="choose another folder"):
-            plan.forget(Folder(str(folder)))
+            plan.delete_run(Folder(str(folder)))
         assert [path.name for path in folder.iterdir()] == names
 
 
 def test_no_cluster_at_the_address(cli: RunCli, tmp_path: Path) -> None:
-    """An address where nothing listens is refused at once, with what to do."""
+    """An address where nothing listens is refused at once, with a remedy."""
     (tmp_path / "a.png").write_bytes(PNG)
     result = cli(
         "label", tmp_path / "a.png", "-o", tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:9"
@@ -62,15 +62,15 @@ def test_no_cluster_at_the_address(cli: RunCli, tmp_path: Path) -> None:
     assert "ray start --head" in result.err
 
 
-def test_what_the_engine_cannot_do_is_refused(cli: RunCli, tmp_path: Path) -> None:
-    """Options that make no sense on a cluster, or an output that is a file, end with exit code 2 and a sentence."""
-    for arguments, said in (
+def test_options_that_the_engine_lacks_are_refused(cli: RunCli, tmp_path: Path) -> None:
+    """Options without a meaning on a cluster, or a file as output, end with exit code 2."""
+    for arguments, message in (
         (("-o", tmp_path / "a.csv"), "the output is a folder"),
         (("-o", tmp_path / "out", "--shard", "1/2"), "does not go with --shard"),
         (("-o", tmp_path / "out", "--watch"), "does not go with --watch"),
     ):
         result = cli("label", tmp_path, *arguments, "--engine", "ray")
-        assert (result.code, said in result.err) == (2, True), result.err
+        assert (result.code, message in result.err) == (2, True), result.err
     result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--address", "127.0.0.1:1")
     assert (result.code, "add --engine ray" in result.err) == (2, True)
     result = cli("label", tmp_path, "-o", tmp_path / "a.csv", "--workers", "257")

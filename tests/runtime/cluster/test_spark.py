@@ -1,4 +1,4 @@
-"""The recipe for Spark in docs/scale.md, run as it stands there."""
+"""The Spark example in docs/scale.md, run from the page."""
 
 import os
 import re
@@ -27,22 +27,22 @@ pytestmark = [
 PNG, DARK = (encoded(np.full((28, 28), level, np.uint8)) for level in (250, 10))
 
 
-def recipe() -> str:
-    """Return the code of the recipe."""
+def example() -> str:
+    """Return the code of the example."""
     text = (ROOT / "docs" / "scale.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     return str(code)
 
 
-def test_the_recipe_is_short() -> None:
-    """It has at most thirty lines of code."""
-    assert len([line for line in recipe().splitlines() if line.strip()]) <= 30
+def test_the_example_is_short() -> None:
+    """The example has at most thirty lines of code."""
+    assert len([line for line in example().splitlines() if line.strip()]) <= 30
 
 
-def test_the_recipe_gives_the_rows_of_a_local_run(
+def test_the_example_gives_the_rows_of_a_local_run(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a real Spark with two cores, its rows are those of `edge-fm label`, failures included."""
+    """On Spark with two cores, the rows are those of `edge-fm label`, failures included."""
     folder = tmp_path / "in"
     folder.mkdir()
     for index in range(50):
@@ -63,7 +63,7 @@ def test_the_recipe_gives_the_rows_of_a_local_run(
         "OUT": str(tmp_path / "out"),
         "PARTITIONS": 4,
     }
-    exec(compile(recipe(), "docs/scale.md", "exec"), names)  # noqa: S102  # our own page
+    exec(compile(example(), "docs/scale.md", "exec"), names)  # noqa: S102  # the code is on our page
     names["spark"].stop()
     rows = [row for part in (tmp_path / "out").glob("*.parquet") for row in files.read(part)]
     assert sorted(rows, key=lambda row: os.fsencode(row.path)) == list(files.read(tmp_path / "local.csv"))

@@ -10,7 +10,7 @@ from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.errors import EdgeFmError
 from edge_fm_runtime.status import Status
-from tests.runtime.cluster_runs import label, locally, merged
+from tests.runtime.cluster_runs import Settings, label, locally, merged
 from tests.runtime.labelling import DARK, PNG, tar_of
 from tests.s3 import S3, Fault
 
@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.mark.usefixtures("ray")
 def test_refused_credentials_stop_a_run_over_a_list(model: Model, s3: S3, tmp_path: Path) -> None:
-    """Where no input of a list can be reached, the run stops before it fills parts with refusals."""
+    """A run stops before it writes parts if it cannot reach any input of the list."""
     (tmp_path / "list.txt").write_text("s3://b-3/a.png\ns3://b-3/b.png\n")
     s3.fault = lambda _method, path: Fault.REFUSED if path.startswith("/b-3") else None
     try:
@@ -35,28 +35,28 @@ def test_refused_credentials_stop_a_run_over_a_list(model: Model, s3: S3, tmp_pa
 
 
 @pytest.mark.usefixtures("ray")
-def test_object_storage_that_fails_now_and_then(model: Model, s3: S3, tmp_path: Path) -> None:
-    """From a bucket to a bucket through a server that errs: every input has its row; one that never comes has its status."""
+def test_object_storage_that_fails_sometimes(model: Model, s3: S3, tmp_path: Path) -> None:
+    """Every input has a row although the storage fails; one that never arrives is unreadable."""
     system, _ = remote.place("s3://b-2/")
     system.mkdir("b-2")
     for index in range(30):
         system.pipe(f"b-2/in/{index:02}.png", PNG if index % 2 else DARK)
     system.pipe("b-2/part.tar", tar_of({f"{index}.png": PNG for index in range(10)}))
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
     faults = (Fault.ERROR, Fault.CUT, Fault.SILENT)
 
     def choose(method: str, path: str) -> Fault | None:
         if "/in/07.png" in path:
             return Fault.ERROR
-        asked[method] += 1
+        requests[method] += 1
         # The first tries of every fifth download and of every third part.
-        if method == "GET" and "in/" in path and asked[method] % 5 == 0:
-            return faults[asked[method] // 5 % 3]
-        return Fault.ERROR if method == "PUT" and asked[method] % 3 == 0 else None
+        if method == "GET" and "in/" in path and requests[method] % 5 == 0:
+            return faults[requests[method] // 5 % 3]
+        return Fault.ERROR if method == "PUT" and requests[method] % 3 == 0 else None
 
     s3.fault = choose
     try:
-        done = label(model, ["s3://b-2/in", "s3://b-2/*.tar"], "s3://b-2/out", size=8)
+        done = label(model, ["s3://b-2/in", "s3://b-2/*.tar"], "s3://b-2/out", Settings(size=8))
         bytes_merged = merged("s3://b-2/out", tmp_path)
     finally:
         s3.fault = lambda _method, _path: None

@@ -1,4 +1,4 @@
-"""The guard: what is refused before a decoder sees it, and under which status."""
+"""The guard: images that are refused before they are decoded, and their statuses."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.image import guard
-from edge_fm_runtime.image.guard import ImageFormat, Limits
+from edge_fm_runtime.image.guard import Limits
+from edge_fm_runtime.image.header import ImageFormat
 from edge_fm_runtime.status import Status
 from tests.pictures import encoded, png_chunk
 
@@ -19,15 +20,15 @@ PNG, JPEG = encoded(GREY), encoded(GREY, ".jpg")
 @pytest.mark.parametrize(
     ("suffix", "format_"), [(".png", "PNG"), (".jpg", "JPEG"), (".webp", "WebP"), (".bmp", "BMP")]
 )
-def test_header_tells_format_and_size(suffix: str, format_: str) -> None:
-    """Each supported format's size is read from its header."""
+def test_the_header_has_format_and_size(suffix: str, format_: str) -> None:
+    """The size of each supported format is read from its header."""
     header = guard.check(encoded(GREY, suffix))
     assert (header.format, header.width, header.height) == (ImageFormat(format_), 60, 40)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_alpha_is_seen(suffix: str) -> None:
-    """A picture that may be transparent is told from one that is not."""
+def test_alpha_is_detected(suffix: str) -> None:
+    """The header says whether an image may be transparent."""
     assert guard.check(encoded(np.zeros((9, 9, 4), np.uint8), suffix)).has_alpha
     assert not guard.check(encoded(np.zeros((9, 9, 3), np.uint8), suffix)).has_alpha
 
@@ -53,7 +54,7 @@ def test_alpha_is_seen(suffix: str) -> None:
     ],
 )
 def test_refused_bytes_get_their_status(data: bytes, status: Status) -> None:
-    """Each way of being no picture has its own status, and a sentence."""
+    """Each kind of unusable bytes has its own status and a message."""
     with pytest.raises(InputError) as caught:
         guard.check(data)
     assert caught.value.status is status
@@ -61,13 +62,13 @@ def test_refused_bytes_get_their_status(data: bytes, status: Status) -> None:
 
 
 def test_heic_names_a_remedy() -> None:
-    """An iPhone picture is refused with what to do about it."""
+    """An iPhone photo in HEIC is refused with a remedy."""
     with pytest.raises(InputError, match="Most Compatible"):
         guard.check(b"\0\0\0\x18ftypheic\0\0\0\0mif1")
 
 
 def test_limits_hold() -> None:
-    """A file over the byte limit and a picture over the pixel limit are both `too_large`."""
+    """A file over the byte limit and an image over the pixel limit are both `too_large`."""
     for limits in (Limits(max_bytes=len(PNG) - 1), Limits(max_pixels=60 * 40 - 1)):
         with pytest.raises(InputError) as caught:
             guard.check(PNG, limits)
@@ -75,7 +76,7 @@ def test_limits_hold() -> None:
 
 
 def test_read_file_statuses(tmp_path: Path) -> None:
-    """A missing path, a folder, a named pipe and a large file are rows, never a wait or a traceback."""
+    """A missing path, a folder, a named pipe and a large file each have a status, without a wait."""
     pipe, large = tmp_path / "pipe", tmp_path / "large"
     os.mkfifo(pipe)
     large.write_bytes(b"x" * 100)

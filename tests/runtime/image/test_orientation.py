@@ -16,8 +16,8 @@ PREFIXES = {"bare": b"", "prefixed": b"Exif\0\0"}
 FILL = 128
 
 
-def picture(*, alpha: bool) -> Image.Image:
-    """Return 48x32 pixels of which no two corners are alike, transparent at one side if asked."""
+def image_of_gradients(*, alpha: bool) -> Image.Image:
+    """Return 48x32 pixels with four different corners, transparent at one side if asked."""
     down, across = np.mgrid[:32, :48]
     colours = np.stack([down * 8, across * 5, (down + across) * 3], axis=-1).astype(np.uint8)
     made = Image.fromarray(colours)
@@ -27,7 +27,7 @@ def picture(*, alpha: bool) -> Image.Image:
 
 
 def block(orientation: int, order: str, kind: int) -> bytes:
-    """Return a TIFF block that states an orientation as a SHORT (3) or a LONG (4)."""
+    """Return a TIFF block with an orientation as a SHORT (3) or a LONG (4)."""
     mark = b"II*\0" if order == "<" else b"MM\0*"
     value = struct.pack(
         order + ("HH" if kind == 3 else "I"), *((orientation, 0) if kind == 3 else (orientation,))
@@ -36,23 +36,25 @@ def block(orientation: int, order: str, kind: int) -> bytes:
 
 
 def jpeg(exif: bytes) -> bytes:
-    """Return a JPEG with an EXIF block, which has its prefix there always."""
+    """Return a JPEG with an EXIF block, always with its prefix."""
     body = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
-    data = saved(picture(alpha=False), "JPEG", quality=98, subsampling=0)
+    data = saved(image_of_gradients(alpha=False), "JPEG", quality=98, subsampling=0)
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
 def png(exif: bytes, *, alpha: bool = False, late: bool = False) -> bytes:
-    """Return a PNG with an eXIf chunk, in front of the image data or behind it."""
-    data = saved(picture(alpha=alpha), "PNG")
+    """Return a PNG with an eXIf chunk, before the image data or after it."""
+    data = saved(image_of_gradients(alpha=alpha), "PNG")
     place = len(data) - 12 if late else 33
     return data[:place] + png_chunk(b"eXIf", exif) + data[place:]
 
 
 def webp(exif: bytes, *, alpha: bool = False, animated: bool = False, **options: object) -> bytes:
     """Return a WebP with an EXIF chunk."""
-    more = {"save_all": True, "append_images": [picture(alpha=alpha).rotate(180)]} if animated else {}
-    data = saved(picture(alpha=alpha), "WEBP", exif=b"II*\0\x08\0\0\0\0\0", **options, **more)
+    more = (
+        {"save_all": True, "append_images": [image_of_gradients(alpha=alpha).rotate(180)]} if animated else {}
+    )
+    data = saved(image_of_gradients(alpha=alpha), "WEBP", exif=b"II*\0\x08\0\0\0\0\0", **options, **more)
     place = data.index(b"EXIF")
     (length,) = struct.unpack_from("<I", data, place + 4)
     chunk = b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
@@ -61,7 +63,7 @@ def webp(exif: bytes, *, alpha: bool = False, animated: bool = False, **options:
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    """Return an image as Pillow writes it."""
+    """Return an image encoded by Pillow."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -87,19 +89,19 @@ CONTAINERS: dict[str, Callable[[bytes], bytes]] = {
 def test_every_orientation_equals_pillows(
     container: Callable[[bytes], bytes], prefix: bytes, order: str, kind: int
 ) -> None:
-    """All eight orientations, with and without the prefix, in both byte orders, are turned as Pillow does."""
+    """All eight orientations, with and without prefix, in both byte orders, equal those of Pillow."""
     for orientation in range(1, 9):
         data = container(prefix + block(orientation, order, kind))
         with Image.open(io.BytesIO(data)) as opened:
             expected = over_fill(ImageOps.exif_transpose(opened).convert("RGBA"))
         for channels in (1, 3):
             made = decoding.decode(data, guard.check(data), channels, FILL, 1)
-            theirs = expected if channels == 3 else np.asarray(Image.fromarray(expected).convert("L"))
-            assert made.shape == theirs.shape
-            assert np.abs(made.astype(int) - theirs.astype(int)).mean() < 2, (orientation, channels)
+            reference = expected if channels == 3 else np.asarray(Image.fromarray(expected).convert("L"))
+            assert made.shape == reference.shape
+            assert np.abs(made.astype(int) - reference.astype(int)).mean() < 2, (orientation, channels)
 
 
 def over_fill(image: Image.Image) -> NDArray[np.uint8]:
-    """Return an image laid over the fill."""
-    below = Image.new("RGBA", image.size, (FILL, FILL, FILL, 255))
-    return np.asarray(Image.alpha_composite(below, image).convert("RGB"))
+    """Return an image composited over the fill."""
+    background = Image.new("RGBA", image.size, (FILL, FILL, FILL, 255))
+    return np.asarray(Image.alpha_composite(background, image).convert("RGB"))

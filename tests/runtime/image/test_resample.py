@@ -1,4 +1,4 @@
-"""Shrinking from the means of blocks, against pictures whose areas are known."""
+"""Shrinking from the means of blocks, on images whose exact result is known."""
 
 import itertools
 
@@ -17,8 +17,10 @@ from edge_fm_runtime.image.resample import _ONE, Line, _weights, shrink
     size=st.integers(1, 8),
     is_reversed=st.booleans(),
 )
-def test_a_slope_is_shrunk_exactly(length: int, block: int, start: int, size: int, is_reversed: bool) -> None:
-    """A picture that grows evenly brighter gives each area its true mean, wherever blocks and areas end."""
+def test_a_gradient_is_shrunk_exactly(
+    length: int, block: int, start: int, size: int, is_reversed: bool
+) -> None:
+    """A linear gradient gives each area its exact mean, wherever blocks and areas end."""
     extent = length - start
     pixels = np.linspace(20, 220, length)
     edges = np.append(np.arange(0, length, block), length)
@@ -35,14 +37,15 @@ def test_a_slope_is_shrunk_exactly(length: int, block: int, start: int, size: in
     ends = start + extent * np.arange(size + 1) / size
     slope = 200 / (length - 1)
     exact = 20 + slope * ((ends[:-1] + ends[1:]) / 2 - 0.5)
-    # Half a level of each mean, times what it counts for, half a level of the result, and a hundredth for weights that are whole numbers.
-    counts = np.abs(_weights(Line(length, block, is_reversed), len(means), start, extent, size)).sum(axis=1)
-    assert (np.abs(made[:, 0] - exact) <= counts / _ONE / 2 + 0.5 + 0.01).all()
+    # Tolerance: half a level per mean times its weight, half a level for the result, 0.01 for integer
+    # weights.
+    weights = np.abs(_weights(Line(length, block, is_reversed), len(means), start, extent, size)).sum(axis=1)
+    assert (np.abs(made[:, 0] - exact) <= weights / _ONE / 2 + 0.5 + 0.01).all()
 
 
 @pytest.mark.parametrize("block", [2, 4, 8])
-def test_an_even_picture_stays_even(block: int) -> None:
-    """The weights of every area sum to one, to the last bit: white stays white and black black."""
+def test_an_even_image_stays_even(block: int) -> None:
+    """The weights of every area sum to exactly one, so an even image keeps its level."""
     for length in range(33, 300, 7):
         line, count = Line(length, block), -(-length // block)
         for level in (0, 1, 254, 255):
@@ -57,7 +60,7 @@ def test_an_even_picture_stays_even(block: int) -> None:
 
 
 def test_the_order_of_the_sums_does_not_matter() -> None:
-    """Every sum is exact, so that a processor that adds in another order rounds to the same level."""
+    """Every sum is exact, so a processor that adds in another order rounds to the same level."""
     rng = np.random.default_rng(0)
     means = rng.integers(0, 256, (67, 50), np.uint8)
     made = shrink(means, Line(533, 8), Line(400, 8), (0, 0, 533, 400), (28, 21))

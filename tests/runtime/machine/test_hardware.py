@@ -1,4 +1,4 @@
-"""What the machine tells of itself, from file systems that the tests make; no camera is here, so its driver is imitated."""
+"""Machine checks on fake file systems, with a fake camera driver."""
 
 import os
 import struct
@@ -11,14 +11,14 @@ from edge_fm_runtime.posix import usable_cores
 
 
 def written(root: Path, path: str, text: str) -> None:
-    """Write a file of an imitated system."""
+    """Write a file of a fake system."""
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
 
 
-def test_memory_is_the_least_of_machine_and_group(tmp_path: Path) -> None:
-    """A control group's limit counts where it is below the machine's memory; none, or `max`, leaves that."""
+def test_memory_is_the_smaller_of_machine_and_group(tmp_path: Path) -> None:
+    """The limit of the control group counts where it is below the memory of the machine."""
     assert hardware.usable_memory_bytes(tmp_path) is None
     written(tmp_path, "proc/meminfo", "MemTotal:        1000 kB\nMemFree: 1 kB\n")
     assert hardware.usable_memory_bytes(tmp_path) == 1_024_000
@@ -30,7 +30,7 @@ def test_memory_is_the_least_of_machine_and_group(tmp_path: Path) -> None:
 
 
 def test_the_hottest_zone_counts(tmp_path: Path) -> None:
-    """Zones are in thousandths of a degree; one that cannot be read is passed over."""
+    """The temperature is that of the hottest zone; a zone that cannot be read is skipped."""
     assert hardware.temperature_celsius(tmp_path) is None
     for number, text in enumerate(("41000", "", "83500")):
         written(tmp_path, f"sys/class/thermal/thermal_zone{number}/temp", text)
@@ -38,40 +38,40 @@ def test_the_hottest_zone_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("0", ()),
         ("50005", ("under-voltage now", "throttled now", "under-voltage since start", "was throttled")),
         ("none", None),
     ],
 )
-def test_throttling_in_words(text: str, said: tuple[str, ...] | None, tmp_path: Path) -> None:
-    """Each bit that a Raspberry Pi sets is a few words; elsewhere nothing is said."""
+def test_throttling_in_words(text: str, expected: tuple[str, ...] | None, tmp_path: Path) -> None:
+    """Each throttling bit of a Raspberry Pi has a description; other systems return None."""
     assert hardware.throttling(tmp_path) is None
     written(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", text)
-    assert hardware.throttling(tmp_path) == said
+    assert hardware.throttling(tmp_path) == expected
 
 
 def test_cameras_and_their_modes(tmp_path: Path) -> None:
-    """Formats and sizes are read as the driver enumerates them; a second device without any is no camera."""
+    """Formats and sizes come from the driver, and a device without any is not a camera."""
     for number in (0, 1):
         written(tmp_path, f"dev/video{number}", "")
         written(tmp_path, f"sys/class/video4linux/video{number}/name", "Doorbell\n")
     formats = {b"MJPG": [(640, 480), (1280, 720)], b"YUYV": None}
 
-    def driver(_handle: int, request: int, asked: bytearray) -> int:
-        index = struct.unpack_from("<I", asked)[0]
+    def driver(_handle: int, request: int, query: bytearray) -> int:
+        index = struct.unpack_from("<I", query)[0]
         if request == 0xC0405602:
             driver.calls += 1  # type: ignore[attr-defined]
             if driver.calls > 3 or index >= len(formats):  # type: ignore[attr-defined]
                 raise OSError
-            struct.pack_into("<4s", asked, 44, list(formats)[index])
+            struct.pack_into("<4s", query, 44, list(formats)[index])
             return 0
-        sizes = formats[bytes(asked[4:8])]
+        sizes = formats[bytes(query[4:8])]
         if sizes is None and index == 0:
-            struct.pack_into("<I6I", asked, 8, 3, 32, 1920, 2, 24, 1080, 2)
+            struct.pack_into("<I6I", query, 8, 3, 32, 1920, 2, 24, 1080, 2)
         elif sizes is not None and index < len(sizes):
-            struct.pack_into("<III", asked, 8, 1, *sizes[index])
+            struct.pack_into("<III", query, 8, 1, *sizes[index])
         else:
             raise OSError
         return 0
@@ -82,20 +82,20 @@ def test_cameras_and_their_modes(tmp_path: Path) -> None:
     assert found[0].modes == ("MJPG 640x480, 1280x720", "YUYV 32x24 to 1920x1080")
 
 
-def test_doctor_says_what_to_do_when_it_is_hot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heat, throttling and little memory each come with a remedy, and none makes the device unfit."""
+def test_doctor_has_a_remedy_for_heat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heat, throttling and low memory each have a remedy, and none is a failure."""
     monkeypatch.setattr(hardware, "temperature_celsius", lambda: 85.0)
     monkeypatch.setattr(hardware, "throttling", lambda: ("throttled now",))
     monkeypatch.setattr(hardware, "usable_memory_bytes", lambda: 400 * 2**20)
-    findings = {finding.what: finding for finding in doctor.examine()}
-    for what in ("temperature", "throttling", "memory"):
-        assert not findings[what].fine
-        assert not findings[what].needed
-        assert findings[what].remedy
+    findings = {finding.name: finding for finding in doctor.examine()}
+    for name in ("temperature", "throttling", "memory"):
+        assert not findings[name].is_ok
+        assert not findings[name].is_required
+        assert findings[name].remedy
 
 
 def test_usable_cores_respect_a_quota(tmp_path: Path) -> None:
-    """A control group's quota counts in both versions; none means the affinity."""
+    """The quota of the control group counts, in both versions; without one the affinity does."""
     free = usable_cores(tmp_path)
     assert free == len(os.sched_getaffinity(0))
     (tmp_path / "cpu").mkdir()
