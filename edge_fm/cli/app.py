@@ -1,5 +1,6 @@
-"""The application: every command registered, and the one place that catches the error family."""
+"""The application: every command, by group, and the one place that catches the error family."""
 
+import inspect as docstrings
 import sys
 from typing import Annotated
 
@@ -7,20 +8,27 @@ import typer
 
 from edge_fm import __version__
 from edge_fm.cli import (
+    bench,
     bundle,
     data,
+    demo,
+    doctor,
     evaluate,
     export,
+    gallery,
+    inspect,
     label,
-    labelled,
-    live,
-    machine,
-    models,
-    scale,
+    manifest,
+    merge,
+    renamed,
     service,
+    sort,
     train,
+    verify,
+    webcam,
+    zoo,
 )
-from edge_fm.cli.terminal import say_error
+from edge_fm.cli.terminal import print_error
 from edge_fm_runtime.errors import EdgeFmError
 
 WRONG_USAGE = 2
@@ -33,18 +41,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-machine.register(app)
-data.register(app)
-train.register(app)
-evaluate.register(app)
-export.register(app)
-models.register(app)
-label.register(app)
-labelled.register(app)
-scale.register(app)
-live.register(app)
-service.register(app)
-bundle.register(app)
+_MAKE = (data, zoo, train, export)
+_PROVE = (evaluate, verify, inspect, bench)
+_USE = (label, merge, sort, gallery, webcam, manifest)
+_DEPLOY = (bundle, service)
+_MACHINE = (demo, doctor)
+for _module in (*_MAKE, *_PROVE, *_USE, *_DEPLOY, *_MACHINE):
+    _module.register(app)  # the order of edge-fm --help
+
+
+def _unwrap(docstring: str) -> str:
+    """Return a docstring with one line per paragraph, as typer keeps line breaks; examples keep theirs."""
+    paragraphs = docstrings.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(text if text.startswith("Example") else text.replace("\n", " ") for text in paragraphs)
+
+
+for _command in app.registered_commands:
+    _command.help = _unwrap((_command.callback and _command.callback.__doc__) or "")
 
 
 def _version(wanted: bool) -> None:
@@ -66,12 +79,16 @@ def _options(
 
 
 def run() -> None:
-    """Run the command that the arguments name; an error of the family is a message and exit code 2."""
+    """Run the command line; an error of the family becomes a message and exit code 2."""
+    arguments = sys.argv[1:]
     try:
-        app(live.spelled_out(sys.argv[1:]))
+        if message := renamed.find(arguments):
+            print_error(message)
+            sys.exit(WRONG_USAGE)
+        app(webcam.expand_tls_self(arguments))
     except EdgeFmError as error:
-        say_error(str(error))
+        print_error(str(error))
         sys.exit(WRONG_USAGE)
     finally:
-        if process := sys.modules.get("edge_fm_runtime.batch.workers.launcher"):
-            process.discard()
+        if launcher := sys.modules.get("edge_fm_runtime.batch.workers.launcher"):
+            launcher.discard()

@@ -5,40 +5,51 @@ from typing import Annotated
 
 import typer
 
-from edge_fm.cli import terminal
+from edge_fm.cli import options, terminal
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("bundle")(bundle)
+    app.command("bundle", rich_help_panel=options.DEPLOY)(bundle)
 
 
 def bundle(
     models: Annotated[
         list[str],
-        typer.Argument(help="Bundled models by name, or .onnx files.", metavar="MODEL", show_default=False),
+        typer.Argument(metavar="MODEL...", help="Bundled models' names or .onnx files.", show_default=False),
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="A new folder, or a .tar.gz file.", show_default=False)
-    ],
+    out: Annotated[Path, options.out_option("A new folder, or a .tar.gz file.", default=False)],
     platform: Annotated[
-        str, typer.Option(help="linux-aarch64 (Raspberry Pi with a 64-bit system) or linux-x86_64.")
+        str,
+        typer.Option(
+            metavar="PLATFORM", help="linux-aarch64 (Raspberry Pi with a 64-bit system) or linux-x86_64."
+        ),
     ] = "linux-aarch64",
-    python: Annotated[str, typer.Option(help="The device's Python: 3.11, 3.12 or 3.13.")] = "3.11",
+    python: Annotated[
+        str, typer.Option(metavar="VERSION", help="Python version of the device: 3.11, 3.12 or 3.13.")
+    ] = "3.11",
     extras: Annotated[
         list[str] | None,
-        typer.Option("--with", help="web (the page for browsers), parquet.", show_default="neither"),
+        typer.Option(
+            "--with",
+            metavar="EXTRA",
+            help="Extras to pack: web (the page of 'webcam --view web') or parquet. Repeatable.",
+            show_default="none",
+        ),
     ] = None,
     wheel: Annotated[
         Path | None,
-        typer.Option(help="edge-fm's own wheel.", show_default="built from the checkout that this runs from"),
+        typer.Option(
+            metavar="FILE", help="Wheel of edge-fm itself.", show_default="built from this checkout"
+        ),
     ] = None,
 ) -> None:
-    """Pack models and all they need for a device without a network: copy the folder there, then: sh install.sh.
+    """Pack models and wheels for a device that has no network.
 
-    Example: edge-fm bundle fashion.onnx -o pi/
+    Copy the folder to the device and run there: sh install.sh
 
-    Example: edge-fm bundle fashion digits --platform linux-x86_64 --with web -o shop.tar.gz
+    Example: edge-fm bundle fashion -o pi/
+    Example: edge-fm bundle fashion digits --platform linux-x86_64 -o shop.tar.gz
     """
     from edge_fm.deploy import bundle as packing
     from edge_fm.deploy import wheels
@@ -48,15 +59,20 @@ def bundle(
         raise DataError(f"--python {python}: there are wheels for {', '.join(wheels.PYTHONS)}")
     unknown = set(extras or ()) - set(wheels.EXTRAS)
     if unknown:
-        raise DataError(f"--with {', '.join(sorted(unknown))}: there is {' and '.join(wheels.EXTRAS)}")
-    order = packing.BundleRequest(
-        models, out, wheels.find_platform(platform), python, tuple(dict.fromkeys(extras or ())), wheel
+        raise DataError(f"--with {', '.join(sorted(unknown))}: the extras are {' and '.join(wheels.EXTRAS)}")
+    request = packing.BundleRequest(
+        models=models,
+        out=out,
+        platform=wheels.find_platform(platform),
+        python=python,
+        extras=tuple(dict.fromkeys(extras or ())),
+        wheel=wheel,
     )
     with terminal.progress("bundle") as bar:
-        made = packing.make(order, lambda what: bar(0, 0, what))
+        made = packing.make(request, lambda step: bar(0, 0, step))
     rows = [[name, version] for name, version in made.wheels]
-    terminal.table(["wheel", "version"], rows, f"for {platform}, Python {python}")
-    terminal.say(
-        f"{made.path}: {made.size_bytes / 1e6:,.0f} MB; installed, its wheels take {made.installed_bytes / 1e6:,.0f} MB"
+    terminal.print_table(["wheel", "version"], rows, f"for {platform}, Python {python}")
+    terminal.print_line(
+        f"{made.path}: {made.size_bytes / 1e6:,.0f} MB, {made.installed_bytes / 1e6:,.0f} MB installed"
     )
-    terminal.say(f"next: copy {made.path} to the device, and there: sh install.sh")
+    terminal.print_line(f"next: copy {made.path} to the device and run there: sh install.sh")

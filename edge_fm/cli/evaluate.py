@@ -2,71 +2,72 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fm.cli import terminal
-from edge_fm.cli.data import Data
-from edge_fm.cli.names import Language
+from edge_fm.cli import options, terminal
+
+if TYPE_CHECKING:
+    from edge_fm.evaluation.metrics import Evaluation
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("evaluate")(evaluate)
+    app.command("evaluate", rich_help_panel=options.PROVE)(evaluate)
 
 
 def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="A bundled model's name, an .onnx file, a run folder, or a .keras, .h5 or .skops file.",
+            metavar="MODEL",
+            help="Bundled model's name, an .onnx file, a run folder, or a .keras, .h5 or .skops file.",
             show_default=False,
         ),
     ],
-    data: Data,
+    data: options.Data,
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report", help="A folder for pictures and a page that shows them all.", show_default=False
+            "--report",
+            metavar="FOLDER",
+            help="Write figures, and one page that shows them, into this folder.",
+            show_default=False,
         ),
     ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            "--scale",
-            metavar="SCALE",
-            help="Pixels in training of a plain file, as for 'export'.",
-            show_default="tried on training pictures",
-        ),
-    ] = None,
-    lang: Language = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    scale: options.Scale = None,
+    lang: options.Language = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Measure a model on a data set's test part: in brackets, the interval that holds with 95 %.
+    """Measure a model on a data set's test part, with 95 % intervals.
 
-    Example: edge-fm evaluate fashion --data fashion-mnist
+    Prints accuracy and loss, and precision, recall and F1 of each class; the intervals are in brackets.
 
-    Example: edge-fm evaluate runs/cnn --data fashion-mnist --report reports/cnn --lang ko
+    Example: edge-fm evaluate fashion --data wardrobe
+    Example: edge-fm evaluate runs/cnn --data fashion-mnist --report reports/cnn
     """
     from edge_fm.evaluation import report as reports
     from edge_fm.evaluation.metrics import evaluate as measure
     from edge_fm.evaluation.predictors import open_predictor
 
     predictor, dataset = open_predictor(model, data, scale)
-    found = measure(predictor, dataset, lang)
-    if report is not None:
-        page = reports.write(report, found, dataset, *reports.history_of(model))
+    evaluation = measure(predictor, dataset, lang)
+    page = reports.write(report, evaluation, dataset, *reports.history_of(model)) if report else None
     if as_json:
-        terminal.say(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        terminal.print_line(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
         return
+    _print_scores(evaluation, f"{model} on {data} (test)")
+    if page is not None:
+        terminal.print_line(f"report: {page}")
+
+
+def _print_scores(evaluation: "Evaluation", title: str) -> None:
     rows = [
         [score.name, str(score.precision), str(score.recall), str(score.f1), f"{score.images:,}"]
-        for score in found.classes
+        for score in evaluation.classes
     ]
-    means = [str(figure) for figure in (found.precision, found.recall, found.f1)]
-    rows.append(["mean", *means, f"{len(found.answers):,}"])
-    terminal.table(["class", "precision ", "recall ", "F1 ", "images "], rows, f"{model} on {data} (test)")
-    terminal.say(f"accuracy {found.accuracy}   loss {found.loss}")
-    if report is not None:
-        terminal.say(f"report: {page}")
+    means = [str(figure) for figure in (evaluation.precision, evaluation.recall, evaluation.f1)]
+    rows.append(["mean", *means, f"{len(evaluation.answers):,}"])
+    terminal.print_table(["class", "precision ", "recall ", "F1 ", "images "], rows, title)
+    terminal.print_line(f"accuracy {evaluation.accuracy}   loss {evaluation.loss}")

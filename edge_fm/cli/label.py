@@ -1,4 +1,4 @@
-"""The command that labels pictures: label."""
+"""The command that labels images: label."""
 
 import signal
 import sys
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fm.cli import scale, terminal
-from edge_fm.cli.names import Language, read_labels
+from edge_fm.cli import options, terminal
+from edge_fm.cli.class_names import read_labels
 
 if TYPE_CHECKING:
     from edge_fm_runtime.batch.label import LabelSummary, Model
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from edge_fm_runtime.status import Status
 
 _INTERRUPTED = 130
-_MOST_WORKERS = 256
+_MAX_WORKERS = 256
 _STDOUT = "-"
+_LIMITS, _CLUSTER = "Limits", "Cluster"
 
 
 class Engine(StrEnum):
-    """What drives the labelling."""
+    """Labelling engine: processes on this machine, or a Ray cluster."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -32,88 +33,130 @@ class Engine(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("label")(label)
+    app.command("label", rich_help_panel=options.USE)(label)
 
 
 def label(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders (with all below them), .zip and .tar archives, 'patterns*', URLs such as s3://bucket/photos, "
-            "@list.txt, or - for names on standard input.",
             metavar="INPUT...",
+            help="Files, folders, .zip and .tar archives, 'patterns*', URLs such as s3://bucket/photos, "
+            "@list.txt, or - for paths on standard input.",
             show_default=False,
         ),
     ],
     out: Annotated[
         str,
-        typer.Option(
-            "-o",
-            "--out",
-            help="A .csv, .jsonl or .parquet file, or - for JSON lines as they are done; with --engine ray a folder or its URL.",
+        options.out_option(
+            "A .csv, .jsonl or .parquet file, or - for JSON lines on standard output; with --engine ray a "
+            "folder or its URL."
         ),
     ] = "labels.csv",
-    model: Annotated[
-        str, typer.Option("--model", help="A bundled model's name or an .onnx file.")
-    ] = "fashion",
-    top: Annotated[int, typer.Option(min=1, max=100, help="How many labels each row keeps.")] = 1,
+    model: options.Model = "fashion",
+    top: Annotated[int, typer.Option(metavar="N", min=1, max=100, help="Number of labels in each row.")] = 1,
     fields: Annotated[
-        str | None, typer.Option("--fields", help="Columns to write, such as path,label.", show_default="all")
+        str | None,
+        typer.Option(
+            "--fields", metavar="A,B,...", help="Columns to write, such as path,label.", show_default="all"
+        ),
     ] = None,
-    summary: Annotated[bool, typer.Option("--summary", help="Print counts by label and status.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run has done.")] = False,
+    labels: options.Labels = None,
+    lang: options.Language = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Print counts by status and label.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of resuming an interrupted run.")
+    ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Keep labelling what arrives, once it is fully written.")
+        bool, typer.Option("--watch", help="Keep labelling new files once they are fully written.")
     ] = False,
     shard: Annotated[
         str | None,
-        typer.Option("--shard", help="Do one part of the inputs, such as 3/16; 'edge-fm merge' joins them."),
+        typer.Option(
+            "--shard",
+            metavar="INDEX/COUNT",
+            help="Label one part of the inputs, such as 3/16; 'edge-fm merge' joins the parts.",
+            show_default="all inputs",
+        ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
+            metavar="N",
             min=1,
-            help="Processes.",
-            show_default="the cores this process may use, or all of the cluster",
+            help="Number of worker processes.",
+            show_default="one per available core, or all of the cluster",
         ),
     ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="Time limit for one file, which is tried twice.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 4.0,
+    memory: Annotated[
+        int,
+        typer.Option(
+            metavar="MIB",
+            min=64,
+            help="Memory limit for the images of one worker, in MiB.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 1024,
+    max_bytes: Annotated[
+        int,
+        typer.Option(
+            metavar="BYTES", min=1, help="Largest file that is read, in bytes.", rich_help_panel=_LIMITS
+        ),
+    ] = 64 * 2**20,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            metavar="PIXELS",
+            min=1,
+            help="Largest image that is decoded, in pixels.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 2**27,
     engine: Annotated[
-        Engine, typer.Option("--engine", help="This machine's processes, or a Ray cluster.")
+        Engine,
+        typer.Option(
+            "--engine",
+            help="Label with processes on this machine, or on a Ray cluster.",
+            rich_help_panel=_CLUSTER,
+        ),
     ] = Engine.LOCAL,
     address: Annotated[
         str | None,
         typer.Option(
             "--address",
-            help="Of a running Ray cluster, such as 10.0.0.1:6379.",
-            show_default="$RAY_ADDRESS, else one that is started here",
+            metavar="HOST:PORT",
+            help="Address of a running Ray cluster, such as 10.0.0.1:6379.",
+            show_default="$RAY_ADDRESS, else a new local one",
+            rich_help_panel=_CLUSTER,
         ),
     ] = None,
     shard_size: Annotated[
-        int, typer.Option("--shard-size", min=1, help="Inputs of a part, with --engine ray.")
-    ] = 10_000,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that one file may take; it is tried twice.")
-    ] = 4.0,
-    memory: Annotated[int, typer.Option(min=64, help="MiB that a worker may take for pictures.")] = 1024,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Largest file that is read, in bytes.")] = 64 * 2**20,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Largest picture that is decoded, in pixels.")] = 2
-    ** 27,
-    labels: Annotated[
-        str | None,
+        int,
         typer.Option(
-            "--labels", help="A,B,... or a file: for a model without a passport.", show_default=False
+            "--shard-size",
+            metavar="N",
+            min=1,
+            help="Number of inputs in each part.",
+            rich_help_panel=_CLUSTER,
         ),
-    ] = None,
-    lang: Language = None,
+    ] = 10_000,
 ) -> None:
-    """Label pictures: one row for each input, whatever it is.
+    """Label images: one row per input; an interrupted run resumes.
 
-    Stopped at any point, the same command goes on where it was. Inputs are never changed. A folder gives every file
-    below it whose name does not start with a dot; a link to a file counts, a link to a folder is not followed.
+    To resume, give the same command again. Inputs are never changed. A folder includes everything below it,
+    except names that start with a dot and links to other folders.
 
     Example: edge-fm label photos/ -o labels.csv
-
     Example: edge-fm label s3://bucket/photos -o labels --engine ray
     """
     from edge_fm_runtime.artifact.model_file import read_model, read_passport
@@ -126,17 +169,12 @@ def label(
     passport = read_passport(data)
     names = read_labels(labels) if labels is not None else None
     if passport is not None:
-        passport.in_language(lang)  # a language that it lacks is said before anything is begun
+        passport.in_language(lang)  # refuses a language without labels before any work
     classes = len(passport.labels) if passport is not None else len(names or ())
     on_ray = engine is Engine.RAY
-    apart = {"--shard": shard is not None, "--fields": fields is not None, "--watch": watch}
-    _refuse(
-        [name for name, is_given in apart.items() if is_given],
-        on_ray=on_ray,
-        has_address=address is not None,
-        workers=workers or 1,
-    )
-    options = Options(
+    local_only = {"--shard": shard is not None, "--fields": fields is not None, "--watch": watch}
+    _refuse_combinations([name for name, given in local_only.items() if given], address, workers, on_ray)
+    run_options = Options(
         row=RowOptions(max(1, min(top, classes)), Limits(max_bytes, max_pixels)),
         fresh=fresh,
         workers=workers or usable_cores(),
@@ -145,113 +183,137 @@ def label(
         shard=Shard.parse(shard) if shard is not None else None,
         fields=tuple(fields.split(",")) if fields is not None else (),
     )
+    loaded = Model(data, names, lang)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        wanted = Model(data, names, lang)
         if on_ray:
+            from edge_fm.cli.label_cluster import label_on_cluster
             from edge_fm_runtime.cluster.ray_cluster import Cluster
 
-            done = scale.label_on(Cluster(address, workers, shard_size), wanted, inputs, out, options)
-            _say_done(out, done)
+            cluster = Cluster(address, workers, shard_size)
+            done = label_on_cluster(cluster, loaded, inputs, out, run_options)
+            _print_counts(out, done)
         else:
-            done = _run(model, wanted, inputs, out, options, watching=watch)
+            done = _label_locally(loaded, inputs, out, run_options, watched_model=model if watch else None)
     except KeyboardInterrupt:
-        terminal.note("stopped; the same command goes on from here")
+        terminal.print_note("stopped; the same command resumes")
         raise typer.Exit(_INTERRUPTED) from None
-    if done.note:
-        terminal.note(done.note)
-    if summary:
-        _say_summary(done, on_stderr=out == _STDOUT)
-    if done.bad:
-        terminal.note(f"{done.bad:,} inputs have no answer: see the columns status and error")
-        raise typer.Exit(terminal.BAD_ANSWER)
+    _report(done, summary=summary, on_stderr=out == _STDOUT)
 
 
-def _refuse(apart: list[str], *, on_ray: bool, has_address: bool, workers: int) -> None:
-    """Refuse what does not go together.
+def _refuse_combinations(
+    local_only: list[str], address: str | None, workers: int | None, on_ray: bool
+) -> None:
+    """Refuse options that do not go together.
 
     Args:
-        apart: options that make no sense on a cluster, as far as they were given.
+        local_only: given options that only this machine's processes have.
+        address: address of a cluster.
+        workers: number of processes.
         on_ray: whether a cluster labels.
-        has_address: whether the address of one was given.
-        workers: how many processes were asked for.
 
     Raises:
-        OutputError: with what does not.
+        OutputError: two options exclude each other.
     """
     from edge_fm_runtime.errors import OutputError
 
-    if on_ray and apart:
+    if on_ray and local_only:
         raise OutputError(
-            f"--engine ray does not go with {' and '.join(apart)}: it makes its own parts, with every column"
+            f"--engine ray does not go with {' and '.join(local_only)}: it makes its own parts, with every "
+            "column; leave them out"
         )
-    if "--shard" in apart and len(apart) > 1:
+    if "--shard" in local_only and len(local_only) > 1:
         raise OutputError(
-            "--shard goes with neither --fields nor --watch: a part needs every column, and an end"
+            "--shard goes with neither --fields nor --watch, as a part has every column and an end: leave "
+            "one of them out"
         )
-    if has_address and not on_ray:
-        raise OutputError("--address is of a Ray cluster: add --engine ray")
-    if workers > _MOST_WORKERS and not on_ray:
-        raise OutputError(f"--workers {workers}: one machine has at most {_MOST_WORKERS}")
+    if address is not None and not on_ray:
+        raise OutputError("--address names a Ray cluster: add --engine ray")
+    if workers is not None and workers > _MAX_WORKERS and not on_ray:
+        raise OutputError(f"--workers {workers}: one machine has at most {_MAX_WORKERS}")
 
 
-def _run(
-    name: str, model: "Model", inputs: Sequence[str], out: str, options: "Options", *, watching: bool
+def _label_locally(
+    model: "Model", inputs: Sequence[str], out: str, run_options: "Options", *, watched_model: str | None
 ) -> "LabelSummary":
-    from edge_fm_runtime.batch import label as label_module
+    """Label with processes on this machine; with a watched model's name, until interrupted."""
+    from edge_fm_runtime.batch import label as batch
     from edge_fm_runtime.errors import OutputError
 
     if out == _STDOUT:
-        if watching:
-            raise OutputError("--watch needs a file to keep: give -o labels.csv")
-        return label_module.stream(model, inputs, options, terminal.say)
+        if watched_model is not None:
+            raise OutputError("--watch needs a file to update, not -: give -o labels.csv")
+        return batch.stream(model, inputs, run_options, terminal.print_line)
     with terminal.progress("labelling") as bar:
-
-        def listen(done: int, total: int, made: "Counter[Status]") -> None:
-            bar(done, total, "  ".join(f"{count:,} {status}" for status, count in sorted(made.items())))
-
-        if watching:
-            from edge_fm_runtime.batch.watch import WatchHooks, watch
-            from edge_fm_runtime.classifier import Classifier
-            from edge_fm_runtime.hot_reload import HotReloader
-            from edge_fm_runtime.live.sd_notify import SdNotifier
-
-            terminal.note("watching; Ctrl-C ends")
-            current = Classifier.from_bytes(model.data, model.labels, model.language)
-            renewal = HotReloader(name, current, terminal.note, model.labels, model.language)
-            supervision = SdNotifier()
-
-            def alive() -> None:
-                supervision.wait("watching")
-
-            def listen_alive(done: int, total: int, made: "Counter[Status]") -> None:
-                alive()
-                listen(done, total, made)
-
-            watch(
-                model,
-                inputs,
-                Path(out),
-                options,
-                WatchHooks(
-                    listener=listen_alive,
-                    report=lambda done: _say_done(out, done),
-                    reloader=renewal,
-                    alive=alive,
-                ),
-            )
-        done = label_module.label(model, inputs, Path(out), options, listen)
-    _say_done(out, done)
+        if watched_model is not None:
+            _watch(watched_model, model, inputs, out, run_options, bar)
+        done = batch.label(model, inputs, Path(out), run_options, lambda *counts: _show(bar, *counts))
+    _print_counts(out, done)
     return done
 
 
-def _say_done(out: str, done: "LabelSummary") -> None:
+def _watch(
+    name: str,
+    model: "Model",
+    inputs: Sequence[str],
+    out: str,
+    run_options: "Options",
+    bar: terminal.Bar,
+) -> None:
+    """Label files as they arrive, reloading the model when its file is replaced; ends by an interrupt."""
+    from edge_fm_runtime.batch.watch import WatchHooks, watch
+    from edge_fm_runtime.classifier import Classifier
+    from edge_fm_runtime.hot_reload import HotReloader
+    from edge_fm_runtime.live.sd_notify import SdNotifier
+
+    terminal.print_note("watching; Ctrl-C ends")
+    classifier = Classifier.from_bytes(model.data, model.labels, model.language)
+    reloader = HotReloader(name, classifier, terminal.print_note, model.labels, model.language)
+    notifier = SdNotifier()
+
+    def keep_alive() -> None:
+        notifier.wait("watching")
+
+    def show(done: int, total: int, made: "Counter[Status]") -> None:
+        keep_alive()
+        _show(bar, done, total, made)
+
+    watch(
+        model,
+        inputs,
+        Path(out),
+        run_options,
+        WatchHooks(
+            listener=show,
+            report=lambda done: _print_counts(out, done),
+            reloader=reloader,
+            alive=keep_alive,
+        ),
+    )
+
+
+def _show(bar: terminal.Bar, done: int, total: int, made: "Counter[Status]") -> None:
+    bar(done, total, "  ".join(f"{count:,} {status}" for status, count in sorted(made.items())))
+
+
+def _print_counts(out: str, done: "LabelSummary") -> None:
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(done.by_status.items()))
     resumed = f" ({done.resumed:,} were done before)" if done.resumed else ""
-    terminal.say(f"{out}: {done.rows:,} rows: {counts}{resumed}")
+    terminal.print_line(f"{out}: {done.rows:,} rows: {counts}{resumed}")
 
 
-def _say_summary(done: "LabelSummary", *, on_stderr: bool) -> None:
+def _report(done: "LabelSummary", *, summary: bool, on_stderr: bool) -> None:
+    """Print what a user should know after a run; exit with code 1 if images could not be labelled."""
+    if done.note:
+        terminal.print_note(done.note)
+    if summary:
+        _print_summary(done, on_stderr=on_stderr)
+    if done.bad:
+        terminal.print_note(f"{done.bad:,} inputs have no label: see the columns status and error")
+        raise typer.Exit(terminal.BAD_RESULT)
+
+
+def _print_summary(done: "LabelSummary", *, on_stderr: bool) -> None:
     rows = [["status", status, f"{count:,}"] for status, count in sorted(done.by_status.items())]
     rows += [
         ["label", name, f"{count:,}"]
@@ -259,13 +321,13 @@ def _say_summary(done: "LabelSummary", *, on_stderr: bool) -> None:
     ]
     if on_stderr:
         for row in rows:
-            terminal.note("  ".join(row))
+            terminal.print_note("  ".join(row))
     else:
-        terminal.table(["column", "value", "rows "], rows)
+        terminal.print_table(["column", "value", "rows "], rows)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    """End on SIGTERM as on Ctrl-C: the journal is whole at any point."""
+    """End on SIGTERM as on Ctrl-C: the journal is complete at any point."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.is_finalizing():
         return

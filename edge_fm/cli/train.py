@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_fm.cli import terminal
-from edge_fm.cli.data import say_unreadable
+from edge_fm.cli import options, terminal
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
@@ -19,40 +18,89 @@ if TYPE_CHECKING:
 _RECIPE_OPTIONS = ("--set", "--epochs", "--seed", "--init-from", "--min-accuracy")
 """Options that can be given beside a recipe file; it says all else itself."""
 
+_OF_THE_MODEL = "the model's own"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train", rich_help_panel="Make a model")(train)
+    app.command("train", rich_help_panel=options.MAKE)(train)
 
 
 def train(
-    data: Annotated[str, typer.Argument(help="A data set, folder, .npz or RECIPE.toml.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Run folder to write.", metavar="RUN", show_default=False)
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Data set, folder, .npz file or RECIPE.toml.", show_default=False
+        ),
     ],
+    out: Annotated[Path, options.out_option("The run folder to write.", default=False)],
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Model of 'edge-fm zoo'.", metavar="NAME", show_default="cnn"),
+        typer.Option("--model", metavar="NAME", help="Model of 'edge-fm zoo'.", show_default="cnn"),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Option of the model, or key of the recipe."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Option of the model, or key of the recipe. Repeatable.",
+            show_default=_OF_THE_MODEL,
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Largest number of epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per step.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Largest number of epochs.", show_default=_OF_THE_MODEL),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Images per step.", show_default=_OF_THE_MODEL)
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-6, max=1, help="Peak learning rate; scale it with the batch size.")
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            min=1e-6,
+            max=1,
+            help="Peak learning rate; scale it with the batch size.",
+            show_default=_OF_THE_MODEL,
+        ),
     ] = None,
     validation: Annotated[
-        float | None, typer.Option(min=0, max=0.9, help="Fraction of the training part to validate on.")
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=0.9,
+            help="Fraction of the training part to validate on.",
+            show_default=_OF_THE_MODEL,
+        ),
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="Epochs without improvement before a stop; 0 runs all.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Epochs without improvement before a stop; 0 runs all.",
+            show_default=_OF_THE_MODEL,
+        ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=8, max=1024, help="Height and width of the input in pixels.")
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            min=8,
+            max=1024,
+            help="Height and width of the input in pixels.",
+            show_default="the data's; 28 for a folder",
+        ),
     ] = None,
-    channels: Annotated[int | None, typer.Option(help="1 for grey, 3 for colour.")] = None,
+    channels: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="1 for grey, 3 for colour.",
+            show_default="the data's; 1 for a folder",
+        ),
+    ] = None,
     balance: Annotated[
         bool | None,
         typer.Option("--balance/--no-balance", help="Weight rare classes up.", show_default="balance"),
@@ -60,29 +108,39 @@ def train(
     init_from: Annotated[
         Path | None,
         typer.Option(
-            "--init-from", metavar="MODEL", help="Start from the weights of a run or bundled model."
+            "--init-from",
+            metavar="MODEL",
+            help="Start from the weights of a run or bundled model.",
+            show_default="random weights",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and split.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Seed of weights, order and split.",
+            show_default="0",
+        ),
+    ] = None,
     min_accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit with code 1 below this test accuracy.")
+        float | None,
+        typer.Option(metavar="SHARE", min=0, max=1, help="Exit with code 1 below this test accuracy."),
     ] = None,
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps the best epoch.
 
-    DATA is fashion-mnist, mnist, wardrobe, a folder with one sub-folder per class, an .npz file, or a recipe file
-    that holds every setting of a model of the edge family.
+    DATA is fashion-mnist, mnist, wardrobe, a folder with one sub-folder per class, an .npz file, or a recipe
+    file that holds every setting of a model of the edge family.
 
-    Training never looks at the test part. An interrupted training of the edge family resumes with the same command.
+    Training never looks at the test part. An interrupted training of the edge family resumes with the same
+    command.
 
     'edge-fm zoo NAME' lists the options that a model takes, with their defaults.
 
     Example: edge-fm train fashion-mnist --model cnn -o runs/cnn
-
     Example: edge-fm train my-photos/ --model cnn --size 64 --channels 3 -o runs/mine
-
-    Example: edge-fm train fashion-mnist --model edge --init-from fashion --epochs 10 -o runs/edge
-
+    Example: edge-fm train fashion-mnist --model edge --init-from fashion -o runs/edge
     Example: edge-fm train fashion.toml -o runs/fashion
     """
     from edge_fm.training.edge.recipe import find_recipe
@@ -218,7 +276,7 @@ def _load_data(data: str, size: int | None, channels: int | None) -> "Dataset":
             f"{data} has a size of its own: --size and --channels are for a folder with one sub-folder per class"
         )
     dataset = datasets.load(data, InputSpec(size or 28, size or 28, channels or 1) if is_folder else None)
-    say_unreadable(dataset.unreadable)
+    terminal.print_unreadable(dataset.unreadable)
     return dataset
 
 
@@ -227,23 +285,23 @@ def _train_recipe(recipe: "EdgeRecipe", out: Path) -> "Run | None":
     from edge_fm.training.edge import recipe_run
 
     sources = recipe_run.open_sources(recipe)
-    say_unreadable(sources.data.unreadable)
+    terminal.print_unreadable(sources.data.unreadable)
     for part in sources.photographs or ():
-        say_unreadable(part.unreadable)
+        terminal.print_unreadable(part.unreadable)
     epochs, count = recipe.settings.epochs, recipe.folds
     with terminal.progress("training") as bar:
         if count is None:
             return recipe_run.train_one(recipe, sources, out, _listener(bar, epochs))
 
         def listener_of(fold: int) -> "Listener":
-            terminal.say(f"without fold {fold + 1} of {count}")
+            terminal.print_line(f"without fold {fold + 1} of {count}")
             return _listener(bar, epochs)
 
         scores = recipe_run.train_folds(recipe, sources, out, listener_of)
     for fold, score in enumerate(scores, 1):
         photographs = f", photographs {score.photographs:.4f}" if score.photographs is not None else ""
-        terminal.say(f"fold {fold}, out of fold: accuracy {score.product_images:.4f}{photographs}")
-    terminal.say(f'folds: {out}   next: write teachers = ["{out}"] under [distillation] of a recipe')
+        terminal.print_line(f"fold {fold}, out of fold: accuracy {score.product_images:.4f}{photographs}")
+    terminal.print_line(f'folds: {out}   next: write teachers = ["{out}"] under [distillation] of a recipe')
     return None
 
 
@@ -268,7 +326,7 @@ def _listener(bar: terminal.Bar, epochs: int) -> "Listener":
     def listen(epoch: int, share: float, figures: dict[str, float] | None) -> None:
         bar(epoch - 1 + share, epochs, f"epoch {epoch}")
         if figures is not None:
-            terminal.say(f"epoch {epoch:3d}  {_format_figures(figures)}")
+            terminal.print_line(f"epoch {epoch:3d}  {_format_figures(figures)}")
 
     return listen
 
@@ -280,16 +338,16 @@ def _format_figures(figures: dict[str, float]) -> str:
 def _print_run(run: "Run", out: Path) -> None:
     ending = "interrupted" if run.interrupted else f"{run.epochs} epoch{'s' if run.epochs > 1 else ''}"
     kept = f", kept epoch {run.best_epoch}" if run.best_epoch < run.epochs else ""
-    terminal.say(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
+    terminal.print_line(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
     for part, figures in run.scores.items():
-        terminal.say(f"{part}: {_format_figures(figures)}")
-    terminal.say(f"run folder: {out}   next: edge-fm export {out} --int8 -o {run.architecture}.onnx")
+        terminal.print_line(f"{part}: {_format_figures(figures)}")
+    terminal.print_line(f"run folder: {out}   next: edge-fm export {out} --int8 -o {run.architecture}.onnx")
 
 
 def _check_accuracy(run: "Run", min_accuracy: float | None) -> None:
     accuracy = run.scores["test"]["accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
-        terminal.note(
+        terminal.print_note(
             f"test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}; the run folder is kept"
         )
-        raise typer.Exit(terminal.BAD_ANSWER)
+        raise typer.Exit(terminal.BAD_RESULT)

@@ -1,4 +1,4 @@
-"""`edge-fm bench`: figures that belong to each file, a chart that shows them."""
+"""`edge-fm bench`: the figures of each model, and the chart."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.conftest import RunCli
 
 
 def test_each_file_is_measured(tiny_path: Path) -> None:
-    """Percentiles in order, a whole process's start and memory, the file's own size and precision."""
+    """Percentiles are in order; start and memory are a whole process's; size and precision the file's."""
     tiny, fashion = bench.measure([str(tiny_path), "fashion"], lambda _done, _total, _what: None, rounds=30)
     assert (tiny.model, tiny.precision, tiny.size_bytes) == (str(tiny_path), "fp32", tiny_path.stat().st_size)
     assert fashion.precision == "int8"
@@ -28,14 +28,14 @@ def test_each_file_is_measured(tiny_path: Path) -> None:
 
 
 def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
-    """A file that a process of its own cannot open is named, with that process's last line."""
+    """A file that the measuring process cannot open is named, with that process's last line."""
     (tmp_path / "broken.onnx").write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"broken\.onnx could not be opened in a new process: .*ModelError"):
         bench._cold_start(str(tmp_path / "broken.onnx"))
 
 
 def test_the_chart_has_a_disc_for_each_model() -> None:
-    """int8 blue and float32 red, the larger file larger, the faster one further left, the better one higher."""
+    """Colour is precision, area is file size; a faster model is further left, a better one higher."""
     small = Measurement("small", "int8", 100_000, 50, 60, 70, 1, 1, None)
     large = Measurement("large", "fp32", 400_000, 100, 110, 120, 1, 1, None)
     pixels = draw([small, large], {"small": 0.90, "large": 0.95}, "chart").pixels_bgr.astype(int)
@@ -51,16 +51,21 @@ def test_the_chart_has_a_disc_for_each_model() -> None:
 
 
 def test_the_command(cli: RunCli, tmp_path: Path) -> None:
-    """Table, JSON and chart; a chart without data to measure accuracy on is refused."""
+    """`--json` prints the figures alone; a chart without data to measure accuracy on is refused."""
     refused = cli("bench", "fashion", "--chart", tmp_path / "chart.png")
     assert refused.code == 2
     assert "give --data" in refused.err
-    done = cli(
-        *("bench", "fashion", "--data", "wardrobe", "--rounds", 10),
-        *("--chart", tmp_path / "chart.png", "--json", tmp_path / "bench.json"),
-    )
+    command = ("bench", "fashion", "--data", "wardrobe", "--rounds", 10)
+    done = cli(*command, "--chart", tmp_path / "chart.png", "--json")
     assert done.code == 0, done.err
-    (found,) = json.loads((tmp_path / "bench.json").read_text())
+    (found,) = json.loads(done.out)
     assert found["model"] == "fashion"
     assert 0 < found["accuracy"]["low"] < found["accuracy"]["value"] < found["accuracy"]["high"] < 1
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_for_json_is_refused_with_the_new_spelling(cli: RunCli) -> None:
+    """`--json FILE` wrote a file once: the error says how to write one."""
+    refused = cli("bench", "fashion", "--json", "bench.json")
+    assert refused.code == 2
+    assert "--json > bench.json" in refused.err

@@ -1,4 +1,4 @@
-"""`export --mirror`: one file that answers a picture and its mirror image with their mean."""
+"""`export --tta flip`: one file that answers a picture and its mirror image with their mean."""
 
 import re
 from pathlib import Path
@@ -109,14 +109,14 @@ def test_the_work_is_counted_twice(wardrobe: Dataset, tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(cli: RunCli, tmp_path: Path) -> None:
-    """--mirror goes all the way: the file verifies, and inspect shows where the mirror image comes from."""
+    """--tta flip goes all the way: the file verifies, and inspect shows where the mirror image comes from."""
     out = tmp_path / "both.onnx"
     made = cli(
         "export", SEED_CNN, "--data", "wardrobe", "--scale", "unit", "--int8", "--min-speedup", 0,
-        "--max-drop", 0.05, "--max-class-drop", 0.2, "--mirror", "-o", out,
+        "--max-drop", 0.05, "--max-class-drop", 0.2, "--tta", "flip", "-o", out,
     )  # fmt: skip
     assert made.code == 0
-    assert "each picture and its mirror image" in cli("inspect", out).out
+    assert "each image and its mirror image" in cli("inspect", out).out
     assert "mirror" not in cli("inspect", "digits").out
     assert cli("verify", out).code == 0
 
@@ -136,11 +136,11 @@ def test_what_has_a_left_and_a_right(cli: RunCli, tmp_path: Path) -> None:
     side.layers[-1].set_weights([kernel, np.array([0.001, 0], np.float32)])
     side.save(tmp_path / "side.keras")
     made = cli(
-        "export", tmp_path / "side.keras", "--data", tmp_path / "sides.npz", "--scale", "unit", "--mirror",
+        "export", tmp_path / "side.keras", "--data", tmp_path / "sides.npz", "--scale", "unit", "--tta", "flip",
         "-o", tmp_path / "side.onnx",
     )  # fmt: skip
     assert made.code == 0
-    told = re.search(r": 1\.0000, with mirror images (0\.\d+)", made.out)
+    told = re.search(r": 1\.0000, with --tta flip (0\.\d+)", made.out)
     assert told is not None
     assert float(told[1]) < 0.7
-    assert "export without --mirror" in made.err
+    assert "export without --tta flip" in made.err

@@ -1,0 +1,103 @@
+"""The command that sorts labelled files into folders: sort."""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_fm.cli import options, terminal
+
+if TYPE_CHECKING:
+    from edge_fm_runtime.batch.sort import Placement
+
+
+class SortMethod(StrEnum):
+    """Method by which a file gets into its folder."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sort", rich_help_panel=options.USE)(sort)
+
+
+def sort(
+    into: Annotated[
+        Path,
+        typer.Option(
+            "--into", metavar="FOLDER", help="Folder to make the labels' folders in.", show_default=False
+        ),
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Argument(metavar="LABELS", help="Output of 'edge-fm label'.", show_default=False),
+    ] = None,
+    method: Annotated[
+        SortMethod, typer.Option("--by", help="Copy the files, link to them (symbolic links), or move them.")
+    ] = SortMethod.COPY,
+    review_below: Annotated[
+        float,
+        typer.Option(metavar="CONFIDENCE", min=0, max=1, help="Sort less confident files into _review."),
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print each step without doing it.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Undo everything that was sorted into the folder.")
+    ] = False,
+) -> None:
+    """Sort labelled files into one folder per label.
+
+    Files with the status unknown go to _unknown. Nothing is overwritten: a file whose name is taken gets a
+    number.
+
+    Example: edge-fm sort labels.csv --into sorted --by move
+    Example: edge-fm sort --undo --into sorted
+    """
+    from edge_fm_runtime.batch import sort as sorting
+    from edge_fm_runtime.errors import SourceError
+
+    if undo:
+        _undo(into)
+        return
+    if table is None:
+        raise SourceError("no labels were given: edge-fm sort labels.csv --into FOLDER")
+    placements, skipped = sorting.plan(table, into, review_below)
+    if dry_run:
+        for placement in placements:
+            terminal.print_line(f"{method} {placement.source} -> {placement.target}")
+        outcome = "would be sorted"
+    else:
+        with terminal.progress("sorting") as bar:
+            sorting.carry_out(placements, into, sorting.Way(method), bar)
+        outcome = f"sorted by {method}; undo: edge-fm sort --undo --into {into}"
+    _print_counts(placements)
+    terminal.print_line(f"{len(placements):,} files {outcome}")
+    if skipped:
+        terminal.print_line(f"{skipped:,} rows without a label or a file were skipped")
+
+
+def _undo(into: Path) -> None:
+    """Undo a sort; exit with code 1 if files were kept or the journal has torn lines."""
+    from edge_fm_runtime.batch.sort_undo import undo
+
+    result = undo(into)
+    terminal.print_line(f"undone: {result.undone:,} files in {into}")
+    for path, reason in result.kept:
+        terminal.print_note(f"kept {path}: {reason}")
+    if result.torn:
+        terminal.print_note(
+            f"{result.torn:,} lines of the undo journal are incomplete; their files were left as they are"
+        )
+    if result.kept or result.torn:
+        raise typer.Exit(terminal.BAD_RESULT)
+
+
+def _print_counts(placements: "Sequence[Placement]") -> None:
+    counts = Counter(placement.target.parent.name for placement in placements)
+    rows = [[name, f"{count:,}"] for name, count in sorted(counts.items())]
+    terminal.print_table(["folder", "files "], rows)

@@ -1,0 +1,65 @@
+"""Options and commands that were renamed or removed."""
+
+from typing import Any
+
+import pytest
+import typer.main
+
+from edge_fm.cli import renamed
+from edge_fm.cli.app import app
+from tests.conftest import RunCli
+
+
+def refused(cli: RunCli, *arguments: str) -> str:
+    """Return the one error of a command line that is refused."""
+    result = cli(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("error: edge-fm ")
+    assert result.err.count("\n") == 1
+    return result.err
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "message"),
+    [(command, *pair) for command, entries in renamed.OPTIONS.items() for pair in entries.items()],
+)
+def test_a_renamed_option_names_the_new_one(cli: RunCli, command: str, option: str, message: str) -> None:
+    """The message has the command, the old spelling and what to write instead."""
+    assert refused(cli, command, "source", option) == f"error: edge-fm {command}: {option} {message}\n"
+    assert refused(cli, command, f"{option}=3") == f"error: edge-fm {command}: {option} {message}\n"
+
+
+@pytest.mark.parametrize(("command", "message"), renamed.COMMANDS.items())
+def test_a_removed_command_names_the_way_on(cli: RunCli, command: str, message: str) -> None:
+    """A command that is gone says why, and what to do instead."""
+    assert refused(cli, command, "a", "b") == f"error: edge-fm {command} {message}\n"
+
+
+def test_removed_names_are_gone() -> None:
+    """No command that was removed exists, and no command takes an option that was removed from it."""
+    commands: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert commands.keys().isdisjoint(renamed.COMMANDS)
+    for name, removed in renamed.OPTIONS.items():
+        spellings = {
+            text
+            for parameter in commands[name].params
+            for text in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert spellings.isdisjoint(removed)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["export", "run", "--tta", "flip"],
+        ["label", "--mirror"],
+        ["export", "--", "--mirror"],
+        ["evaluate", "fashion", "--data", "wardrobe"],
+    ],
+)
+def test_other_words_pass(arguments: list[str]) -> None:
+    """A word is refused only where it was an option of that command."""
+    assert renamed.find(arguments) is None
