@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_fm_runtime.batch.label import LabelSummary, Model
     from edge_fm_runtime.batch.options import Options
     from edge_fm_runtime.cluster.ray_cluster import Cluster
-    from edge_fm_runtime.cluster.ray_engine import Progress
+    from edge_fm_runtime.cluster.ray_engine import ClusterProgress
 
 _STDERR = 2
 
@@ -42,7 +42,7 @@ def label_on_cluster(
         )
     with _native_output_suppressed(), terminal.progress("labelling") as bar:
 
-        def show(progress: "Progress") -> None:
+        def show(progress: "ClusterProgress") -> None:
             counts = "  ".join(f"{count:,} {status}" for status, count in sorted(progress.made.items()))
             done, total = progress.shards
             bar(*progress.inputs, f"{done:,} of {total:,} shards  {counts}")

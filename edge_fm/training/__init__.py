@@ -1,1 +1,1 @@
-"""Train a model into a run folder. `train.train` is the way through for the zoo, `edge.train` for the edge family."""
+"""Train models into run folders: `train.train` for the zoo, `edge.train` for the edge family."""

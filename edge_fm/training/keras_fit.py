@@ -31,7 +31,8 @@ def fit(model: KerasModel, inputs: FitInputs) -> Fitted:
         inputs: images and settings; `model.keras` goes to their folder.
 
     Raises:
-        DataError: it was interrupted before one epoch was done, or `init_from` is no run of this architecture.
+        DataError: it was interrupted before one epoch was done, or `init_from` is no run of this
+            architecture.
     """
     keras = import_keras()
     if inputs.init_from is not None:
@@ -103,7 +104,8 @@ def _compile(model: KerasModel, metrics: tuple[str, ...], rate: Any) -> None:  #
     keras = import_keras()
     kinds = {"precision": keras.metrics.Precision, "recall": keras.metrics.Recall}
     more = [kinds[name](name=name) for name in metrics]
-    # XLA is slower on a processor's convolutions. Several steps per call save a small network Python's overhead.
+    # XLA is slower on a processor's convolutions. Several steps per call save a small network Python's
+    # overhead.
     model.compile(
         keras.optimizers.Adam(rate),
         "categorical_crossentropy",

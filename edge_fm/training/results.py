@@ -30,7 +30,7 @@ class NamedSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class FitInputs:
-    """What a model is fitted on, and how.
+    """Images and settings of a fit.
 
     Attributes:
         training: images to fit.
@@ -40,7 +40,8 @@ class FitInputs:
         folder: run folder, where the model file goes.
         metrics: metrics beyond accuracy: `precision`, `recall` (of probabilities over one half, all classes
             together).
-        init_from: run folder of the same architecture whose weights are the start; None starts from random ones.
+        init_from: run folder of the same architecture whose weights are the start; None starts from random
+            ones.
     """
 
     training: Split

@@ -22,7 +22,7 @@ from edge_fm_runtime.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What to train.
+    """A zoo model, its data and its settings.
 
     Attributes:
         architecture: model of the zoo.
@@ -30,7 +30,8 @@ class TrainRequest:
         data_name: the data set's name as the user gave it.
         settings: how long and how.
         options: options in place of the architecture's own.
-        init_from: run folder of the same architecture whose weights are the start; None starts from random ones.
+        init_from: run folder of the same architecture whose weights are the start; None starts from random
+            ones.
     """
 
     architecture: Architecture

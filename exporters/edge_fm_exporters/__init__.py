@@ -1,4 +1,4 @@
-"""Exporters: Keras and scikit-learn models become one self-describing ONNX file, proved to answer as its source did.
+"""Export Keras and scikit-learn models to one self-describing ONNX file, verified against its source.
 
 Importing this package loads no framework; the first export does.
 """

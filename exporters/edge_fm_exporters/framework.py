@@ -1,4 +1,4 @@
-"""Import Keras and TensorFlow without the lines that they print about graphics cards that nobody asked for."""
+"""Import Keras and TensorFlow without the messages that they print about GPUs."""
 
 import contextlib
 import importlib.metadata
@@ -36,7 +36,7 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
 
 
 def prefer_tensorflow() -> None:
-    """Have Keras run on TensorFlow, which converts its models, whatever backend is set for training; without effect once Keras is imported."""
+    """Select TensorFlow as Keras' backend for an export; without effect once Keras is imported."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
@@ -64,7 +64,7 @@ def versions(tested: Mapping[str, str]) -> str:
 
 
 def installed(tested: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return (name, version) of what is installed of the tools named; a model that is only asked needs no converter."""
+    """Return (name, version) of the given tools that are installed."""
     found = []
     for name in tested:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

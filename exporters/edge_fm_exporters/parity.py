@@ -17,7 +17,7 @@ FP32_MAX_DIFFERENCE = 1e-5
 """Largest difference of a probability that a float32 export may show."""
 
 FP32_MIN_AGREEMENT = 0.9999
-"""Smallest share of images to which a float32 export must give the source's label, or one that the source holds to be as likely as float32 can tell."""
+"""Smallest fraction of images with the source's label, or one as likely within float32 error."""
 
 FROM_BYTES = 200
 """How many pictures are given to the finished file as encoded bytes."""
@@ -37,7 +37,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Flip:
-    """A picture to which the file gives another label than its source; labels are indices, `true` None if unknown."""
+    """An image whose label differs between file and source; labels are indices."""
 
     index: int
     true: int | None
@@ -112,7 +112,7 @@ def shortfall(
 
 
 def _agreement_but_for_ties(comparison: Comparison) -> float:
-    """Return the share of images whose label the source holds to be the likeliest, or as likely: both may have erred by `FP32_MAX_DIFFERENCE`."""
+    """Return the fraction of images with the source's label, or one as likely within float32 error."""
     source, own = comparison.source, comparison.own
     given = source[np.arange(len(source)), own.argmax(axis=1)]
     return float(np.mean(given >= source.max(axis=1) - 2 * FP32_MAX_DIFFERENCE))
@@ -140,14 +140,14 @@ def verify_graph(
 
 
 def as_png(image: NDArray[np.uint8], recipe: Preprocess) -> bytes:
-    """Return a model's input, (H, W, C) uint8 in RGB order, as the file of a picture that becomes it on the device."""
+    """Return a PNG that the device turns into this (H, W, C) uint8 RGB input."""
     seen = 255 - image if recipe.polarity is Polarity.INVERT else image
     pixels = seen if image.shape[2] == 1 else cv2.cvtColor(seen, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".png", pixels, _SMALLEST)[1].tobytes())
 
 
 def labels_from_bytes(sealed: bytes, comparison: Comparison, pictures: LabelledImages) -> tuple[int, int]:
-    """Return how many pictures, given to the sealed file as encoded bytes, get the label of their tensors, and of how many.
+    """Return (matching, tried): images that get their tensor's label from encoded bytes.
 
     Raises:
         ModelError: the runtime refuses the file.

@@ -119,5 +119,5 @@ def _golden(
 
 
 def _shortest(row: NDArray[np.float32]) -> tuple[float, ...]:
-    """Return float32 numbers with the fewest digits that say which they are; all digits of their doubles would be twice as long."""
+    """Return float32 numbers as the shortest decimals that round-trip, half as long as doubles."""
     return tuple(float(str(value)) for value in row)

@@ -46,7 +46,7 @@ class _Float32Stage:
 
 @dataclass(frozen=True)
 class _Int8Stage:
-    """What came of int8: the file to write, every candidate, and why float32 was kept, if it was."""
+    """File to write after int8, every candidate, and why float32 was kept, if it was."""
 
     file: VerifiedGraph
     candidates: tuple[Candidate, ...] = ()
@@ -59,7 +59,7 @@ def export(
     source: SourceModel | None = None,
     listener: search.Listener = lambda _step: None,
 ) -> ExportResult:
-    """Export a model: source -> graph -> (int8) -> passport -> verify -> file; the file appears only if all went well.
+    """Export a model: source -> graph -> (int8) -> passport -> verify -> file.
 
     Args:
         request: what to export.
@@ -96,7 +96,7 @@ def export(
 def _resolve(
     request: ExportRequest, data: ExportData | None, source: SourceModel
 ) -> tuple[ResolvedExport, tuple[tuple[Scale, float], ...]]:
-    """Return the request with the labels and the scale that were found out, and the accuracy of each scale tried."""
+    """Return the request with labels and scale, and the accuracy of each scale that was tried."""
     labels = request.labels or source.names
     ensemble = flip_ensemble.ensemble_source(source) if request.flip_ensemble else source
     _check_fits(request, labels, ensemble, data)
@@ -184,7 +184,7 @@ def _verify_from_bytes(stamped: bytes, file: VerifiedGraph, images: LabelledImag
 
 
 def _flip_accuracy(export: ResolvedExport, data: ExportData) -> tuple[float, float] | None:
-    """Return the source's accuracy without and with flip test-time augmentation; None without class labels."""
+    """Return the source's accuracy without and with flip averaging; None without class labels."""
     selection = _selection(data)
     if selection.labels is None:
         return None

@@ -1,4 +1,4 @@
-"""What an export tried and what came of it: a table, and files beside the model."""
+"""Report the candidates of an export: a table, and files beside the model."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ def _row(candidate: Candidate, result: ExportResult, chosen: tuple[tuple[str, st
 
 
 def write(model: Path, result: ExportResult) -> list[Path]:
-    """Write every candidate's figures as JSON, and the test pictures whose label is another one as CSV, beside the model.
+    """Write the candidates' figures as JSON and the flipped test images as CSV, beside the model.
 
     Raises:
         OutputError: they cannot be written.

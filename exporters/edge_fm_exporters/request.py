@@ -1,4 +1,4 @@
-"""What is asked of an export, and its result."""
+"""Request, data and result of an export."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ class ExportData:
     Attributes:
         name: name of the data set.
         licence: licence of the images.
-        calibration: (N, height, width, channels) uint8 images of the training part that int8 is calibrated on.
+        calibration: (N, height, width, channels) uint8 images of the training part that int8 is calibrated
+            on.
         test: images that the file is measured on.
         validation: images that temperature and threshold are fitted on, if any; no training saw them.
         training: labelled images of the training part, on which an unknown scale is found.
@@ -50,7 +51,7 @@ class ExportData:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """What to export, and what a plain model file does not say about itself.
+    """A model to export, with the facts that a plain model file does not state.
 
     Attributes:
         source: file of a format in `sources.FORMATS`.
@@ -102,19 +103,21 @@ class ResolvedExport:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What was written.
+    """Result of an export.
 
     Attributes:
         passport: passport of the file.
         size_bytes: size of the file.
         fp32_size_bytes: size of the float32 file with the same passport.
         kept_fp32: why int8 was asked for and not used; empty otherwise.
-        scale_scores: accuracy on training images with each scale that was tried; empty if the scale was known.
+        scale_scores: accuracy on training images with each scale that was tried; empty if the scale was
+            known.
         candidates: float32 and every int8 file that was tried; empty if none was asked for.
         selected_on: name of the images that they were measured on.
         flips: test images to which the file gives another label than its source.
-        from_bytes: number of images that were given to the finished file as encoded bytes, through the runtime's
-            own preprocessing, and got the label of their tensors; a difference would have stopped the export.
+        from_bytes: number of images that were given to the finished file as encoded bytes, through the
+            runtime's own preprocessing, and got the label of their tensors; a difference would have stopped
+            the export.
         flip_accuracy: accuracy of the source without and with flip test-time augmentation, on the images that
             int8 is selected on; None without flip test-time augmentation or without class labels.
     """

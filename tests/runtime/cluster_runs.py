@@ -10,7 +10,7 @@ from edge_fm_runtime.batch.options import Options, RowOptions
 from edge_fm_runtime.batch.outputs import shards
 from edge_fm_runtime.cluster import plan, ray_engine
 from edge_fm_runtime.cluster.ray_cluster import Cluster
-from edge_fm_runtime.cluster.ray_engine import ClusterRun, Listener, Progress
+from edge_fm_runtime.cluster.ray_engine import ClusterRun, Listener, ClusterProgress
 
 OPTIONS = Options(row=RowOptions(top=2), timeout_s=1.0)
 
@@ -20,7 +20,7 @@ class RecordingListener:
 
     def __init__(self) -> None:
         self.notices: list[str] = []
-        self.progress: list[Progress] = []
+        self.progress: list[ClusterProgress] = []
         self.listener = Listener(lambda *_: None, self.progress.append, self.notices.append)
 
 

@@ -1,4 +1,4 @@
-"""The state of a training after its last whole epoch, from which it goes on if it was killed."""
+"""Save and restore the state of a training after each epoch, so that a killed one resumes."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ History = list[dict[str, float]]
 
 
 def fingerprint(model: KerasModel, images: TrainingImages, settings: dict[str, object]) -> str:
-    """Return what must be the same for a training to go on: network, pictures, settings, and the weights that it begins with."""
+    """Return what must be equal for a training to resume: network, images, settings and first weights."""
     weights = hashlib.sha256()
     for variable in model.variables:
         weights.update(np.ascontiguousarray(variable).tobytes())
@@ -40,7 +40,7 @@ def fingerprint(model: KerasModel, images: TrainingImages, settings: dict[str, o
 
 
 def save(model: KerasModel, path: Path, history: History, whose: str) -> None:
-    """Keep weights, optimiser and history; the file takes its place only when it is whole."""
+    """Save weights, optimizer and history; the file appears under its name only when it is whole."""
     arrays = {f"m{i}": np.asarray(v) for i, v in enumerate(model.variables)}
     arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
     arrays |= {"history": np.array(json.dumps(history)), "whose": np.array(whose)}
@@ -51,7 +51,7 @@ def save(model: KerasModel, path: Path, history: History, whose: str) -> None:
 
 
 def restore(model: KerasModel, path: Path, whose: str) -> History:
-    """Bring a model and its optimiser to the state in `path`, if it is there, and return the epochs so far.
+    """Restore a model and its optimizer from `path`, if it exists; return the history so far.
 
     Raises:
         DataError: the file is of another training, or damaged.

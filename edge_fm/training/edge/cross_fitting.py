@@ -1,11 +1,12 @@
-"""Train networks out of fold: each without one fold of the images, to be a teacher for images it has not seen.
+"""Train networks out of fold, each without one fold, to teach on images that they have not seen.
 
-A teacher large enough to be useful has learnt its training images by heart: for those it repeats the labels and
-hands nothing on. Networks trained once without each fold answer for the whole training as one does for new images.
+A teacher large enough to be useful has learnt its training images by heart: for those it repeats the labels
+and hands nothing on. Networks trained once without each fold answer for the whole training as one does for
+new images.
 
-Dao et al., "Knowledge Distillation as Semiparametric Inference", 2021, arXiv:2104.09732. The networks are trained
-without label smoothing, which removes what a teacher says about wrong classes: Mueller et al., "When does label
-smoothing help?", 2019, arXiv:1906.02629.
+Dao et al., "Knowledge Distillation as Semiparametric Inference", 2021, arXiv:2104.09732. The networks are
+trained without label smoothing, which removes what a teacher says about wrong classes: Mueller et al., "When
+does label smoothing help?", 2019, arXiv:1906.02629.
 """
 
 import json
@@ -42,7 +43,7 @@ class OutOfFoldScores:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldSettings:
-    """How a training is divided.
+    """Number of folds and groups of a division.
 
     Attributes:
         count: number of folds, 2 or more.
@@ -73,7 +74,8 @@ def train_folds(
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: as `train.train_run`, or there are fewer images than folds, or no group is of any photograph.
+        DataError: as `train.train_run`, or there are fewer images than folds, or no group is of any
+            photograph.
     """
     settings = replace(settings, label_smoothing=0.0)
     training, _ = sources.data.split_validation(settings.validation_share, settings.seed)

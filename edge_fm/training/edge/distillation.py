@@ -1,8 +1,8 @@
-"""Learning from a larger model: its answers to the very pictures that are trained on count beside the right ones.
+"""Distil from larger models: their probabilities for the training images join the labels.
 
-The softened cross-entropy is that of Hinton et al., 2015, arXiv:1503.02531; that teacher and student see the same view of every
-picture is what Beyer et al., 2021, arXiv:2106.05237, found to matter most. Several teachers answer with the mean of their
-probabilities, as the ensembles of the former do.
+The softened cross-entropy is that of Hinton et al., 2015, arXiv:1503.02531; that teacher and student see the
+same view of every picture is what Beyer et al., 2021, arXiv:2106.05237, found to matter most. Several
+teachers answer with the mean of their probabilities, as the ensembles of the former do.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.errors import DataError, ModelError
 
 TEMPERATURE = 2.0
-"""By which the logits of both are divided before they are compared: it shows how a teacher ranks the wrong classes."""
+"""Divides the logits of teacher and student, to show how the teacher ranks the wrong classes."""
 
 _LEAST = 1e-7
 _AT_ONCE = 5000
@@ -44,7 +44,8 @@ class Teacher:
         name: as the user gave it.
         sha256: of its file.
         probabilities: from (N, height, width, channels) uint8 to (N, classes) float32.
-        by_fold: the same, of each fold's network, which has not seen that fold; empty where one answers for all.
+        by_fold: the same, of each fold's network, which has not seen that fold; empty where one answers for
+            all.
         plan: how the pictures were divided into the folds.
     """
 
@@ -55,7 +56,7 @@ class Teacher:
     plan: FoldPlan | None = None
 
     def answers(self, drawn: EpochImages) -> Floats:
-        """Return (N, classes) float32, its probabilities for the pictures of an epoch, each by the network that has not seen it."""
+        """Return (N, classes) float32 probabilities for an epoch's images, out of fold."""
         if drawn.folds is None or not self.by_fold:
             return _in_batches(self.probabilities, drawn.images)
         answers = np.empty(drawn.allowed.shape, np.float32)
@@ -66,11 +67,11 @@ class Teacher:
         return answers
 
     def targets(self, drawn: EpochImages) -> Floats:
-        """Return what `taught_loss` compares with: (N, 2 * classes) float32, allowed classes and softened answers.
+        """Return the targets of `distillation_loss`: (N, 2 * classes) float32, labels and soft labels.
 
-        Where another model has said what the folder of a photograph may be, half is that one's, each folder's part shared out
-        among the classes that it may be as the teacher does, and half the teacher's own answer: the one saw the photograph, the
-        other sees what is left of it in this view.
+        Where another model has said what the folder of a photograph may be, half is that one's, each folder's
+        part shared out among the classes that it may be as the teacher does, and half the teacher's own
+        answer: the one saw the photograph, the other sees what is left of it in this view.
         """
         answers = self.answers(drawn)
         if drawn.answers is not None:
@@ -86,7 +87,7 @@ def _in_batches(probabilities: Probabilities, images: NDArray[np.uint8]) -> Floa
 
 
 def _shared_out(answers: Floats, asked: SoftLabels) -> Floats:
-    """Return (N, classes): each folder's share, among its classes as in `answers`, or among all alike if it has none."""
+    """Return (N, classes): each folder's probability, shared among its classes as in `answers`."""
     told = np.zeros_like(answers)
     for folder, classes in enumerate(asked.groups):
         within = np.clip(answers, _LEAST, 1) * classes if classes.any() else np.ones_like(answers)
@@ -95,7 +96,7 @@ def _shared_out(answers: Floats, asked: SoftLabels) -> Floats:
 
 
 def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
-    """Open a model to learn from; one for pictures a whole number of times as small or as large is shown them at its size.
+    """Open a teacher; images are resized to its input if that is a whole multiple or fraction.
 
     Args:
         model: as `predictors.open_predictor` takes it, or a folder of `cross_fitting.train_folds`.
@@ -131,7 +132,7 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
 
 
 def _open_folds(model: str, data: str, dataset: Dataset) -> Teacher:
-    """Open networks that have each not seen one fold: each answers for its fold, from picture and mirror image where both show the same."""
+    """Open out-of-fold networks, each for its own fold, with flip averaging where flips are allowed."""
     divided = FoldPlan.load(Path(model))
     opened = [open_teacher(str(run), data, dataset) for run in folds.runs_of(Path(model), divided.count)]
     by_fold = tuple(teacher.probabilities for teacher in opened)
@@ -150,7 +151,8 @@ def open_teachers(models: Sequence[str], data: str, dataset: Dataset) -> Teacher
 
     Raises:
         ModelError: one of them cannot be used.
-        DataError: one of them tells other classes apart, or takes other pictures, or two were divided into folds.
+        DataError: one of them tells other classes apart, or takes other pictures, or two were divided into
+            folds.
     """
     teachers = [open_teacher(model, data, dataset) for model in models]
     if len(teachers) == 1:

@@ -1,7 +1,7 @@
-"""The pictures of one epoch: a data set's own, varied; some as a camera sees them; drawn ones; photographs; and nothing.
+"""Draw the images of one epoch: product images, camera scenes, drawings, photographs, backgrounds.
 
-Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it, and the next ones can be drawn
-while this one is trained on (`ahead.py`).
+Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it, and the
+next ones can be drawn while this one is trained on (`ahead.py`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Mix:
-    """What an epoch is made of.
+    """Composition of an epoch.
 
     Attributes:
         views: of each photograph.
@@ -42,7 +42,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Scenery:
-    """What a camera sees the things of a data set in.
+    """Surroundings in which a camera sees a data set's objects.
 
     Attributes:
         scene: returns a data set's (size, size) uint8 picture as a camera sees it.
@@ -68,12 +68,13 @@ PAPER = Scenery(paper.written, paper.blank, paper.drawn)
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What is trained on, and what is watched meanwhile.
+    """Images to train on and to validate on.
 
     Attributes:
         product_images: the data set's training part, without its validation part.
         photographs: for training, if there are any.
-        validation: validation images by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed classes.
+        validation: validation images by name, each (N, H, W, C) uint8 with (N, classes) bool of allowed
+            classes.
         classes: how many the model tells apart.
         scenery: what a camera sees them in.
         folds: which fold each is of, where a teacher asks that.
@@ -122,8 +123,10 @@ class EpochImages:
     Attributes:
         images: (N, H, W, 1) uint8.
         allowed: (N, classes) float32 of zeros and ones.
-        answers: what another model holds each to be, a row of zeros where it was not asked; None if there is no such model.
-        folds: (N,) int32, the fold of what each shows, any where it shows nothing that was trained on; None if nobody asks.
+        answers: what another model holds each to be, a row of zeros where it was not asked; None if there is
+            no such model.
+        folds: (N,) int32, the fold of what each shows, any where it shows nothing that was trained on; None
+            if nobody asks.
     """
 
     images: NDArray[np.uint8]
@@ -189,8 +192,8 @@ def _mixup(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Floats | None]:
     """Blend a share of the views with another each: what is seen then may be any class of the two.
 
-    Two of which just one is of a class that the model knows stay as they are. After Zhang et al., 2017, arXiv:1710.09412, whose
-    mixture of the labels the other model's answers get.
+    Two of which just one is of a class that the model knows stay as they are. After Zhang et al., 2017,
+    arXiv:1710.09412, whose mixture of the labels the other model's answers get.
     """
     allowed = photographs.allowed
     partners = rng.permutation(len(views))

@@ -1,4 +1,4 @@
-"""Parts that the pictures of a training are divided into, so that each can be answered for by a network that has not seen it."""
+"""Divide the images of a training into folds, for out-of-fold distillation."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ RECORD = "folds.json"
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold each picture of a training is of.
+    """Fold of each image of a training.
 
     Attributes:
         count: of folds; each is numbered from 0.
@@ -36,7 +36,7 @@ class Folds:
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """How a training was divided, to be kept beside the networks that it made.
+    """Division of a training, saved beside its networks.
 
     Attributes:
         count: of folds, two or more.

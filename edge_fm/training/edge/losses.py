@@ -1,4 +1,4 @@
-"""What the training behind the bundled models minimises."""
+"""Losses of the edge family."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,9 @@ from edge_fm_exporters.framework import import_keras
 def partial_label_loss(smoothing: float) -> Callable[[Any, Any], Any]:
     """Return the loss of probabilities against allowed classes.
 
-    For a picture that may be any of several classes, minus the logarithm of their summed probability: a shoe need not
-    be told from a sandal that nobody told apart. For a picture of no class, the cross-entropy with all classes alike.
+    For a picture that may be any of several classes, minus the logarithm of their summed probability: a shoe
+    need not be told from a sandal that nobody told apart. For a picture of no class, the cross-entropy with
+    all classes alike.
 
     Args:
         smoothing: share of the loss that pulls towards all classes alike, in [0, 1).

@@ -1,11 +1,12 @@
-"""The optimiser of the `edge` family's training: Muon for convolutions, AdamW for all else, and a running average of the weights.
+"""Optimize with Muon for convolutions and AdamW for all else, with an EMA of the weights.
 
-A convolution's kernel is a matrix: of what each pixel and channel under it gives to each channel behind it. AdamW steps each of its weights
-by itself, and what many weights agree on drowns the rest; Muon makes every direction of the step equally long. From drawn weights the
-network is sooner where it ends.
+A convolution's kernel is a matrix: of what each pixel and channel under it gives to each channel behind it.
+AdamW steps each of its weights by itself, and what many weights agree on drowns the rest; Muon makes every
+direction of the step equally long. From drawn weights the network is sooner where it ends.
 
-Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon, which flattens kernels as here; the length of its steps, so that AdamW's learning rate and weight
-decay fit: Liu et al., 2025, arXiv:2502.16982. AdamW: Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992.
+Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon, which flattens kernels as here; the length of
+its steps, so that AdamW's learning rate and weight decay fit: Liu et al., 2025, arXiv:2502.16982. AdamW:
+Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ _EVERY_LAYER = ".*"
 
 
 def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> Any:  # noqa: ANN401  # Keras ships no types
-    """Return a Keras optimiser that leaves the weights as they are at the end of a `fit`, and keeps their average beside them.
+    """Return a Keras optimizer that keeps an EMA of the weights beside them.
 
     Args:
         learning_rate: a number or a Keras schedule, for both kinds of steps.
@@ -26,8 +27,8 @@ def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> 
         ema_decay: how much of the average a step keeps, in [0, 1).
 
     Returns:
-        a `keras.optimizers.Optimizer` with a method more, `average_into(variables)`: it gives variables, in the order of those
-        that the optimiser was built for, their average.
+        a `keras.optimizers.Optimizer` with a method more, `average_into(variables)`: it gives variables, in
+        the order of those that the optimiser was built for, their average.
     """
     keras = import_keras()
 
@@ -45,7 +46,7 @@ def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> 
             self.assign_sub(variable, learning_rate * keras.ops.reshape(step, variable.shape))
 
         def finalize_variable_values(self, var_list: object) -> None:
-            """Leave the weights alone at the end of a `fit`: it is an epoch's end, and the next goes on with them."""
+            """Keep the weights at the end of a `fit`, which is one epoch: the next goes on from them."""
 
         def average_into(self, variables: Any) -> None:  # noqa: ANN401
             super().finalize_variable_values(variables)
@@ -65,5 +66,5 @@ def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> 
 
 
 def _mixes_channels(shape: tuple[int, ...]) -> bool:
-    """Return whether a variable is the kernel of a convolution of several channels: not of a grey picture, and not one channel at a time."""
+    """Return whether a variable is the kernel of a convolution that mixes several channels."""
     return len(shape) == 4 and min(shape[2:]) > 1  # noqa: PLR2004  # height, width, channels in, channels out

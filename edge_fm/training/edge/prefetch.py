@@ -1,7 +1,7 @@
 """Epochs that are drawn while others are trained on.
 
-On a few cores the next epoch is drawn beside the training of this one, in a thread. On many, as beside a GPU, where a training takes
-an epoch in a second and one core draws it in five, processes draw several at once.
+On a few cores the next epoch is drawn beside the training of this one, in a thread. On many, as beside a GPU,
+where a training takes an epoch in a second and one core draws it in five, processes draw several at once.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 _Drawn = TypeVar("_Drawn")
 
 _FEW = 8
-"""Cores, below which a thread draws: the training itself takes them all, and each process holds the pictures once more."""
+"""Below this many cores a thread draws: training takes them all, and a process copies the images."""
 
 _SPARED = 3
 """Cores that are left to the training where processes draw."""
@@ -34,11 +34,11 @@ def processes_for(cores: int) -> int:
 def prefetch_in_processes(
     processes: int, draw: Callable[[int], _Drawn], epochs: Iterable[int]
 ) -> Iterator[Callable[[int], _Drawn]]:
-    """Give a function that returns what `draw` does, each epoch begun in one of several processes while those before it are used.
+    """Yield a function that returns `draw(epoch)`, drawn ahead in several processes.
 
     Args:
-        processes: how many; `draw` itself is given if there are none. A program that asks for some guards its main module, as
-            multiprocessing's `spawn` needs.
+        processes: how many; `draw` itself is given if there are none. A program that asks for some guards its
+            main module, as multiprocessing's `spawn` needs.
         draw: from the index of an epoch, the same for the same index; processes are sent it once.
         epochs: their indices, in the order in which they are asked for.
     """
@@ -90,7 +90,7 @@ def _draw(index: int) -> Any:  # noqa: ANN401  # what the parent's `draw` return
 
 
 def prefetch(draw: Callable[[int], _Drawn], epochs: Iterable[int]) -> Iterator[_Drawn]:
-    """Yield what is drawn for each epoch, the next one in a thread of its own while the caller works with this one.
+    """Yield `draw(epoch)` for each epoch, drawing the next one in a thread.
 
     A caller that stops waits for nothing: the thread is a daemon.
 

@@ -128,7 +128,8 @@ class PhotographSource:
     Attributes:
         folder: folder with one sub-folder per kind of photograph.
         class_map: class names that each sub-folder may show, or a TOML file with a table [photos] of them.
-        hold_out: JSON file with a list `held_out` of the photographs to validate on; a fifth at random without.
+        hold_out: JSON file with a list `held_out` of the photographs to validate on; a fifth at random
+            without.
         soft_labels: CSV file of soft labels: `path` and one column per sub-folder.
     """
 
@@ -284,7 +285,7 @@ def _photographs(values: Mapping[str, Any]) -> PhotographSource | None:
 
 
 def _of(values: Mapping[str, Any], table: str, kind: type) -> dict[str, Any]:
-    """Return the values of a table as arguments of a dataclass; whole numbers become floats where those are due."""
+    """Return a table as arguments of a dataclass; whole numbers become floats where due."""
     types = {entry.name: entry.type for entry in fields(kind)}
     found = {
         key.removeprefix(f"{table}."): value for key, value in values.items() if key.startswith(f"{table}.")

@@ -1,8 +1,8 @@
-"""Train a member of the edge family: several data sets at once, simulated cameras, one cosine schedule.
+"""Train a member of the edge family on several data sets, with simulated cameras.
 
-Every epoch draws its images anew from (seed, epoch), so an interrupted training resumes from its last whole epoch
-as if nothing had happened. There is no early stopping: the learning rate runs out. Validation figures are recorded
-and choose nothing; the test part is measured once, at the end.
+Every epoch draws its images anew from (seed, epoch), so an interrupted training resumes from its last whole
+epoch as if nothing had happened. There is no early stopping: the learning rate runs out. Validation figures
+are recorded and choose nothing; the test part is measured once, at the end.
 
 The weights that are kept are an exponential moving average. The last epochs run without erasing and elastic
 distortion, so that a small network spends itself on whole images (Ge et al., 2021, arXiv:2107.08430, ends its
@@ -44,7 +44,7 @@ KerasModel = Any
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSources:
-    """What a member of the edge family is trained on.
+    """Data, photographs and teachers of a training of the edge family.
 
     Attributes:
         architecture: name in `edge.WIDTHS`.
@@ -52,7 +52,8 @@ class TrainingSources:
         data_name: the data set's name as the user gave it.
         photographs: (training, validation) photographs with partial labels, if any.
         teacher: model to distil from, if any.
-        init_from: run folder, exported file or bundled model whose weights are the start; None starts from random ones.
+        init_from: run folder, exported file or bundled model whose weights are the start; None starts from
+            random ones.
         soft_labels: file that the photographs' soft labels were read from, if any.
         left_out: (fold, folds) that is left out of the training; None trains on all.
     """
@@ -78,8 +79,8 @@ def train_run(sources: TrainingSources, settings: EdgeSettings, folder: Path, li
 
     Raises:
         OutputError: the folder cannot be written.
-        DataError: the folder holds the state of another training, the data is not of digits for a network that
-            reads digits, or `init_from` is this folder, no run, or of another network.
+        DataError: the folder holds the state of another training, the data is not of digits for a network
+            that reads digits, or `init_from` is this folder, no run, or of another network.
         ModelError: `init_from` is a file that is missing or refused.
     """
     _check_classes(sources)

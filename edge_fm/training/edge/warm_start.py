@@ -1,7 +1,8 @@
-"""The weights that a training begins with: those of another run, or of an exported file of the same network.
+"""Start a training from the weights of a run, or of an exported file of the same network.
 
-An export folds batch normalisation into the convolutions, and may have rounded the weights to int8. What the normalisation would have
-seen is measured on training pictures, so that the network answers as the file does and can be trained on.
+An export folds batch normalisation into the convolutions, and may have rounded the weights to int8. What the
+normalisation would have seen is measured on training pictures, so that the network answers as the file does
+and can be trained on.
 """
 
 import zipfile
@@ -24,25 +25,27 @@ KerasModel = Any
 """A `keras.Model` of the edge family; Keras ships no types."""
 
 _LEAST_AGREEMENT = 0.9
-"""Share of pictures that the network must give the file's label; int8 rounds what lies between layers, which turns a few in a hundred."""
+"""Fraction of images on which network and file must agree; int8 rounding changes a few in a hundred."""
 
 
 def warm_start(
     model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...], pictures: NDArray[np.uint8]
 ) -> None:
-    """Give a model the weights of a finished run, or of an exported file, of the same architecture; no file is touched.
+    """Copy the weights of a run or an exported file of the same architecture into a model.
 
     Args:
         model: a built `keras.Model` of the edge family, named as its architecture.
-        start: a run folder, an `.onnx` file, or the name of a bundled model; for pictures as large as the model's, or a whole number of
-            times smaller.
+        start: a run folder, an `.onnx` file, or the name of a bundled model; for pictures as large as the
+            model's, or a whole number of times smaller.
         folder: of the training that begins.
         class_names: in the order of the model's outputs.
-        pictures: (N, height, width, channels) uint8 to be trained on; they stand for what an export has folded away.
+        pictures: (N, height, width, channels) uint8 to be trained on; they stand for what an export has
+            folded away.
 
     Raises:
-        DataError: `start` is no run, `folder` itself, a run or file of another architecture or earlier network, or one that tells
-            other classes apart or takes pictures of a size that does not go into the model's, or its weights cannot be read.
+        DataError: `start` is no run, `folder` itself, a run or file of another architecture or earlier
+            network, or one that tells other classes apart or takes pictures of a size that does not go into
+            the model's, or its weights cannot be read.
         ModelError: `start` is a file that is missing or refused.
     """
     if not start.is_dir() and (str(start) in BUNDLED or start.suffix == ".onnx"):
@@ -108,7 +111,7 @@ def _require_size(start: Path, theirs: InputSpec, model: KerasModel) -> None:
 
 
 def _finer(kernel: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the first convolution's kernel for pictures of so many times as many pixels, of which it sees the same: each of its weights spread over them."""
+    """Return the first convolution's kernel for a larger input, each weight spread over its pixels."""
     times = shape[0] // kernel.shape[0]
     if times < 2 or shape != (times * kernel.shape[0], times * kernel.shape[1], *kernel.shape[2:]):  # noqa: PLR2004  # twice as many or more
         return kernel
@@ -120,9 +123,10 @@ def _normalisations(model: KerasModel) -> list[Any]:
 
 
 def _fill(model: KerasModel, kept: list[weights.Weights]) -> bool:
-    """Put kernels and biases in place, normalisation doing nothing but add the bias; return whether all fit and none was left.
+    """Copy kernels and biases, with normalisations that only add the bias; return whether all fit.
 
-    Of layers of one shape the first in the file is the first in the network: both go from the picture to the answer.
+    Of layers of one shape the first in the file is the first in the network: both go from the picture to the
+    answer.
     """
     normalised = {layer.input.name: layer for layer in _normalisations(model)}
     for layer in [layer for layer in model.layers if layer.weights and layer not in normalised.values()]:
@@ -142,7 +146,7 @@ def _fill(model: KerasModel, kept: list[weights.Weights]) -> bool:
 
 
 def _measure(model: KerasModel, scaled: NDArray[np.float32]) -> None:
-    """Give each normalisation the mean and variance that it would have seen, and what leaves the answers as they are."""
+    """Set the batch statistics of each normalisation, and scale and offset that keep the output."""
     layers = _normalisations(model)
     seen = import_keras().Model(model.inputs, [layer.input for layer in layers])
     for layer, values in zip(layers, seen.predict(scaled, batch_size=500, verbose=0), strict=True):

@@ -1,7 +1,7 @@
-"""From a model's answers to a decision: temperature, familiarity, and the confidence below which a picture is unknown.
+"""Fit a decision: temperature, known-class score, and the confidence below which an image is unknown.
 
-Temperature and threshold are fitted to pictures that no training saw; the familiarity, which has a number for each class, to
-pictures of the training.
+Temperature and threshold are fitted to pictures that no training saw; the familiarity, which has a number for
+each class, to pictures of the training.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class DecisionImages:
 
 @dataclass(frozen=True)
 class ScoredImages:
-    """What a file says of pictures.
+    """A file's probabilities for images, with their allowed classes.
 
     Attributes:
         raw: (N, classes) float32, its own probabilities.
@@ -80,16 +80,18 @@ def fit(
 ) -> Decision:
     """Return the decision that suits a model's answers.
 
-    The temperature has the least mean of minus the logarithm of the probability of all allowed classes together
-    (Guo et al., 2017, arXiv:1706.04599, for several allowed classes); the familiarity is a logistic regression that tells pictures of a
-    class from pictures of none; the threshold leaves `coverage` of the pictures known.
+    The temperature has the least mean of minus the logarithm of the probability of all allowed classes
+    together (Guo et al., 2017, arXiv:1706.04599, for several allowed classes); the familiarity is a logistic
+    regression that tells pictures of a class from pictures of none; the threshold leaves `coverage` of the
+    pictures known.
 
     Args:
         validation: on pictures that no training saw; those of no class take no part.
         groups: labels whose probabilities are summed for the confidence.
         labels: of the classes.
         coverage: share of the validation pictures of a class that stay known, in (0, 1].
-        training: on pictures of the training; without any, or where none is of no class, everything is familiar.
+        training: on pictures of the training; without any, or where none is of no class, everything is
+            familiar.
 
     Raises:
         DataError: no picture has an allowed class.

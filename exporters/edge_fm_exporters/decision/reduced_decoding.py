@@ -1,10 +1,11 @@
-"""How near its two likeliest labels may be to each other before a picture that was decoded small is decoded whole.
+"""Fit the margin below which a reduced-size decode is repeated at full size.
 
-What reduced decoding leaves out moves the logits of one model more than another's, and less the more pixels are left; and where
-hardly anything is left out, int8 still rounds otherwise as soon as one pixel does. How much of both is measured when the file is
-made, on drawn pictures: noise whose amplitudes fall as 1/f, as those of photographs do (Field, 1987, "Relations between the
-statistics of natural images and the response properties of cortical cells"), so that nobody's photographs are needed. Each is decoded
-small, whole, and whole with a few pixels one level off (docs/decisions/0005).
+What reduced decoding leaves out moves the logits of one model more than another's, and less the more pixels
+are left; and where hardly anything is left out, int8 still rounds otherwise as soon as one pixel does. How
+much of both is measured when the file is made, on drawn pictures: noise whose amplitudes fall as 1/f, as
+those of photographs do (Field, 1987, "Relations between the statistics of natural images and the response
+properties of cortical cells"), so that nobody's photographs are needed. Each is decoded small, whole, and
+whole with a few pixels one level off (docs/decisions/0005).
 """
 
 from collections.abc import Callable
@@ -19,18 +20,19 @@ from edge_fm_runtime.artifact.passport import MAX_MARGIN, Decision
 from edge_fm_runtime.image import preprocess
 from edge_fm_runtime.image.opencv import cv2
 
-_DOUBT, _ROUNDING = 2.0, 1.5
-"""Times the root of the mean square of what each changes. Chosen on photographs of the people that `fashion` was trained on: with 1.9 and 1.5, and more,
-99.8 % of the labels there are those of full-scale decoding, of each of five models, whether 2.4, 4.8, 9.5 or 18 pixels are left for each of the input."""
+_REDUCTION_FACTOR, _ROUNDING_FACTOR = 2.0, 1.5
+"""Factors on the RMS change by reduced decoding and by rounding. Chosen on the training photographs of `fashion`:
+from 1.9 and 1.5 on, 99.8 % of the labels are those of full-scale decoding, for each of five models and for 2.4,
+4.8, 9.5 and 18 pixels per input pixel."""
 
 _OFF = 0.02
-"""Share of the pixels that is one level off: as many as in a picture of 12 megapixels for 28x28 that is decoded at 1/8."""
+"""Fraction of pixels that is one level off, as in 12 megapixels decoded at 1/8 for 28x28."""
 
 _RATIO = 4.8
-"""Pixels of a picture for each of the input: halved while it is decoded, it has as many left as a photograph of 400x533 that is decoded at 1/8 for 28x28."""
+"""Pixels per input pixel; decoded at 1/2, that is as many as a photograph of 400x533 at 1/8 for 28x28."""
 
 _PROPORTIONS = 0.75
-"""Width to height, as most photographs have."""
+"""Width to height of most photographs."""
 
 _MOST, _LEAST = 512, 16
 _DRAWN = 2**25
@@ -42,14 +44,14 @@ Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class RedecodeMargins(NamedTuple):
-    """What `Decision` keeps of it: both in logits, the doubt times the pixels left."""
+    """Margins of a `Decision`, in logits."""
 
     reduced_decode_margin: float
     rounding_margin: float
 
 
 class _Looks(NamedTuple):
-    """Pictures decoded small, whole, and whole with a few pixels off; and how many pixels were left of each for each of the input."""
+    """Drawn images decoded at reduced size, in full, and in full with a few pixels off."""
 
     small: NDArray[np.uint8]
     whole: NDArray[np.uint8]
@@ -71,14 +73,15 @@ def fit(probabilities: Probabilities, spec: InputSpec, recipe: Preprocess) -> Re
     by_rounding = _change(whole, probabilities(looks.off))
     if by_size is None or by_rounding is None:
         return RedecodeMargins(Decision().reduced_decode_margin, Decision().rounding_margin)
-    bounds = _DOUBT * looks.pixels_left * by_size, _ROUNDING * by_rounding
+    bounds = _REDUCTION_FACTOR * looks.pixels_left * by_size, _ROUNDING_FACTOR * by_rounding
     return RedecodeMargins(*(round(min(bound, MAX_MARGIN), 3) for bound in bounds))
 
 
 def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | None:
-    """Return by how much two (N, classes) probabilities differ in how far the logits of the two likeliest labels are apart.
+    """Return the RMS change of the gap between the logits of the two likeliest labels.
 
-    Where votes leave a label nothing at all there is no logit that could have moved; None if that is so in every row.
+    Where votes leave a label nothing at all there is no logit that could have moved; None if that is so in
+    every row.
     """
     rows, (second, likeliest) = np.arange(len(before)), np.argsort(before, axis=1)[:, -2:].T
     shares = [seen[rows, label] for seen in (before, after) for label in (likeliest, second)]
@@ -110,7 +113,7 @@ def _looks(spec: InputSpec, recipe: Preprocess) -> _Looks:
 
 
 def _drawn(height: int, width: int, channels: int, rng: np.random.Generator) -> bytes:
-    """Return a JPEG file of such noise, in greys of another contrast and light each time; of colours, grey is the most."""
+    """Return a JPEG of 1/f noise with random contrast and brightness, mostly grey."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf  # no mean: the light is drawn below
     planes = []

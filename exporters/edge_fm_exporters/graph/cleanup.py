@@ -80,9 +80,10 @@ def fuse_dense(model: ModelProto) -> ModelProto:
 
 
 def without_scaling(model: ModelProto, scale: Scale) -> tuple[ModelProto, Scale]:
-    """Return a cleaned graph without what it multiplies its pixels by and adds to them first, and a scale that does that too.
+    """Move the first scaling of the pixels out of a cleaned graph into its `Scale`.
 
-    Layers such as Rescaling and Normalization are taken out; the one scaling node at the input does their work.
+    Layers such as Rescaling and Normalization are taken out; the one scaling node at the input does their
+    work.
 
     Args:
         model: float32 input `image`.

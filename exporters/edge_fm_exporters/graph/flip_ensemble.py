@@ -1,8 +1,9 @@
-"""A picture and its mirror image, answered together: the mean of both is right more often than either (docs/decisions/0019).
+"""Flip test-time augmentation inside the graph: the mean over an image and its flip (decision 0019).
 
-The mirror image is made inside the graph, of the uint8 pixels, and both go through the network as a batch of two: it costs twice the
-work and a few hundred bytes, and neither preprocessing nor runner knows of it. After the two views of Krizhevsky et al., "ImageNet
-Classification with Deep Convolutional Neural Networks", 2012, whose mean they took at test time.
+The mirror image is made inside the graph, of the uint8 pixels, and both go through the network as a batch of
+two: it costs twice the work and a few hundred bytes, and neither preprocessing nor runner knows of it. After
+the two views of Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012,
+whose mean they took at test time.
 """
 
 from dataclasses import replace
@@ -26,7 +27,7 @@ ENSEMBLE_INPUT = "picture_and_mirror"
 
 
 def ensemble_source(model: SourceModel) -> SourceModel:
-    """Return a source whose probabilities are the mean over each picture and its mirror image; `convert` is left as it is."""
+    """Return a source that answers with the mean over each image and its flip; `convert` is unchanged."""
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
@@ -39,7 +40,8 @@ def ensemble_graph(model: ModelProto) -> ModelProto:
     """Return a model that answers with that mean.
 
     Args:
-        model: with the input `image` (N, height, width, channels) and the output `probabilities` (N, classes).
+        model: with the input `image` (N, height, width, channels) and the output `probabilities` (N,
+            classes).
     """
     import onnx
     from onnx import helper
@@ -78,7 +80,7 @@ def ensemble_graph(model: ModelProto) -> ModelProto:
 
 
 def _mean(model: ModelProto) -> Any:  # noqa: ANN401  # onnx ships no types
-    """Return the node that takes the mean of `pairs` over its first axis, which is an input from operator set 18 on."""
+    """Return the ReduceMean over the first axis of `pairs`; the axis is an input from opset 18 on."""
     from onnx import helper
 
     opset = next(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})

@@ -23,7 +23,7 @@ _CHANNELS = 3
 
 
 def with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale) -> ModelProto:
-    """Return a copy whose input is uint8, scaled inside by one DequantizeLinear, and an Add if no pixel becomes zero."""
+    """Return a copy with a uint8 input that is scaled by a DequantizeLinear, and an Add if needed."""
     import onnx
 
     scaled = onnx.ModelProto()

@@ -15,10 +15,10 @@ _LEVELS = 255
 
 
 def read_weights(data: bytes) -> list[Weights]:
-    """Return kernel and bias of every convolution and dense layer, in the order of the graph, for pixels in [0, 1].
+    """Return kernel and bias of every convolution and dense layer in order, for pixels in [0, 1].
 
-    Integers come back as the numbers they stand for. A depthwise kernel is (height, width, channels, 1), any other convolution's
-    (height, width, inputs, outputs), a dense one (inputs, outputs).
+    Integers come back as the numbers they stand for. A depthwise kernel is (height, width, channels, 1), any
+    other convolution's (height, width, inputs, outputs), a dense one (inputs, outputs).
 
     Args:
         data: an `.onnx` file that an export has written; its layers have constant weights and a bias.

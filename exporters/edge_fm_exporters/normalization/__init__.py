@@ -1,1 +1,1 @@
-"""How pixels were scaled in training, and how to find it out."""
+"""Scales of the pixels in training, and a search for an unknown one."""

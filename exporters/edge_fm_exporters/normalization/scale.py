@@ -1,4 +1,4 @@
-"""What a network's pixels were in training."""
+"""Scale of a network's pixels in training."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ _WHOLE = 1e-4
 
 @dataclass(frozen=True)
 class Scale:
-    """How uint8 pixels become the numbers that a network was trained on: (pixel - mean) / divisor.
+    """Scale from uint8 pixels to a network's inputs: (pixel - mean) / divisor.
 
     Attributes:
         name: for people.
@@ -58,7 +58,7 @@ class Scale:
 
     @property
     def factor(self) -> NDArray[np.float32]:
-        """What a pixel less its zero point is multiplied by: () float32, or (channels,) if channels differ."""
+        """Factor on (pixel - zero point): () float32, or (channels,) if channels differ."""
         return _narrow(1 / np.asarray(self.divisor))
 
     @property
@@ -72,7 +72,7 @@ class Scale:
 
     @property
     def offset(self) -> NDArray[np.float32]:
-        """What is added where there is no zero point: () float32, or (channels,)."""
+        """Offset where there is no zero point: () float32, or (channels,) if channels differ."""
         return _narrow(-np.asarray(self.mean) / np.asarray(self.divisor))
 
     @property
@@ -112,7 +112,8 @@ def parse_scale(text: str, training: NDArray[np.uint8] | None) -> Scale:
     """Return what `--scale` says.
 
     Args:
-        text: unit, raw, standard, or standard:MEAN:DEVIATION with a number each, or as many with commas as there are channels.
+        text: unit, raw, standard, or standard:MEAN:DEVIATION with a number each, or as many with commas as
+            there are channels.
         training: (N, height, width, channels) pictures of the training part, for plain `standard`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Find out what a network's pixels were in training, where its file does not say."""
+"""Find the scale of a network's pixels in training, where its file does not state it."""
 
 import numpy as np
 
@@ -14,11 +14,12 @@ ENOUGH = 1000
 def find_scale(
     source: SourceModel, training: LabelledImages | None
 ) -> tuple[Scale, tuple[tuple[Scale, float], ...]]:
-    """Return the scale with which the network is right most often on training pictures, and how often with each.
+    """Return the scale of the highest accuracy on training images, and the accuracy with each.
 
     Args:
         source: the network.
-        training: pictures with classes that it was trained on, or such as it was trained on; None if there are none.
+        training: pictures with classes that it was trained on, or such as it was trained on; None if there
+            are none.
 
     Raises:
         ExportError: there are no pictures to try on, or no scale is better than guessing.
@@ -45,7 +46,7 @@ def find_scale(
 
 
 def _least(classes: int) -> float:
-    """Return the accuracy above which a network has learnt something: a quarter of the way from chance to all right.
+    """Return the accuracy that a trained network exceeds: a quarter of the way from chance to 1.
 
     An untrained network separates some classes by chance, the more so the more scales are tried.
     """

@@ -18,8 +18,8 @@ def activations(
         model: with one input.
         names: of the tensors.
         batches: of its input.
-        optimised: whether onnxruntime may fuse what does not lie before and behind them: as fast as on a device, and in the
-            same integers.
+        optimised: whether onnxruntime may fuse what does not lie before and behind them: as fast as on a
+            device, and in the same integers.
     """
     from onnx import TensorProto, helper
 

@@ -1,9 +1,10 @@
 """Biases that make up for what rounding the weights shifts.
 
-Rounded weights move the mean of a layer's output, each channel by its own amount, and the layers behind it see the shift. The
-difference from the float graph's mean on the calibration pictures is added to the bias, layer by layer from the front, each
-with those before it corrected (Nagel and others, 2019, "Data-Free Quantization Through Weight Equalization and Bias
-Correction", section 4.2, the empirical way). It costs nothing on the device.
+Rounded weights move the mean of a layer's output, each channel by its own amount, and the layers behind it
+see the shift. The difference from the float graph's mean on the calibration pictures is added to the bias,
+layer by layer from the front, each with those before it corrected (Nagel and others, 2019, "Data-Free
+Quantization Through Weight Equalization and Bias Correction", section 4.2, the empirical way). It costs
+nothing on the device.
 """
 
 from collections.abc import Sequence

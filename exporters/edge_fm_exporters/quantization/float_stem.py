@@ -1,8 +1,10 @@
-"""The first convolution left in float, at the speed that it has there (docs/decisions/0003-int8-recipe.md).
+"""Leave the first convolution in float where that is faster (docs/decisions/0003-int8-recipe.md).
 
-With one input channel a convolution is dearer in int8 than in float. Left in float naively the whole gets slower still:
-onnxruntime moves the QuantizeLinear that follows up through the pooling, which then runs in int8 in the wrong layout, and
-quantises the convolution after all if a DequantizeLinear feeds it. And what a residual sum takes from behind it stays in the wrong layout.
+With one input channel a convolution is dearer in int8 than in float. Left in float naively the whole gets
+slower still:
+onnxruntime moves the QuantizeLinear that follows up through the pooling, which then runs in int8 in the wrong
+layout, and quantises the convolution after all if a DequantizeLinear feeds it. And what a residual sum takes
+from behind it stays in the wrong layout.
 """
 
 from typing import Any
@@ -24,11 +26,11 @@ from edge_fm_runtime.artifact.session import INPUT
 _SHAPING = {"Reshape", "Transpose"}
 _CHANNELS_LAST, _CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 _HALF = 2.0
-"""Without a Relu the stem computes halves and a product doubles them: exact, and no QuantizeLinear gets past it."""
+"""Without a Relu the stem computes halves that a product doubles: exact, and it stops QuantizeLinear."""
 
 
 def nodes(model: ModelProto) -> tuple[str, ...]:
-    """Return the names of the nodes from the input to the first pooling; none if there is no such convolution.
+    """Return the nodes from the input to the first pooling; none without such a convolution.
 
     The stem is a convolution of one channel, what shapes its input, its Relu and its MaxPool.
     """
@@ -55,7 +57,7 @@ def nodes(model: ModelProto) -> tuple[str, ...]:
 
 
 def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, scale: Scale) -> ModelProto:
-    """Return a quantised model with a float stem, its input made uint8: cast, scaled by the convolution's own weights.
+    """Give a model with a float stem a uint8 input, scaled by the convolution's weights.
 
     Args:
         model: quantised but for the stem, float32 input.
@@ -99,13 +101,15 @@ def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, 
 
 
 def with_channels_last(model: ModelProto, pixels: str = INPUT) -> ModelProto:
-    """Return a model whose levels behind a float stem lie channels last where a residual sum reads them, too.
+    """Lay the integers behind a float stem channels last where a residual sum reads them.
 
-    onnxruntime's int8 convolutions take channels last, and it turns what only they read. What a sum reads beside them it leaves as it
-    is, and turns what the convolutions make back for it, up to the next pooling, which then takes six times as long.
+    onnxruntime's int8 convolutions take channels last, and it turns what only they read. What a sum reads
+    beside them it leaves as it is, and turns what the convolutions make back for it, up to the next pooling,
+    which then takes six times as long.
 
     Args:
-        model: quantised, with or without a float stem; with one and no such sum, or without one, it is returned as it is.
+        model: quantised, with or without a float stem; with one and no such sum, or without one, it is
+            returned as it is.
         pixels: what the stem begins with.
     """
     import onnx
@@ -160,7 +164,7 @@ def _follow(graph: Any, node: Any, after: Any) -> None:  # noqa: ANN401  # onnx 
 
 
 def _pool_first(graph: Any, pool: Any, rectified: Any) -> None:  # noqa: ANN401
-    """Exchange a Relu and the MaxPool after it: the same values for less, and no QuantizeLinear gets past a Relu.
+    """Swap a Relu and the MaxPool after it: the same values at lower cost.
 
     The Relu costs nothing: onnxruntime drops it last of all, as the zero of the QuantizeLinear does the same.
     """

@@ -1,7 +1,7 @@
 """A quantised network run on the same pictures layer by layer, while it is changed from the front.
 
-To see a layer's output, all before it would have to be run, for each layer again. Here the integers that enter a layer are kept, and
-those behind it begin with them.
+To see a layer's output, all before it would have to be run, for each layer again. Here the integers that
+enter a layer are kept, and those behind it begin with them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,15 +17,15 @@ NodeProto = Any
 """An `onnx.NodeProto`; onnx ships no types."""
 
 _MOST_HELD = 2**28
-"""Bytes of one tensor on all pictures that are kept; a larger one is computed again for each layer behind it."""
+"""Largest tensor over all images that is cached, in bytes; a larger one is computed again per layer."""
 
 
 class LayerwiseRunner:
     """The network on its pictures, as far as it has been gone through.
 
     Args:
-        model: QDQ, its nodes in the order in which they can be run; biases and weights may change between calls, but
-            not before a layer that `outputs` was called for.
+        model: QDQ, its nodes in the order in which they can be run; biases and weights may change between
+            calls, but not before a layer that `outputs` was called for.
         batches: of its input, all of one size.
     """
 
@@ -70,7 +70,7 @@ class LayerwiseRunner:
             yield value
 
     def _behind_what_is_held(self, names: Iterable[str]) -> tuple[list[NodeProto], list[str]]:
-        """Return the nodes between what is held and some tensors, in their order, and what of the former they read."""
+        """Return the nodes between cached and wanted tensors, in order, and the cached ones they read."""
         reached: set[str] = set()
         waiting, needed = list(names), set()
         while waiting:

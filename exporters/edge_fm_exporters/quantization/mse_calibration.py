@@ -1,8 +1,9 @@
 """Ranges of activations with the least mean squared error, for int8.
 
-A wide range has wide steps, and a narrow one clips what lies outside. For each of several shares of an activation's whole range both
-errors are added up over what it was on the calibration pictures, and the share with the least is taken (Nagel and others, 2021, "A White Paper on
-Neural Network Quantization", arXiv:2106.08295, section 3.1). Zeros are left out: every range keeps them exactly.
+A wide range has wide steps, and a narrow one clips what lies outside. For each of several shares of an
+activation's whole range both errors are added up over what it was on the calibration pictures, and the share
+with the least is taken (Nagel and others, 2021, "A White Paper on Neural Network Quantization",
+arXiv:2106.08295, section 3.1). Zeros are left out: every range keeps them exactly.
 """
 
 from collections.abc import Iterable
@@ -56,14 +57,14 @@ def ranges(
 
 
 def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (N,) what of some values is finite; a sum of finite ones is, or overflows, and then each is looked at."""
+    """Return the finite values, checking each only if their sum is not finite."""
     flat = values.ravel()
     with np.errstate(all="ignore"):
         return flat if np.isfinite(flat.sum()) else flat[np.isfinite(flat)]
 
 
 def histogram(values: NDArray[np.float32], whole: Range) -> NDArray[np.int64]:
-    """Return how many values other than zero lie in each bin of one width, none if the range has as good as none.
+    """Count non-zero values in bins of equal width; return None for an empty range.
 
     Twice as fast as NumPy's, which leaves none on the wrong side of an edge.
 

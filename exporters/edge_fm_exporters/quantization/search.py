@@ -1,7 +1,7 @@
 """int8 that is chosen: every way of quantising is measured, and the fastest that holds is taken.
 
-Accuracy is measured on pictures that are neither calibrated on nor tested on; time on this machine, all files in turn.
-When no way holds, the layers that hurt most are given back to float, one after the other.
+Accuracy is measured on pictures that are neither calibrated on nor tested on; time on this machine, all files
+in turn. When no way holds, the layers that hurt most are given back to float, one after the other.
 """
 
 import time
@@ -33,7 +33,7 @@ _MAX_FLOAT_LAYERS = 6
 
 @dataclass(frozen=True)
 class Int8Limits:
-    """What int8 may cost, and what it must bring.
+    """Largest loss that int8 may cause, and smallest speed-up that it must bring.
 
     Attributes:
         max_drop: accuracy that may be lost, in [0, 1].
@@ -58,8 +58,8 @@ class Candidate:
         drop: accuracy lost against the source; labels that differ, where the pictures have no classes.
         drop_interval: that holds with 95 % (a paired bootstrap over the pictures).
         worst_class: index of the class that loses most recall, and how much; None without classes.
-        label_agreement: with the source, in [0, 1], on what the training watched if that is known, as many pictures of each kind;
-            else on the pictures that accuracy is measured on.
+        label_agreement: with the source, in [0, 1], on what the training watched if that is known, as many
+            pictures of each kind; else on the pictures that accuracy is measured on.
         latency_us: median for one picture, one thread.
         speedup: against float32.
         verdict: why it may not be used; empty if it may.
@@ -96,8 +96,8 @@ class QuantizationInputs:
         expected: the source's probabilities for them, (N, classes) float32.
         nodes: names of the nodes to quantise; empty for all.
         flip_ensemble: whether the file answers with flip test-time augmentation.
-        validation: images that the training validated on, (N, height, width, channels) uint8, with the source's
-            probabilities, if there are any.
+        validation: images that the training validated on, (N, height, width, channels) uint8, with the
+            source's probabilities, if there are any.
     """
 
     model: ModelProto
@@ -148,8 +148,8 @@ def search(
 def best(candidates: tuple[Candidate, ...]) -> Candidate:
     """Return the int8 file that holds and is fastest, else float32, which comes first.
 
-    Of files that are as fast but for noise, it is the one that gives most pictures its source's label, which fewer pictures tell
-    than it takes for accuracy.
+    Of files that are as fast but for noise, it is the one that gives most pictures its source's label, which
+    fewer pictures tell than it takes for accuracy.
     """
     passed = [candidate for candidate in candidates[1:] if not candidate.verdict]
     if not passed:
@@ -229,7 +229,7 @@ def _fall_back_to_float(
 def _by_sensitivity(
     recipe: QuantizationSettings, inputs: QuantizationInputs, listener: Listener
 ) -> list[str]:
-    """Return the names of the weighted layers, first the one whose quantisation alone moves probabilities most."""
+    """Return the weighted layers, most sensitive to quantisation first."""
     stem_nodes = float_stem.nodes(inputs.model) if recipe.float_stem else ()
     layers = [
         node.name

@@ -1,4 +1,4 @@
-"""Static int8 quantisation: uint8 activations, int8 weights for each channel, quantise-dequantise pairs.
+"""Quantise statically to int8: uint8 activations, int8 weights per channel, QDQ pairs.
 
 The settings are the outcome of measurements (docs/decisions/0003-int8-recipe.md). Weights use seven of their
 eight bits: a processor without VNNI adds pairs of products in 16 bits, which would saturate, so that the same
@@ -45,7 +45,7 @@ CALIBRATION_IMAGES = 1000
 
 
 class Calibration(StrEnum):
-    """How the range of an activation is found from what it was on the calibration images."""
+    """Method that finds the range of an activation on the calibration images."""
 
     MINMAX = "MinMax"  # all of it
     MSE = "MSE"  # the part with the least mean squared error: `least_squares.py`
@@ -154,9 +154,10 @@ def quantize(
 
 
 def _with_float_logits(model: ModelProto, original: ModelProto) -> ModelProto:
-    """Take the last quantise-dequantise pair away: 256 steps for all logits cost up to 0.25 points of accuracy.
+    """Remove the last QDQ pair: 256 steps for all logits cost up to 0.25 points of accuracy.
 
-    It stays where it does the work of a Relu or Clip: the library leaves those out that cut where its levels end anyway.
+    It stays where it does the work of a Relu or Clip: the library leaves those out that cut where its levels
+    end anyway.
     """
     graph = model.graph
     cut = _cut(original) - _cut(model)
@@ -174,9 +175,9 @@ def _with_float_logits(model: ModelProto, original: ModelProto) -> ModelProto:
 def _kept_in_float(model: ModelProto, names: tuple[str, ...]) -> ModelProto:
     """Have onnxruntime leave weighted layers in float.
 
-    What it finds between a DequantizeLinear and a QuantizeLinear it quantises after all, when it opens the file and with all eight bits
-    (its weight_bias_quantization.cc): without VNNI sums of those saturate. A product by two in front of half the weights is exact, and
-    it does not look through that.
+    What it finds between a DequantizeLinear and a QuantizeLinear it quantises after all, when it opens the
+    file and with all eight bits (its weight_bias_quantization.cc): without VNNI sums of those saturate. A
+    product by two in front of half the weights is exact, and it does not look through that.
     """
     from onnx import helper, numpy_helper
 
@@ -220,7 +221,7 @@ def _leads_to_quantizer(graph: Any, node: Any) -> bool:  # noqa: ANN401  # onnx 
 
 
 class Reader:
-    """Hand the calibration images to onnxruntime in batches of one size: its histograms fail on a last one that is smaller."""
+    """Calibration reader with batches of one size: onnxruntime's histograms fail on a smaller one."""
 
     def __init__(self, images: NDArray[np.float32], batch: int = 100) -> None:
         size = min(batch, len(images))

@@ -1,8 +1,9 @@
-"""Take the bytes out of a quantised file that say nothing: long names, constants that it holds several times, and what is so anyway.
+"""Remove redundant names, duplicate constants and defaults from a quantised file.
 
-The quantiser writes a zero for each channel of each weight and bias, where levels are counted from zero anyway, and calls tensors
-`conv_4_weights_DequantizeLinear_Output` and the nodes between them much the same; the converter says of each convolution that it has one group and is not
-dilated. In a network of 65 kB they are more than a twentieth of it.
+The quantiser writes a zero for each channel of each weight and bias, where levels are counted from zero
+anyway, and calls tensors `conv_4_weights_DequantizeLinear_Output` and the nodes between them much the same;
+the converter says of each convolution that it has one group and is not dilated. In a network of 65 kB they
+are more than a twentieth of it.
 """
 
 from typing import Any
@@ -31,7 +32,7 @@ _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
 
 
 def strip_redundant(model: ModelProto) -> ModelProto:
-    """Return a QDQ model that computes the same, with constants held once, short names for what the quantiser added, and no notes of its own.
+    """Return an equivalent QDQ model without duplicate constants, long names, defaults and metadata.
 
     Args:
         model: as `quantize.quantize` makes it, with or without a uint8 input.
@@ -67,7 +68,7 @@ def strip_redundant(model: ModelProto) -> ModelProto:
 
 
 def _count_from_zero(graph: Any) -> None:  # noqa: ANN401  # onnx ships no types
-    """Leave the zeros out from which what convolutions hold is counted: https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html.
+    """Drop the zero points of 0 of convolutions, which ONNX's DequantizeLinear defaults to.
 
     Without those of a dense layer onnxruntime leaves it in float.
     """

@@ -1,4 +1,4 @@
-"""What every source format gives to the pipeline."""
+"""The model that every source format returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

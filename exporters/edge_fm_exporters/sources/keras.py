@@ -62,7 +62,7 @@ def load(path: Path) -> SourceModel:
 
 
 class OutputActivation(StrEnum):
-    """What a network's outputs are, and so what makes probabilities of them."""
+    """Kind of a network's outputs, which decides how they become probabilities."""
 
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
@@ -72,7 +72,7 @@ class OutputActivation(StrEnum):
 
     @property
     def description(self) -> str:
-        """What is added, in words."""
+        """Description of the added activation; empty if none."""
         return {
             OutputActivation.PROBABILITIES: "",
             OutputActivation.LOGITS: "a softmax was added: the network ends in logits",
@@ -226,7 +226,7 @@ def _convert(
 
 
 def _hold_captured(proto: Any, function: Any) -> None:  # noqa: ANN401
-    """Make constants of what tf2onnx takes for further inputs: tensors that a layer keeps, such as a given mean."""
+    """Turn tensors that tf2onnx took for inputs, such as a layer's mean, into constants."""
     from onnx import numpy_helper
 
     kept = {inner.name: outer for outer, inner in function.graph.captures}
@@ -252,7 +252,8 @@ def _refuse_unknown(proto: Any, opset: int, layers: set[str]) -> None:  # noqa: 
 
     for node in proto.graph.node:
         if not onnx.defs.has(node.op_type, opset, node.domain):
-            # A name is model/layer/operator; TensorFlow numbers the uses of a layer: bins_1 is the layer bins.
+            # A name is model/layer/operator; TensorFlow numbers the uses of a layer: bins_1 is the layer
+            # bins.
             parts = [
                 re.sub(r"_\d+$", "", part) if part not in layers else part for part in node.name.split("/")
             ]

@@ -1,4 +1,4 @@
-"""A linear classifier as one dense layer: the scalers before it folded into its weights, binary classifiers side by side.
+"""Convert a linear classifier to one dense layer, with its scalers folded into the weights.
 
 Every link from scores to probabilities is written so that float32 keeps the order of the scores.
 """
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 LABEL_SHARE = 1e-6
-"""What the winner of a one-versus-rest is given beyond its share: classifiers that are sure of two classes at once answer
-with the same probability in float32, and scikit-learn's label is that of the larger score."""
+"""Added to the winner of a one-versus-rest classifier: two sure classifiers give the same float32 probability,
+and scikit-learn's label is that of the larger score."""
 
 _BINARY = 2
 
 
 class Link(StrEnum):
-    """How scores become probabilities."""
+    """Function from scores to probabilities."""
 
     SOFTMAX = "softmax"
     SIGMOIDS = "sigmoids"  # each class's own, made to sum to one
@@ -47,7 +47,7 @@ class Linear:
 
 
 def as_linear(model: Any) -> Linear | None:  # noqa: ANN401
-    """Return a linear classifier, with the scalers before it folded into its weights, as one layer; None if it is no such."""
+    """Return a linear classifier as one layer, scalers folded in; None if it is none."""
     steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
     found = _scores(steps[-1])
     if found is None:
@@ -149,7 +149,7 @@ def nodes(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401
 
 
 def _votes(model: Linear, scores: str, node: Any, constant: Any) -> str:  # noqa: ANN401
-    """Write scikit-learn's `_ovr_decision_function`: votes, plus the sum of scores pressed into a third of a vote."""
+    """Write scikit-learn's `_ovr_decision_function`: votes, plus a bounded sum of scores."""
     pairs = [(i, j) for i in range(model.classes) for j in range(i + 1, model.classes)]
     sides = np.zeros((len(pairs), model.classes))
     for row, (first, second) in enumerate(pairs):

@@ -1,7 +1,7 @@
 """scikit-learn as a source: `.skops` files, of which only known types are loaded.
 
-A linear classifier, alone or behind scalers, becomes one dense layer (`linear.py`). Everything else goes the way that skl2onnx knows
-for it.
+A linear classifier, alone or behind scalers, becomes one dense layer (`linear.py`). Everything else goes the
+way that skl2onnx knows for it.
 """
 
 import math
@@ -39,7 +39,8 @@ def load(path: Path) -> SourceModel:
         path: a `.skops` file with a fitted classifier of pictures' pixels, one after the other.
 
     Raises:
-        ModelError: it is missing, no skops file, brings types that are not known, or is no classifier of pictures.
+        ModelError: it is missing, no skops file, brings types that are not known, or is no classifier of
+            pictures.
     """
     if not path.is_file():
         raise ModelError(f"there is no model {str(path)!r}: give a run folder, or a .skops file")

@@ -54,7 +54,7 @@ class ClusterRun:
 
 
 @dataclass(frozen=True)
-class Progress:
+class ClusterProgress:
     """Progress of a run.
 
     Attributes:
@@ -79,7 +79,7 @@ class Listener:
     """
 
     listing: Callable[[str, int], None]
-    labelling: Callable[[Progress], None]
+    labelling: Callable[[ClusterProgress], None]
     notify: Callable[[str], None]
 
 
@@ -188,7 +188,7 @@ def _label_shards(
     done = total - sum(map(settings.plan.size_of, missing))
     shards_done = settings.plan.shards - len(missing)
     made: Counter[Status] = Counter()
-    listener.labelling(Progress((done, total), (shards_done, settings.plan.shards), made))
+    listener.labelling(ClusterProgress((done, total), (shards_done, settings.plan.shards), made))
     try:
         for result in results.iter_rows():
             if result["refused"]:
@@ -196,7 +196,7 @@ def _label_shards(
             counts = json.loads(result["by_status"])
             made.update({Status(name): count for name, count in counts.items()})
             done, shards_done = done + sum(counts.values()), shards_done + 1
-            listener.labelling(Progress((done, total), (shards_done, settings.plan.shards), made))
+            listener.labelling(ClusterProgress((done, total), (shards_done, settings.plan.shards), made))
     except ray.exceptions.RayError as error:
         raise EdgeFmError(
             f"the cluster failed ({last_line(error)}). Finished parts are kept: run the same command again"

@@ -184,8 +184,8 @@ class TestSeedCnn:
     def test_any_layer_may_stay_in_float(self, wardrobe: Dataset, tmp_path: Path) -> None:
         """A file with one layer given back answers as the float network does, the last layers too, behind whose Relu no other rounding comes.
 
-        It is in float when it runs, too: onnxruntime quantises what lies between integers after all, by its own lights (a bug that
-        moved probabilities by 0.8 on a processor without VNNI).
+        It is in float when it runs, too: onnxruntime quantises what lies between integers after all, by its
+        own lights (a bug that moved probabilities by 0.8 on a processor without VNNI).
         """
         source = keras.load(SEED_CNN)
         model = cleanup.clean(source.convert(17))

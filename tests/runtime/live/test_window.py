@@ -30,7 +30,8 @@ def display() -> Iterator[str]:
     if server_path is None:
         pytest.skip("Xvfb is not installed: apt-get install xvfb")
     reading, writing = os.pipe()
-    # Else the server starts anew whenever its only client leaves, and may cut off a window that opens while xdotool comes and goes.
+    # Else the server starts anew whenever its only client leaves, and may cut off a window that opens while
+    # xdotool comes and goes.
     server = subprocess.Popen(
         [
             server_path,
