@@ -21,9 +21,9 @@ from edge_fm_runtime.image import preprocess
 from edge_fm_runtime.image.opencv import cv2
 
 _REDUCTION_FACTOR, _ROUNDING_FACTOR = 2.0, 1.5
-"""Factors on the RMS change by reduced decoding and by rounding. Chosen on the training photographs of `fashion`:
-from 1.9 and 1.5 on, 99.8 % of the labels are those of full-scale decoding, for each of five models and for 2.4,
-4.8, 9.5 and 18 pixels per input pixel."""
+"""Factors on the RMS change by reduced decoding and by rounding. Chosen on the training photographs of
+`fashion`: from 1.9 and 1.5 on, 99.8 % of the labels are those of full-scale decoding, for each of five models
+and for 2.4, 4.8, 9.5 and 18 pixels per input pixel."""
 
 _OFF = 0.02
 """Fraction of pixels that is one level off, as in 12 megapixels decoded at 1/8 for 28x28."""

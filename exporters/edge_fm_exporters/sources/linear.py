@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LABEL_SHARE = 1e-6
-"""Added to the winner of a one-versus-rest classifier: two sure classifiers give the same float32 probability,
-and scikit-learn's label is that of the larger score."""
+"""Added to the winner of a one-versus-rest classifier: two sure classifiers give the same float32
+probability, and scikit-learn's label is that of the larger score."""
 
 _BINARY = 2
 
