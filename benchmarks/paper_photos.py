@@ -62,8 +62,8 @@ def without(count: int) -> list[Photo]:
             )
         else:
             if number % 3 == 1:
-                _lay(paper.inked(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
-            picture = paper.sheet(cover, rng)
+                _lay(paper.draw_strokes(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
+            picture = paper.draw_sheet(cover, rng)
         found.append(Photo(_jpeg(as_uint8(picture), rng), None))
     return found
 
@@ -71,7 +71,7 @@ def without(count: int) -> list[Photo]:
 def _drawn(number: int) -> Photo:
     rng = np.random.default_rng([SEED, 0, number])
     value, shape = number % 10, _SHAPES[int(rng.integers(len(_SHAPES)))]
-    return _photo(value, paper.inked(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng)
+    return _photo(value, paper.draw_strokes(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng)
 
 
 def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:
@@ -86,7 +86,7 @@ def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:
 def _photo(value: int, ink: paper.Cover, shape: tuple[int, int], rng: np.random.Generator) -> Photo:
     cover = np.zeros(shape, np.float32)
     _lay(ink, cover)
-    picture = paper.sheet(cover, rng)
+    picture = paper.draw_sheet(cover, rng)
     solid = (cover > 0.5).astype(np.uint8)
     rows = np.flatnonzero(solid.any(axis=1))
     width = 2 * float(cv2.distanceTransform(solid, cv2.DIST_L2, 5).max())

@@ -62,7 +62,7 @@ def _no_object(size: int, rng: np.random.Generator) -> Grey:
 ROOM = Scenery(backgrounds.scene, _no_object)
 """Things in front of a wall, a floor, or anything."""
 
-PAPER = Scenery(paper.written, paper.blank, paper.drawn)
+PAPER = Scenery(paper.ink_digit, paper.blank_sheet, paper.draw_digit)
 """Digits on sheets of paper; classes 0 to 9."""
 
 
