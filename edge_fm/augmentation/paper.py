@@ -74,7 +74,9 @@ def blank_sheet(size: int, rng: np.random.Generator) -> Grey:
     return photograph_sheet(cover, size, rng)
 
 
-def draw_strokes(paths: list[handwriting.Path], size: int, variation: Variation, rng: np.random.Generator) -> Cover:
+def draw_strokes(
+    paths: list[handwriting.Path], size: int, variation: Variation, rng: np.random.Generator
+) -> Cover:
     """Return strokes as ink, with random rotation, slant, scale, position and pen width.
 
     Args:

@@ -99,7 +99,7 @@ def show_zoo(
         for architecture in zoo.ARCHITECTURES.values()
     ]
     terminal.table(["name", "data", "parameters ", *measurements.COLUMNS], rows)
-    terminal.say(f"{table.said}; accuracies on the test set, microseconds for one picture")
+    terminal.say(f"{table.description}; accuracies on the test set, microseconds for one picture")
     terminal.say("one of them: edge-fm zoo NAME   train it: edge-fm train NAME -o RUN   details: docs/zoo.md")
 
 

@@ -82,7 +82,11 @@ def test_a_blended_view_may_be_any_class_of_the_two() -> None:
     contents = tuple(picture(seed) for seed in range(12))
     allowed = np.repeat(np.concatenate([np.eye(3, dtype=bool)[:2], np.zeros((1, 3), bool)]), 4, axis=0)
     taken = photographs.Photographs(
-        contents, np.zeros((12, 28, 28, 1), np.uint8), allowed, ("",) * 12, ("",) * 12
+        contents=contents,
+        tensors=np.zeros((12, 28, 28, 1), np.uint8),
+        allowed=allowed,
+        folders=("",) * 12,
+        names=("",) * 12,
     )
     nothing = datasets.Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int64))
     material = TrainingImages(nothing, taken, {}, 3)
