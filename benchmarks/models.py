@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edge_fm import datasets
 from edge_fm.datasets import photographs as photographs_module
-from edge_fm.drawing.contact_sheet import Labelled, write_sheet
+from edge_fm.drawing.contact_sheet import SheetTile, write_sheet
 from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.classifier import Classifier, Prediction
 from edge_fm_runtime.image import guard
@@ -154,9 +154,9 @@ def paper(classifier: Classifier, catalogue: datasets.Split, sheet: Path | None)
     )
 
 
-def _labelled(data: bytes, caption: str, answer: Prediction, *, right: bool) -> Labelled:
+def _labelled(data: bytes, caption: str, answer: Prediction, *, right: bool) -> SheetTile:
     picture = as_uint8(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
-    return Labelled(picture, caption, answer.confidence, right)
+    return SheetTile(picture, caption, answer.confidence, right)
 
 
 def photographs(classifier: Classifier, folder: Path) -> None:

@@ -62,7 +62,10 @@ def without(count: int) -> list[Photo]:
             )
         else:
             if number % 3 == 1:
-                _lay(paper.draw_strokes(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
+                _lay(
+                    paper.draw_strokes(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng),
+                    cover,
+                )
             picture = paper.draw_sheet(cover, rng)
         found.append(Photo(_jpeg(as_uint8(picture), rng), None))
     return found
@@ -71,7 +74,9 @@ def without(count: int) -> list[Photo]:
 def _drawn(number: int) -> Photo:
     rng = np.random.default_rng([SEED, 0, number])
     value, shape = number % 10, _SHAPES[int(rng.integers(len(_SHAPES)))]
-    return _photo(value, paper.draw_strokes(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng)
+    return _photo(
+        value, paper.draw_strokes(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng
+    )
 
 
 def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:

@@ -56,7 +56,7 @@ def evaluate(
     predictor, dataset = open_predictor(model, data, scale)
     found = measure(predictor, dataset, lang)
     if report is not None:
-        page = reports.write(report, found, dataset, *reports.history_of(model))
+        page = reports.write(report, found, dataset, *reports.read_run_history(model))
     if as_json:
         terminal.say(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
         return
@@ -65,7 +65,7 @@ def evaluate(
         for score in found.classes
     ]
     means = [str(figure) for figure in (found.precision, found.recall, found.f1)]
-    rows.append(["mean", *means, f"{len(found.answers):,}"])
+    rows.append(["mean", *means, f"{len(found.predicted):,}"])
     terminal.table(["class", "precision ", "recall ", "F1 ", "images "], rows, f"{model} on {data} (test)")
     terminal.say(f"accuracy {found.accuracy}   loss {found.loss}")
     if report is not None:
