@@ -50,7 +50,12 @@ def bundle(
     if unknown:
         raise DataError(f"--with {', '.join(sorted(unknown))}: there is {' and '.join(wheels.EXTRAS)}")
     order = packing.BundleRequest(
-        models, out, wheels.find_platform(platform), python, tuple(dict.fromkeys(extras or ())), wheel
+        models=models,
+        out=out,
+        platform=wheels.find_platform(platform),
+        python=python,
+        extras=tuple(dict.fromkeys(extras or ())),
+        wheel=wheel,
     )
     with terminal.progress("bundle") as bar:
         made = packing.make(order, lambda what: bar(0, 0, what))

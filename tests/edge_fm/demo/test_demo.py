@@ -27,7 +27,9 @@ def test_the_demo_exports_labels_and_classifies_a_video(tmp_path: Path) -> None:
     assert any("240 frames" in line for line in lines)
 
 
-def test_the_demo_needs_neither_the_extra_nor_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_needs_neither_the_extra_nor_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An installed package draws the samples and uses the bundled model, with a note."""
     monkeypatch.setattr(samples, "CHECKOUT", tmp_path / "nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

@@ -287,7 +287,7 @@ class TestInstall:
     def test_where_it_does_not_fit(
         self, arguments: tuple[str, ...], tools: dict[str, str], message: str, copied: Path, tmp_path: Path
     ) -> None:
-        """The message names a wrong machine, system, C library, Python or option, or missing space or root."""
+        """The message names the wrong machine, system, C library, Python or option, or missing space."""
         refused = install(copied, "--prefix", tmp_path / "there", *arguments, tools=tools)
         assert refused.returncode == 1
         assert message in refused.stderr
@@ -351,7 +351,9 @@ def test_a_bundle_can_be_an_archive(made: Path, tmp_path: Path) -> None:
         (("fashion", "--wheel", "README.md"), "no wheel of edge-fm"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments: tuple[str, ...], message: str, cli: RunCli, tmp_path: Path) -> None:
+def test_wrong_arguments_are_refused(
+    arguments: tuple[str, ...], message: str, cli: RunCli, tmp_path: Path
+) -> None:
     """The message lists the valid choices, and no file is left behind."""
     result = cli("bundle", *arguments, "-o", tmp_path / "edge")
     assert result.code == 2
@@ -365,7 +367,13 @@ def test_a_missing_wheel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(wheels, "copy_own_wheel", lambda *_: None)
     with pytest.raises(DataError, match=r"numpy==0\.0\.1 for linux-aarch64 and Python 3\.11"):
         bundle.make(
-            BundleRequest(models=["fashion"], out=tmp_path / "edge", platform=wheels.PLATFORMS["linux-aarch64"], python="3.11"), silent
+            BundleRequest(
+                models=["fashion"],
+                out=tmp_path / "edge",
+                platform=wheels.PLATFORMS["linux-aarch64"],
+                python="3.11",
+            ),
+            silent,
         )
     assert not list(tmp_path.iterdir())
 
@@ -377,15 +385,20 @@ def test_a_broken_model_is_not_bundled(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(bytes(data))
     target = wheels.PLATFORMS["linux-aarch64"]
     with pytest.raises(ModelError):
-        bundle.make(BundleRequest(models=[str(tmp_path / "broken.onnx")], out=tmp_path / "edge", platform=target, python="3.11"), silent)
+        bundle.make(
+            BundleRequest(
+                models=[str(tmp_path / "broken.onnx")], out=tmp_path / "edge", platform=target, python="3.11"
+            ),
+            silent,
+        )
     (tmp_path / "edge").mkdir()
     with pytest.raises(OutputError, match="there already"):
-        bundle.make(BundleRequest(models=["fashion"], out=tmp_path / "edge", platform=target, python="3.11"), silent)
+        bundle.make(
+            BundleRequest(models=["fashion"], out=tmp_path / "edge", platform=target, python="3.11"), silent
+        )
 
 
-def test_a_missing_extra_is_named(
-    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_is_named(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has the command that installs it, before any download."""
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cyclonedx" else find(name))

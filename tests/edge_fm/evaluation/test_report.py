@@ -43,7 +43,7 @@ def evaluation(wardrobe: Dataset) -> Evaluation:
 
 
 def near(drawn: Canvas, colour: canvas.Colour) -> int:
-    """Return the number of pixels close to a colour."""
+    """Return the number of pixels of a colour."""
     return int((drawn.pixels_bgr == np.array(colour[::-1], np.uint8)).all(axis=2).sum())
 
 

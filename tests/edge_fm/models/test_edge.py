@@ -1,4 +1,4 @@
-"""The edge family: its networks."""
+"""Networks of the edge family."""
 
 import pytest
 
