@@ -47,7 +47,7 @@ def test_the_committed_split_holds_out_people_not_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[other]\na = []", r"no table \[photos\]"),
         ('[photos]\ndress = "Dress"', "not a list"),
@@ -55,10 +55,10 @@ def test_the_committed_split_holds_out_people_not_images() -> None:
         ("[photos", "cannot be read"),
     ],
 )
-def test_a_wrong_map_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """The message names the mistake."""
     (tmp_path / "map.toml").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         photographs.read_map(tmp_path / "map.toml", "photos", NAMES)
 
 
