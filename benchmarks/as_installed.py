@@ -1,4 +1,4 @@
-"""edge-fm's modules as a user has them: compiled, as pip does when it installs a wheel."""
+"""Compile edge-fm's modules, as pip does when it installs a wheel."""
 
 import compileall
 import importlib.util
@@ -8,7 +8,7 @@ _PACKAGES = ("edge_fm", "edge_fm_exporters", "edge_fm_runtime")
 
 
 def compile_modules() -> None:
-    """Compile them where they lie; in a checkout, and where `PYTHONDONTWRITEBYTECODE` is set, Python would do it again in every process."""
+    """Compile the modules in place, because every process of a checkout might compile them again."""
     for package in _PACKAGES:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:

@@ -1,10 +1,11 @@
-"""How long an int8 convolution of 3x3 takes by its channels: microseconds for two pictures, one thread.
+"""Time int8 3x3 convolutions by number of channels: microseconds for two images, one thread.
 
     python benchmarks/channels.py [--rounds 9]
 
-Each figure is a chain of eight convolutions from as many channels to as many, as `edge-fm export --int8` writes them, divided by
-eight; in a depthwise one each channel has a kernel of its own. All chains of a table run in turn, so that noise hits all alike, and
-medians are printed. Which channels onnxruntime's faster kernels take is written in MlasConvSymPackWSize of its convsym.cpp.
+Each figure is an eighth of the time of eight convolutions in sequence, as `edge-fm export --int8` writes
+them. In a depthwise convolution each channel has its own kernel. All sequences of a table take turns, so that
+noise affects them equally, and medians are printed. MlasConvSymPackWSize in onnxruntime's convsym.cpp shows
+the numbers of channels that its faster kernels support.
 """
 
 import argparse
@@ -24,7 +25,7 @@ TABLES = (
     (28, True, (8, 16, 24, 32, 40, 48)),
     (14, True, (16, 24, 32, 40, 48, 56, 64)),
 )
-"""Height and width of the pictures, whether the convolutions are depthwise, and the channels."""
+"""(height and width of the images, whether depthwise, numbers of channels) of each table."""
 
 REPEATS = 20
 
@@ -48,9 +49,9 @@ def main() -> None:
 
 
 def microseconds(session: OnnxSession, channels: int, size: int) -> float:
-    """Return the mean time of one of the chain's convolutions."""
+    """Return the mean time of one convolution in microseconds."""
     pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, channels, size, size), np.uint8)
-    session.run(pixels)  # the first call after another file's finds cold caches
+    session.run(pixels)  # the first call after another file's has cold caches
     started = time.perf_counter()
     for _ in range(REPEATS):
         session.run(pixels)
@@ -58,7 +59,7 @@ def microseconds(session: OnnxSession, channels: int, size: int) -> float:
 
 
 def chain(channels: int, size: int, *, depthwise: bool) -> bytes:
-    """Return a file of so many quantised convolutions one behind the other, levels in, levels out."""
+    """Return an ONNX file of `DEPTH` quantised convolutions in sequence, from uint8 to uint8."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -66,22 +67,22 @@ def chain(channels: int, size: int, *, depthwise: bool) -> bytes:
     inputs, groups = (1, channels) if depthwise else (channels, 1)
     constants: dict[str, NDArray[np.generic]] = {
         "step": np.array(0.02, np.float32),
-        "nought": np.array(0, np.uint8),
+        "zero": np.array(0, np.uint8),
         "steps": np.full(channels, 0.01, np.float32),
-        "noughts": np.zeros(channels, np.int8),
+        "zeros": np.zeros(channels, np.int8),
         "bias": np.zeros(channels, np.int32),
         "bias_steps": np.full(channels, 0.0002, np.float32),
-        "bias_noughts": np.zeros(channels, np.int32),
+        "bias_zeros": np.zeros(channels, np.int32),
     }
     nodes, last = [], "levels"
     for index in range(DEPTH):
         kernel, mine = f"kernel_{index}", f"{index}"
         constants[kernel] = rng.integers(-64, 65, (channels, inputs, KERNEL, KERNEL)).astype(np.int8)
         nodes += [
-            helper.make_node("DequantizeLinear", [last, "step", "nought"], [f"value_{mine}"]),
-            helper.make_node("DequantizeLinear", [kernel, "steps", "noughts"], [f"weights_{mine}"], axis=0),
+            helper.make_node("DequantizeLinear", [last, "step", "zero"], [f"value_{mine}"]),
+            helper.make_node("DequantizeLinear", [kernel, "steps", "zeros"], [f"weights_{mine}"], axis=0),
             helper.make_node(
-                "DequantizeLinear", ["bias", "bias_steps", "bias_noughts"], [f"bias_{mine}"], axis=0
+                "DequantizeLinear", ["bias", "bias_steps", "bias_zeros"], [f"bias_{mine}"], axis=0
             ),
             helper.make_node(
                 "Conv",
@@ -90,7 +91,7 @@ def chain(channels: int, size: int, *, depthwise: bool) -> bytes:
                 pads=[KERNEL // 2] * 4,
                 group=groups,
             ),
-            helper.make_node("QuantizeLinear", [f"sum_{mine}", "step", "nought"], [f"levels_{mine}"]),
+            helper.make_node("QuantizeLinear", [f"sum_{mine}", "step", "zero"], [f"levels_{mine}"]),
         ]
         last = f"levels_{mine}"
     shape = ["N", channels, size, size]

@@ -1,4 +1,7 @@
-"""Write 1,000 test images for `device.sh` as PNG and JPEG files: of Fashion-MNIST and MNIST where they are, else drawn garments."""
+"""Write 1,000 test images for `device.sh` as PNG and JPEG files.
+
+They are from Fashion-MNIST and MNIST where these are available, else drawn garments.
+"""
 
 import sys
 from pathlib import Path
@@ -13,7 +16,7 @@ COUNT = 1000
 
 
 def main() -> None:
-    """Write them."""
+    """Write the images."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True)
     parts = []

@@ -1,9 +1,9 @@
-"""Classify images on two machines and compare: for `device.sh`.
+"""Classify images on two machines and compare the results, for `device.sh`.
 
-    device_probe.py answer OUT.npz IMAGES... --models MODEL...     on each machine
-    device_probe.py compare THERE.npz HERE.npz                     prints the differences; exit code 1 if a bound is missed
+    device_probe.py answer OUT.npz IMAGES... --models MODEL...   on each machine device_probe.py compare
+    THERE.npz HERE.npz                   print the differences; exit code 1 beyond a bound
 
-Every image goes from its file's bytes through the runtime's own way. Needs what the runtime needs, and no more.
+The runtime decodes and classifies every image file. No other packages are needed.
 """
 
 import argparse
@@ -18,7 +18,7 @@ BOUNDS = {"int8": 1e-3, "fp32": 1e-5}
 
 
 def answer(out: Path, images: list[Path], models: list[Path]) -> None:
-    """Write every model's probabilities, and its precision."""
+    """Write the probabilities and input tensors of every model."""
     paths = sorted(path for folder in images for path in folder.rglob("*") if path.is_file())
     found: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
     for model in models:
@@ -32,7 +32,7 @@ def answer(out: Path, images: list[Path], models: list[Path]) -> None:
 
 
 def compare(there: Path, here: Path) -> bool:
-    """Print what differs; return whether every label is the same and every probability within its bound."""
+    """Print the differences; return whether all labels are equal and all probabilities within bounds."""
     fine = True
     with np.load(there) as far, np.load(here) as near:
         for name in near:
@@ -57,7 +57,7 @@ def compare(there: Path, here: Path) -> bool:
 
 
 def main() -> None:
-    """Do as the arguments say."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,10 @@
-"""Label thousands of hostile files: one row each, nothing crashes, nothing takes long, nothing takes all memory.
+"""Label thousands of hostile files and check that each has one row and that nothing crashes.
 
     python benchmarks/hostile.py [--files 10000] [--corpus DIR ...]
 
-The files are made here: mutations and truncations of every format, claims of huge sizes, bombs, wrong suffixes, empty files, valid
-oddities. `--corpus` adds files of one's own; of PngSuite, names starting with x are broken and must not be answered, all others must.
+The script makes the files: mutations and truncations of every format, huge sizes in headers, decompression
+bombs, wrong suffixes, empty files and unusual valid files. `--corpus` adds other files. PngSuite's files
+whose names start with x are broken and must have no label; all others must have one.
 """
 
 import argparse
@@ -31,13 +32,13 @@ def chunk(kind: bytes, body: bytes, length: int | None = None) -> bytes:
 
 
 def png(width: int, height: int, depth: int = 8, colour: int = 0, data: bytes = b"") -> bytes:
-    """Return a PNG that claims a size."""
+    """Return a PNG file with any size in its header."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def bombs() -> list[bytes]:
-    """Return files that claim, or really hold, far more than their size."""
+    """Return files that decode, or claim to decode, to far more than their size."""
     jpeg = bytearray(cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1].tobytes())
     frame = jpeg.index(b"\xff\xc0")
     made = []
@@ -59,7 +60,7 @@ def bombs() -> list[bytes]:
 
 
 def mutated(seeds: list[bytes], dice: random.Random) -> bytes:
-    """Return a seed with bytes changed, removed, doubled or cut."""
+    """Return a seed file with bytes changed, inserted, removed or truncated."""
     data = bytearray(dice.choice(seeds))
     for _ in range(dice.randint(1, 8)):
         kind, at = dice.randrange(5), dice.randrange(len(data) or 1)
@@ -101,7 +102,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def main() -> None:
-    """Run and print the counts; exit code 1 if anything is wrong."""
+    """Run and print the counts; exit with code 1 after a failure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -135,7 +136,7 @@ def main() -> None:
         ):
             wrong.append(f"{path.name} is {row['status']}")
     print(f"{len(rows):,} files in {seconds:.1f} s: {dict(Counter(row['status'] for row in rows))}")
-    print("\n".join(wrong) or "one row each, the parent lived, all of PngSuite as it should be")
+    print("\n".join(wrong) or "one row each, the parent did not crash, PngSuite is as expected")
     sys.exit(1 if wrong else 0)
 
 

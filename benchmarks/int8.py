@@ -1,11 +1,11 @@
-"""Exported files against their peers on the same weights, all in one run and in turn: microseconds for one picture.
+"""Time exported files against their peers with the same weights: microseconds for one image.
 
 python benchmarks/int8.py RUN... [--processes 5]
 
-Peers: onnxruntime with its defaults (its quantiser's own settings, its session's own options), LiteRT and OpenVINO, as far as
-they are installed (pip install ai-edge-litert openvino). Each figure is the median over whole processes of each process's
-median; ratios are of one process, and the median of those is printed. --nodes tells where each microsecond of our int8 file goes:
-onnxruntime's own profile of each node of the graph as it runs it, whose sum is more than the whole takes without a profile.
+Peers: onnxruntime with its defaults (quantiser settings and session options), LiteRT and OpenVINO, if they
+are installed (pip install ai-edge-litert openvino). Files take turns. Each figure is the median over whole
+processes of each process's median; ratios are taken within a process, and their median is printed. --nodes
+prints onnxruntime's profile of each node of our files, whose sum exceeds the time without a profile.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Runner = Callable[[NDArray[np.uint8]], Any]
 
 
 def main() -> None:
-    """Prepare the files of each run, time them in processes of their own, and print the table."""
+    """Prepare the files of each run, time them in separate processes, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def main() -> None:
                 if arguments.nodes
                 else {}
             )
-        print(f"\n{run.name}: microseconds for one picture, one thread, median of {len(taken)} processes")
+        print(f"\n{run.name}: microseconds for one image, one thread, median of {len(taken)} processes")
         print(f"{'':34} {'us':>8} {'lowest':>8} {'highest':>8} {'against our fp32':>17}")
         for name in taken[0]:
             each = [process[name] for process in taken]
@@ -83,7 +83,10 @@ def main() -> None:
 
 
 def nodes(path: Path) -> list[tuple[str, str, float]]:
-    """Return (node, kernel, microseconds: the mean without the slowest tenth) of the graph as onnxruntime runs it, one picture, one thread."""
+    """Return (node, kernel, microseconds) of the optimised graph for one image on one thread.
+
+    Microseconds are the mean without the slowest tenth.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -106,7 +109,7 @@ def nodes(path: Path) -> list[tuple[str, str, float]]:
 
 
 def prepare(run: Path, folder: Path) -> None:
-    """Make every file of a run: ours, onnxruntime's defaults, LiteRT's."""
+    """Write the files of a run: ours, onnxruntime's with its defaults, and LiteRT's."""
     import onnx
     from onnxruntime import quantization
 
@@ -143,7 +146,7 @@ def _litert(model: Path, folder: Path, images: NDArray[np.float32]) -> None:
     for kind in ("fp32", "int8"):
         function = tf.function(lambda image: network(image, training=False))
         signature = function.get_concrete_function(tf.TensorSpec((1, *images.shape[1:]), tf.float32))
-        frozen = convert_variables_to_constants_v2(signature)  # LiteRT's calibrator finds no variables
+        frozen = convert_variables_to_constants_v2(signature)  # LiteRT's calibrator does not find variables
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         if kind == "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -159,7 +162,7 @@ def _one_by_one(images: NDArray[np.float32]) -> Iterator[list[NDArray[np.float32
 
 
 def runners(folder: Path) -> dict[str, Runner]:
-    """Open every file that is there."""
+    """Return a runner for every existing file."""
     import onnxruntime
 
     from edge_fm_runtime.classifier import Classifier
@@ -167,8 +170,10 @@ def runners(folder: Path) -> dict[str, Runner]:
     found: dict[str, Runner] = {}
     for kind in ("fp32", "int8"):
         classifier = Classifier.load(folder / f"{kind}.onnx")
-        said = str(classifier.passport.precision.kind)
-        found[f"edge-fm {kind}" + ("" if said == kind else " (refused: fp32)")] = classifier.raw_probabilities
+        precision = str(classifier.passport.precision.kind)
+        found[f"edge-fm {kind}" + ("" if precision == kind else " (refused: fp32)")] = (
+            classifier.raw_probabilities
+        )
     for name in ("plain", "static", "dynamic"):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
         label = "fp32" if name == "plain" else f"int8 {name}"
@@ -202,30 +207,32 @@ def _run_openvino(request: Any, image: NDArray[np.float32]) -> Any:  # noqa: ANN
 
 
 def _float_runner(run: Callable[[NDArray[np.float32]], Any]) -> Runner:
-    """Return a runner that scales the pixels first, as a user of that file must."""
+    """Return a runner that scales the pixels first, as a user of the file has to."""
     return lambda image: run(image.astype(np.float32) / np.float32(255))
 
 
 def _litert_runner(interpreter: Any) -> Runner:  # noqa: ANN401  # LiteRT ships no types
     interpreter.allocate_tensors()
-    given, answered = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(image: NDArray[np.uint8]) -> Any:  # noqa: ANN401
-        whole = given["dtype"] is np.uint8
-        interpreter.set_tensor(given["index"], image if whole else image.astype(np.float32) / np.float32(255))
+        whole = source["dtype"] is np.uint8
+        interpreter.set_tensor(
+            source["index"], image if whole else image.astype(np.float32) / np.float32(255)
+        )
         interpreter.invoke()
-        return interpreter.get_tensor(answered["index"])
+        return interpreter.get_tensor(target["index"])
 
     return run
 
 
 def timed(opened: dict[str, Runner]) -> dict[str, float]:
-    """Return each runner's median microseconds, all in turn."""
+    """Return the median microseconds of each runner; runners take turns."""
     image = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1), np.uint8)
     times: dict[str, list[float]] = {name: [] for name in opened}
     for _ in range(ROUNDS):
         for name, run in opened.items():
-            run(image)  # the first call after another file's finds cold caches
+            run(image)  # the first call after another file's has cold caches
             started = time.perf_counter()
             run(image)
             times[name].append(time.perf_counter() - started)

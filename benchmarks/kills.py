@@ -1,8 +1,9 @@
-"""Kill a labelling run with -9 at random moments, resume it each time, and compare with an undisturbed run.
+"""Kill a labelling run at random moments, resume it, and compare with an undisturbed run.
 
     python benchmarks/kills.py [--kills 200] [--images 6000]
 
-Every run is the real command. Each series kills until a run ends by itself; series follow until there were enough kills.
+Every run is a real command, killed with SIGKILL. A series kills runs until one completes; series repeat until
+the number of kills is reached.
 """
 
 import argparse
@@ -21,14 +22,14 @@ from edge_fm_runtime.image.opencv import cv2
 
 
 def main() -> None:
-    """Run and print the counts; exit code 1 if anything differs."""
+    """Run and print the counts; exit with code 1 if a run differs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--images", type=int, default=6000)
     options = parser.parse_args()
-    rng, dice = np.random.default_rng(0), random.Random(0)  # noqa: S311  # moments, not secrets
+    rng, dice = np.random.default_rng(0), random.Random(0)  # noqa: S311  # random moments, no secrets
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         folder = work / "images"

@@ -1,13 +1,17 @@
-"""How fast folders are labelled, against what else people use, and whether reduced decoding changes labels.
+"""Time the labelling of folders against other tools, and count labels that reduced decoding changes.
 
-    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5] [--model MODEL] [--against PEER]
+    python benchmarks/label.py speed [--kind jpeg|large|png|mix] [--images N] [--photos DIR] [--rounds 5]
+        [--model MODEL] [--against PEER]
     python benchmarks/label.py journal [--kind ...] [--images N] [--photos DIR] [--rounds 5]
     python benchmarks/label.py agreement --photos DIR [--model MODEL] [--kind large --images 400]
     python benchmarks/label.py memory
 
-`speed` makes a folder (of photographs where they are given, enlarged ones for `large`), and runs every contestant as a whole process on the same cores, in turn, `--rounds` times.
-Peers that are not installed are named and left out: keras, ai_edge_litert, openvino. All classify with the seed CNN (`label_peers.py`). `--model fashion`
-gives ours and the cv2 loop a file of their own. `--against "cv2 loop"` leaves the other peers out, for folders that take them minutes. `journal` compares a run into a file with one to standard output, which keeps none.
+`speed` makes a folder, of photographs with `--photos`, enlarged for `large`. It runs every contestant as a
+whole process on the same cores, in turn, `--rounds` times. Peers that are not installed (keras,
+ai_edge_litert, openvino) are named and left out. All classify with the seed CNN (`label_peers.py`); `--model`
+replaces the file of ours and of the cv2 loop. `--against "cv2 loop"` leaves out the other peers, which take
+minutes on some folders. `journal` compares a run that writes a file with one that writes to standard output,
+which has no journal.
 """
 
 import argparse
@@ -20,11 +24,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import as_installed
 import numpy as np
-from label_folders import enlarged, make_images
+from label_folders import enlarge_photos, make_images
 from label_peers import NEEDS, PEERS, SEED_CNN, edge_fm, make_models
 
 from edge_fm.datasets import wardrobe
@@ -36,13 +41,26 @@ from edge_fm_runtime.image.opencv import cv2
 IMAGES = {"jpeg": 6000, "large": 240, "png": 20_000, "mix": 6000}
 
 
-def speed(
-    kind: str, images: int, photos: Path | None, rounds: int, model: str | None, against: str | None
-) -> None:
-    """Time every contestant, or the floor and one, in turn, and print medians and ratios."""
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Content of the folder to label.
+
+    Attributes:
+        kind: `jpeg`, `large`, `png` or `mix`.
+        images: number of files.
+        photos: folder of photographs to use; None draws images.
+    """
+
+    kind: str
+    images: int
+    photos: Path | None = None
+
+
+def speed(workload: Workload, rounds: int, model: str | None, against: str | None) -> None:
+    """Time every contestant, or the floor and one peer, in turn, and print medians and ratios."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folder, files = _filled(work, kind, images, photos)
+        folder, files = _make_folder(work, workload)
         int8, lite, fp32 = make_models(work)
         if model is not None:
             int8.write_bytes(model_file.read_model(model))
@@ -56,7 +74,7 @@ def speed(
                 continue
             arguments = [
                 str(folder),
-                kind,
+                workload.kind,
                 str(int8),
                 f"{work}/{peer}.csv",
                 str(SEED_CNN),
@@ -64,7 +82,7 @@ def speed(
                 str(fp32),
             ]
             contestants[peer] = [sys.executable, "-c", code, *arguments]
-        times = _raced(contestants, rounds)
+        times = _race(contestants, rounds)
         medians = {peer: statistics.median(values) for peer, values in times.items()}
         _print_times(times, files)
         best = min((m, p) for p, m in medians.items() if p not in {"ours", "floor"})
@@ -75,26 +93,27 @@ def speed(
         print(f"ours is at {statistics.median(pairs):.3f} of the bare decode floor (median of pairs)")
 
 
-def journal(kind: str, images: int, photos: Path | None, rounds: int) -> None:
-    """Time a run that keeps a journal against one that keeps none, in turn."""
+def journal(workload: Workload, rounds: int) -> None:
+    """Time a run with a journal against one without, in turn."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        folder, files = _filled(work, kind, images, photos)
+        folder, files = _make_folder(work, workload)
         label = [edge_fm(), "label", str(folder), "-o"]
-        times = _raced({"journal": [*label, f"{work}/ours.csv", "--fresh"], "none": [*label, "-"]}, rounds)
+        times = _race({"journal": [*label, f"{work}/ours.csv", "--fresh"], "none": [*label, "-"]}, rounds)
         _print_times(times, files)
         pairs = [kept / none - 1 for kept, none in zip(times["journal"], times["none"], strict=True)]
         print(f"the journal and the file cost {statistics.median(pairs):+.1%} (median of pairs)")
 
 
-def _filled(work: Path, kind: str, images: int, photos: Path | None) -> tuple[Path, int]:
-    """Make the folder of pictures; return it, and how many there are."""
+def _make_folder(work: Path, workload: Workload) -> tuple[Path, int]:
+    """Make the folder of images; return its path and the number of files."""
+    kind, images, photos = workload.kind, workload.images, workload.photos
     folder = work / "images"
     folder.mkdir()
     if photos is None:
         make_images(folder, kind, images)
     elif kind == "large":
-        enlarged(sorted(photos.rglob("*.jpg")), folder, images, max(1, images // 4))
+        enlarge_photos(sorted(photos.rglob("*.jpg")), folder, images, max(1, images // 4))
     else:
         for index, path in enumerate(sorted(photos.rglob("*.jpg")) * (1 + images // 3000)):
             if index < images:
@@ -105,8 +124,8 @@ def _filled(work: Path, kind: str, images: int, photos: Path | None) -> tuple[Pa
     return folder, len(sizes)
 
 
-def _raced(contestants: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
-    """Run each as a whole process, in turn; return the seconds of each round after one that warms the disk cache."""
+def _race(contestants: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
+    """Run the commands in turn; return the seconds of each round after a warm-up round."""
     as_installed.compile_modules()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(rounds + 1):
@@ -128,33 +147,35 @@ def _print_times(times: dict[str, list[float]], files: int) -> None:
 
 
 def agreement(photos: Path, model: str | None, kind: str, images: int) -> None:
-    """Count photographs whose label is not that of decoding every pixel, before and after the second look."""
+    """Count labels that reduced decoding changes, before and after redecoding."""
     if kind == "large":
         with tempfile.TemporaryDirectory() as name:
-            enlarged(sorted(photos.rglob("*.jpg")), Path(name), images, images)
+            enlarge_photos(sorted(photos.rglob("*.jpg")), Path(name), images, images)
             agreement(Path(name), model, "jpeg", images)
         return
     classifier = Classifier.load(model or "fashion")
     spec, recipe = classifier.passport.input, classifier.passport.preprocess
-    small, whole, again = [], [], []
+    reduced, full, redecoded = [], [], []
     for path in sorted(photos.rglob("*.jpg")):
         data = guard.read_file(path)
-        small.append(preprocess.tensor_from_bytes(data, spec, recipe))
-        whole.append(preprocess.tensor_from_bytes(data, spec, recipe, full_scale=True))
-        row = classifier.probabilities(small[-1][np.newaxis])[0]
-        again.append(classifier.redecode(data, row) is not None)
-    first, full = (classifier.probabilities(np.stack(some)).argmax(axis=1) for some in (small, whole))
-    given = np.where(again, full, first)
-    difference = np.abs(np.stack(small).astype(int) - np.stack(whole))
+        reduced.append(preprocess.tensor_from_bytes(data, spec, recipe))
+        full.append(preprocess.tensor_from_bytes(data, spec, recipe, full_scale=True))
+        row = classifier.probabilities(reduced[-1][np.newaxis])[0]
+        redecoded.append(classifier.redecode(data, row) is not None)
+    first, expected = (
+        classifier.probabilities(np.stack(tensors)).argmax(axis=1) for tensors in (reduced, full)
+    )
+    final = np.where(redecoded, expected, first)
+    difference = np.abs(np.stack(reduced).astype(int) - np.stack(full))
     print(f"grey levels differ by {difference.mean():.2f} on average, {difference.max()} at most")
     print(
-        f"{np.mean(first == full):.4%} of {len(full):,} labels are those of full-scale decoding at first sight"
+        f"{np.mean(first == expected):.4%} of {len(expected):,} labels are those of full-scale decoding before redecoding"
     )
-    print(f"{np.mean(again):.1%} are looked at again; then {np.mean(given == full):.4%} are the same")
+    print(f"{np.mean(redecoded):.1%} are redecoded; then {np.mean(final == expected):.4%} are the same")
 
 
 def memory() -> None:
-    """Print the peak memory of a worker at 1,000 and at 1,000,000 inputs (hard links of one picture)."""
+    """Print the peak memory of a worker at 1,000 and 1,000,000 inputs (hard links of one image)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         picture = folder / "picture.png"
@@ -164,7 +185,7 @@ def memory() -> None:
             inputs = folder / str(count)
             for index in range(count):
                 below = inputs / f"{index // 10_000:03}"
-                if index % 10_000 == 0:  # file systems limit the links of one file
+                if index % 10_000 == 0:  # file systems limit the hard links of a file
                     below.mkdir(parents=True)
                     shutil.copy(picture, below / f"{index:07}.png")
                     first = below / f"{index:07}.png"
@@ -197,7 +218,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def peak_kb(pid: int) -> int:
-    """Return the most memory that a process has had resident, in kB; 0 if it has ended."""
+    """Return the peak resident memory of a process in kB, 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -212,17 +233,18 @@ def main() -> None:
     )
     parser.add_argument("what", choices=["speed", "journal", "agreement", "memory"])
     parser.add_argument("--kind", choices=["jpeg", "large", "png", "mix"], default="jpeg")
-    parser.add_argument("--images", type=int, help=f"how many; {IMAGES} if not said")
+    parser.add_argument("--images", type=int, help=f"number of files; default: {IMAGES}")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model")
     parser.add_argument("--against", choices=[peer for peer in PEERS if peer != "floor"])
     options = parser.parse_args()
     images = options.images or IMAGES[options.kind]
+    workload = Workload(kind=options.kind, images=images, photos=options.photos)
     if options.what == "speed":
-        speed(options.kind, images, options.photos, options.rounds, options.model, options.against)
+        speed(workload, options.rounds, options.model, options.against)
     elif options.what == "journal":
-        journal(options.kind, images, options.photos, options.rounds)
+        journal(workload, options.rounds)
     elif options.what == "memory":
         memory()
     else:

@@ -1,4 +1,4 @@
-"""Folders of pictures to label, drawn or made of photographs."""
+"""Make folders of images to label, drawn or from photographs."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from edge_fm_runtime.image.opencv import cv2
 
 
 def make_images(folder: Path, kind: str, count: int) -> None:
-    """Draw garments on cluttered ground as files: 400x533 JPEG of about 27 kB, 12 MP JPEG, or 28x28 PNG."""
+    """Draw garments as files: 400x533 JPEG of about 27 kB, 12 MP JPEG, 28x28 PNG, or a mix."""
     rng = np.random.default_rng(0)
     distinct = []
     for index in range(24 if kind == "large" else 200):
@@ -30,8 +30,8 @@ def make_images(folder: Path, kind: str, count: int) -> None:
         (folder / f"{index:06}{suffix}").write_bytes(data)
 
 
-def enlarged(photos: list[Path], folder: Path, count: int, distinct: int) -> None:
-    """Make photographs of 12 megapixels out of small ones, with a sensor's noise; so many of them distinct, evenly chosen."""
+def enlarge_photos(photos: list[Path], folder: Path, count: int, distinct: int) -> None:
+    """Enlarge photographs to 12 megapixels and add sensor noise; `distinct` of the `count` files differ."""
     rng = np.random.default_rng(0)
     for index in range(distinct):
         small = preprocess.frame_from_bytes(photos[index * len(photos) // distinct].read_bytes())
@@ -47,7 +47,7 @@ def enlarged(photos: list[Path], folder: Path, count: int, distinct: int) -> Non
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture in about as many bytes for each pixel as 27 kB are for 400x533."""
+    """Return a JPEG file with the bytes per pixel of 27 kB for 400x533."""
     for quality in (85, 75, 65, 55, 45, 35, 25):
         data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         if len(data) < 0.14 * picture.shape[0] * picture.shape[1]:

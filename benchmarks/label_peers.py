@@ -1,7 +1,8 @@
-"""What else people label folders with, and the seed CNN in each one's own form.
+"""Other programs that label folders, and the seed CNN in their formats.
 
-Each peer is a program of its own: `python -c CODE FOLDER KIND ONNX OUT KERAS LITERT FP32_ONNX`. All classify with the seed CNN: ours and the cv2
-loop with what `edge-fm export --int8` makes of it from Fashion-MNIST, the others with what their own converters do.
+Each peer is a program: `python -c CODE FOLDER KIND ONNX OUT KERAS LITERT FP32_ONNX`. All classify with the
+seed CNN: ours and the cv2 loop use the file that `edge-fm export --int8` writes with Fashion-MNIST, the
+others the files of their own converters.
 """
 
 import subprocess
@@ -75,14 +76,14 @@ NEEDS = {"keras": "keras", "litert": "ai_edge_litert", "openvino": "openvino"}
 
 
 def make_models(folder: Path) -> tuple[Path, Path, Path]:
-    """Convert the seed CNN: int8 for ours and the cv2 loop, a LiteRT file, a float32 ONNX file for OpenVINO."""
+    """Convert the seed CNN: int8 for ours and the cv2 loop, LiteRT, and float32 ONNX for OpenVINO."""
     from edge_fm_exporters.framework import import_keras
 
     fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
     for path, options in ((fp32, []), (int8, ["--int8"])):
         command = ["export", str(SEED_CNN), "--data", "fashion-mnist", "--scale", "unit", *options]
         subprocess.run([edge_fm(), *command, "-o", str(path)], stdout=subprocess.DEVNULL, check=path is fp32)
-        # Where int8 does not pay, the float32 file is written in its place, with exit code 1.
+        # Where int8 is not worthwhile, export writes the float32 file instead, with exit code 1.
     import tensorflow as tf
 
     model = import_keras().saving.load_model(SEED_CNN, compile=False)
@@ -95,5 +96,5 @@ def make_models(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def edge_fm() -> str:
-    """Return the command's path."""
+    """Return the path of the edge-fm command."""
     return str(Path(sys.executable).with_name("edge-fm"))

@@ -1,12 +1,12 @@
-"""What is claimed of live feeds, measured.
+"""Measure live feeds: latency, frame rate, age of frames, start-up and memory.
 
     python benchmarks/live.py latency            from a decoded 640x480 frame to its label, on one core
-    python benchmarks/live.py rate               a file with --fast against a bare VideoCapture.read loop, whole processes
+    python benchmarks/live.py rate               a file with --fast against a bare VideoCapture.read loop
     python benchmarks/live.py age                120 frames a second into a classifier slowed to 20
     python benchmarks/live.py start              whole process, until the first label is printed
     python benchmarks/live.py memory --minutes 10   a pipe of JPEGs at full rate
 
-Streams whose servers are killed have a script of their own, `live_streams.py`.
+`live_streams.py` tests streams whose servers are killed.
 """
 
 import argparse
@@ -46,7 +46,7 @@ print(frames)
 
 
 def frames_of_garments(count: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield 640x480 frames: drawn garments wandering over a textured ground."""
+    """Yield 640x480 frames of drawn garments moving over a textured background."""
     rng = np.random.default_rng(0)
     ground = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8), (0, 0), 2)
     garments = [
@@ -61,20 +61,20 @@ def frames_of_garments(count: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def latency() -> None:
-    """Print the median and the 99th percentile from decoded frame to decided label."""
+    """Print the median and the 99th percentile of the time from decoded frame to label."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     classifier = Classifier.load("fashion")
     frames = list(frames_of_garments(50))
     for name in ("centre", "full"):
-        region, steady, taken_ms = Region.parse(name), LabelSmoother(classifier, 0.3, 0.3), []
+        region, smoother, taken_ms = Region.parse(name), LabelSmoother(classifier, 0.3, 0.3), []
         region.suit(classifier.passport.input)
         for number in range(4000):
             frame = frames[number % len(frames)]
             started_s = time.perf_counter()
             box = region.box(640, 480)
             tensor = classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
-            steady.answer(classifier.probabilities(tensor[np.newaxis])[0], number / 30)
+            smoother.answer(classifier.probabilities(tensor[np.newaxis])[0], number / 30)
             taken_ms.append((time.perf_counter() - started_s) * 1000)
         middle, late = np.percentile(taken_ms[100:], [50, 99])
         print(
@@ -83,10 +83,10 @@ def latency() -> None:
 
 
 def rate(runs: int) -> None:
-    """Print frames a second of both, interleaved, and the median of the ratios, for each codec at hand."""
+    """Print frames per second of both, interleaved, and the median ratio, for each available codec."""
     count = 12_000
     rng = np.random.default_rng(1)
-    noise = [rng.normal(0, 3, (480, 640, 3)).astype(np.float32) for _ in range(16)]  # a sensor's
+    noise = [rng.normal(0, 3, (480, 640, 3)).astype(np.float32) for _ in range(16)]  # sensor noise
     with tempfile.TemporaryDirectory() as folder:
         videos = {"MPEG-4": Path(folder) / "mpeg4.mp4"}
         writer = cv2.VideoWriter(str(videos["MPEG-4"]), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
@@ -149,9 +149,10 @@ for number, data in enumerate(ready):
 
 
 def age(seconds: float) -> None:
-    """Print the greatest age of a frame when its answer is shown, in classifier periods.
+    """Print the greatest age of a frame when its label is shown, in classifier periods.
 
-    The last frame is told apart: when the source ends, nothing newer takes its place while the one before it is classified.
+    The last frame is reported separately, because no newer frame replaces it while the one before is
+    classified.
     """
     classifier = Classifier.load("fashion")
     period_s = 1 / 20
@@ -165,9 +166,9 @@ def age(seconds: float) -> None:
     command = [sys.executable, "-c", NUMBERED, "120", str(seconds)]
     shown: list[tuple[int, float]] = []
 
-    class Seen:
-        def show(self, reading: FrameResult) -> bool:
-            bits = reading.frame_bgr[15, 20::40, 0] > 127
+    class Recorder:
+        def show(self, result: FrameResult) -> bool:
+            bits = result.frame_bgr[15, 20::40, 0] > 127
             shown.append((int(sum(1 << n for n, bit in enumerate(bits) if bit)), time.monotonic()))
             return True
 
@@ -185,7 +186,7 @@ def age(seconds: float) -> None:
             raise TypeError
         descriptor = source.stdout.fileno()
         camera = CameraStream(lambda: MjpegPipe(descriptor), "pipe", "", reopens=False)
-        loop.run(classifier, camera, [Seen()])
+        loop.run(classifier, camera, [Recorder()])
         source.wait()
         times.seek(0)
         sent_s = {
@@ -202,7 +203,7 @@ def age(seconds: float) -> None:
 
 
 def start(runs: int) -> None:
-    """Print how long the whole process takes until its first label is there."""
+    """Print the time from the start of the process to its first label."""
     as_installed.compile_modules()
     taken_s = []
     for _ in range(runs):
@@ -224,7 +225,7 @@ def start(runs: int) -> None:
 
 
 def memory(minutes: float) -> None:
-    """Print the resident memory once a minute while JPEGs are piped in as fast as they are taken."""
+    """Print the resident memory every 30 seconds while JPEGs are piped in at full rate."""
     jpegs = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames_of_garments(500)]
     with tempfile.TemporaryDirectory() as folder:
         log = str(Path(folder) / "events.jsonl")
@@ -246,9 +247,9 @@ def memory(minutes: float) -> None:
                     sizes_mb.append(_resident_mb(process.pid))
                     print(f"{time.monotonic() - started_s:6.0f} s  {sizes_mb[-1]:.1f} MB", flush=True)
             _pipe(process).close()
-            said = process.stderr.read().decode().strip() if process.stderr else ""
+            output = process.stderr.read().decode().strip() if process.stderr else ""
     print(
-        f"{said}; from {sizes_mb[0]:.1f} to {sizes_mb[-1]:.1f} MB, between {min(sizes_mb):.1f} and {max(sizes_mb):.1f}"
+        f"{output}; from {sizes_mb[0]:.1f} to {sizes_mb[-1]:.1f} MB, between {min(sizes_mb):.1f} and {max(sizes_mb):.1f}"
     )
 
 

@@ -1,8 +1,8 @@
-"""Streams that outlive their servers.
+"""Kill and restart the servers of streams.
 
     python benchmarks/live_streams.py
 
-RTSP and MJPEG servers on loopback are killed and restarted in mid-view. It needs Debian's ffmpeg, python3-gi,
+The script kills RTSP and MJPEG servers on loopback and restarts them. It needs Debian's ffmpeg, python3-gi,
 gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-good.
 """
 
@@ -37,7 +37,7 @@ GLib.MainLoop().run()
 
 
 def streams() -> None:
-    """Kill and restart real servers in mid-view; print what the command said and how soon frames came again."""
+    """Kill and restart servers; print the messages and the time until frames arrive again."""
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "garments.mp4"
         writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
@@ -59,28 +59,28 @@ def streams() -> None:
             "4",
         ]
         rtsp = ["/usr/bin/python3", "-c", RTSP, "8554"]
-        _outlived(
+        _survive(
             "MJPEG over HTTP, ffmpeg",
             [*mjpeg, "-listen", "1", "http://127.0.0.1:8553/feed"],
             "http://127.0.0.1:8553/feed",
         )
-        _outlived("RTSP, GStreamer", rtsp, "rtsp://127.0.0.1:8554/feed")
+        _survive("RTSP, GStreamer", rtsp, "rtsp://127.0.0.1:8554/feed")
 
 
-def _outlived(name: str, server: list[str], url: str) -> None:
+def _survive(name: str, server: list[str], url: str) -> None:
     serving = subprocess.Popen(server, stderr=subprocess.DEVNULL)
     time.sleep(2)
-    with _watched([*WEBCAM, url, "--view", "none", "--raw"]) as (process, heard):
+    with _running([*WEBCAM, url, "--view", "none", "--raw"]) as (process, lines):
         try:
-            first = _heard(heard, "%", 30)
+            first = _wait_for(lines, "%", 30)
             for kill in (1, 2):
                 serving.send_signal(signal.SIGKILL)
                 serving.wait()
-                lost = _heard(heard, "is lost", 30)
+                lost = _wait_for(lines, "is lost", 30)
                 time.sleep(3)
                 serving = subprocess.Popen(server, stderr=subprocess.DEVNULL)
                 started_s = time.monotonic()
-                _heard(heard, "frames again", 60)
+                _wait_for(lines, "frames again", 60)
                 print(
                     f"{name}: killed {kill}: {lost!r}; frames again {time.monotonic() - started_s:.1f} s after its restart"
                 )
@@ -93,28 +93,28 @@ def _outlived(name: str, server: list[str], url: str) -> None:
 
 
 @contextmanager
-def _watched(command: list[str]) -> "Iterator[tuple[subprocess.Popen[str], queue.Queue[str]]]":
+def _running(command: list[str]) -> "Iterator[tuple[subprocess.Popen[str], queue.Queue[str]]]":
     """Run a command and collect the lines of both its outputs."""
-    heard: queue.Queue[str] = queue.Queue()
+    lines: queue.Queue[str] = queue.Queue()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
 
         def listen() -> None:
             for line in process.stdout or ():
-                heard.put(line.strip())
+                lines.put(line.strip())
 
         listener = threading.Thread(target=listen, daemon=True)
         listener.start()
         try:
-            yield process, heard
+            yield process, lines
         finally:
             process.kill()
             listener.join()
 
 
-def _heard(heard: "queue.Queue[str]", wanted: str, wait_s: float) -> str:
+def _wait_for(lines: "queue.Queue[str]", wanted: str, wait_s: float) -> str:
     ends_s = time.monotonic() + wait_s
     while True:
-        line = heard.get(timeout=max(0.1, ends_s - time.monotonic()))
+        line = lines.get(timeout=max(0.1, ends_s - time.monotonic()))
         if wanted in line:
             return line
 

@@ -1,7 +1,7 @@
-"""The page in a real browser, driven as a person would: python benchmarks/page.py OUT.
+"""Drive the web page in a real browser: python benchmarks/page.py OUT.
 
-Needs `pip install playwright` and Debian's chromium; its camera is Chromium's own fake one. Screenshots go to OUT; each
-line printed is something that was seen to hold.
+It needs `pip install playwright` and Debian's chromium, and uses Chromium's fake camera. Screenshots go to
+OUT. Each printed line is a check that passed.
 """
 
 import signal
@@ -24,7 +24,7 @@ PORT = "8391"
 
 
 def serve(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
-    """Start the real command; return it and the address that it printed."""
+    """Start the command; return its process and the address that it prints."""
     command = [sys.executable, "-m", "edge_fm", "webcam", str(ROOT / "samples/wardrobe"), "--every", "1"]
     process = subprocess.Popen(
         [*command, "--view", "web", "--port", PORT, *arguments], stderr=subprocess.PIPE, text=True
@@ -36,13 +36,13 @@ def serve(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """End a server as systemd does, and insist on code 0."""
+    """Stop a server as systemd does, and check for exit code 0."""
     process.send_signal(signal.SIGTERM)
     expect(process.wait(20) == 0, "SIGTERM ends the server with code 0")
 
 
 def expect(holds: bool, what: str) -> None:
-    """Print what was seen to hold, or stop."""
+    """Print a check that passed, or exit."""
     if not holds:
         raise SystemExit(f"NOT: {what}")
     print(what, flush=True)
@@ -54,7 +54,7 @@ def label_of(page: Any) -> str:  # noqa: ANN401  # playwright's page
 
 
 def until(page: Any, holds: str) -> None:  # noqa: ANN401
-    """Wait until a script's expression is true; the page's own policy forbids the driver's way of waiting."""
+    """Wait until an expression is true; the page's policy forbids the driver's own wait."""
     for _ in range(200):
         if page.evaluate(holds):
             return
@@ -63,10 +63,10 @@ def until(page: Any, holds: str) -> None:  # noqa: ANN401
 
 
 def plain(browser: Any, out: Path) -> None:  # noqa: ANN401
-    """Two viewers, a snapshot, the browser's own camera, a server that goes away."""
+    """Test two viewers, a snapshot, the browser's camera, and a server that stops."""
     process, address = serve("--snapshots", str(out / "snapshots"))
     foreign: list[str] = []
-    said: list[str] = []
+    console: list[str] = []
     first = browser.new_page(viewport={"width": 1280, "height": 860})
     first.on(
         "request",
@@ -76,12 +76,12 @@ def plain(browser: Any, out: Path) -> None:  # noqa: ANN401
             else None
         ),
     )
-    first.on("console", lambda m: said.append(m.text))
-    first.on("pageerror", lambda e: said.append(str(e)))
+    first.on("console", lambda m: console.append(m.text))
+    first.on("pageerror", lambda e: console.append(str(e)))
     first.goto(address)
     until(first, "document.querySelectorAll('#history li').length > 3")
     expect(not foreign, "the page asks nothing of any other host")
-    expect(not said, "the browser's console is empty")
+    expect(not console, "the browser's console is empty")
     expect(first.evaluate("document.getElementById('stream').naturalWidth") > 0, "the stream is a picture")
     first.screenshot(path=out / "light.png")
     second = browser.new_page(
@@ -123,7 +123,7 @@ def plain(browser: Any, out: Path) -> None:  # noqa: ANN401
 
 
 def with_token(browser: Any, out: Path) -> None:  # noqa: ANN401
-    """A wrong token, the right one, and HTTPS with a certificate of its own."""
+    """Test a wrong token, the right token, and HTTPS with a self-signed certificate."""
     process, address = serve("--token", "the-right-one")
     base = address.partition("?")[0]
     page = browser.new_context().new_page()
@@ -145,8 +145,8 @@ def with_token(browser: Any, out: Path) -> None:  # noqa: ANN401
 
 
 def not_secure(browser: Any, out: Path) -> None:  # noqa: ANN401
-    """Over plain HTTP from another address the page says why its camera is off."""
-    process, address = serve("--host", "0.0.0.0")  # noqa: S104  # what is shown
+    """Test that the page explains why the camera is off over plain HTTP."""
+    process, address = serve("--host", "0.0.0.0")  # noqa: S104  # the page has to be reachable
     page = browser.new_context().new_page()
     own = subprocess.run(["/bin/hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()[
         0

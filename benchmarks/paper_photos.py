@@ -1,6 +1,6 @@
-"""Photographs of digits on paper for `models.py`: drawn at full size, saved as JPEG, never used in training.
+"""Draw photographs of digits on paper for `models.py`, as JPEG files of full size.
 
-Training draws from the seeds [0, epoch]; these from [SEED, number].
+They are never used in training. Training has the seeds [0, epoch]; these have the seeds [SEED, number].
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ _STILL = Variation(flip=False)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photograph and what is known of it.
+class PaperPhoto:
+    """A photograph with the measures of its paper and ink.
 
     Attributes:
-        data: of a JPEG file.
-        digit: written on it; None if there is none.
-        pen: width of the strokes as a share of the digit's height.
-        contrast: grey levels between paper and ink.
-        uneven: deviation of the paper's brightness as a share of its mean.
+        data: content of a JPEG file.
+        digit: digit on the paper; None for no digit.
+        pen: width of the strokes as a fraction of the digit's height.
+        contrast: difference between paper and ink in grey levels.
+        uneven: standard deviation of the paper's brightness as a fraction of its mean.
     """
 
     data: bytes
@@ -36,21 +36,21 @@ class Photo:
     uneven: float = 0.0
 
 
-def drawn(count: int) -> list[Photo]:
-    """Return photographs of digits of our own strokes."""
-    return [_drawn(number) for number in range(count)]
+def draw_digits(count: int) -> list[PaperPhoto]:
+    """Return photographs of digits drawn from our own strokes."""
+    return [_draw_digit(number) for number in range(count)]
 
 
-def inked(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> list[Photo]:
-    """Return photographs of a data set's digits, (N, 28, 28, 1) uint8 bright on dark, as ink on paper."""
+def ink_digits(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> list[PaperPhoto]:
+    """Return photographs of (N, 28, 28, 1) uint8 digits, bright on dark, as ink on paper."""
     return [
-        _inked(number, image[..., 0], int(label))
+        _ink_digit(number, image[..., 0], int(label))
         for number, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
 
 
-def without(count: int) -> list[Photo]:
-    """Return photographs with no digit: bare sheets, scribbles, other surroundings, as many of each."""
+def draw_blanks(count: int) -> list[PaperPhoto]:
+    """Return photographs without a digit: bare sheets, scribbles and other backgrounds in equal parts."""
     found = []
     for number in range(count):
         rng = np.random.default_rng([SEED, 2, number])
@@ -62,19 +62,24 @@ def without(count: int) -> list[Photo]:
             )
         else:
             if number % 3 == 1:
-                _lay(paper.inked(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng), cover)
-            picture = paper.sheet(cover, rng)
-        found.append(Photo(_jpeg(as_uint8(picture), rng), None))
+                _place_ink(
+                    paper.draw_strokes(handwriting.scribble(rng), min(shape), Variation(rotation=90), rng),
+                    cover,
+                )
+            picture = paper.draw_sheet(cover, rng)
+        found.append(PaperPhoto(_jpeg(as_uint8(picture), rng), None))
     return found
 
 
-def _drawn(number: int) -> Photo:
+def _draw_digit(number: int) -> PaperPhoto:
     rng = np.random.default_rng([SEED, 0, number])
     value, shape = number % 10, _SHAPES[int(rng.integers(len(_SHAPES)))]
-    return _photo(value, paper.inked(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng)
+    return _photo(
+        value, paper.draw_strokes(handwriting.digit(value, rng), min(shape), _STILL, rng), shape, rng
+    )
 
 
-def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:
+def _ink_digit(number: int, image: NDArray[np.uint8], label: int) -> PaperPhoto:
     rng = np.random.default_rng([SEED, 1, number])
     shape = _SHAPES[int(rng.integers(len(_SHAPES)))]
     side = min(shape)
@@ -83,15 +88,15 @@ def _inked(number: int, image: NDArray[np.uint8], label: int) -> Photo:
     return _photo(label, cover.astype(np.float32), shape, rng)
 
 
-def _photo(value: int, ink: paper.Cover, shape: tuple[int, int], rng: np.random.Generator) -> Photo:
+def _photo(value: int, ink: paper.Cover, shape: tuple[int, int], rng: np.random.Generator) -> PaperPhoto:
     cover = np.zeros(shape, np.float32)
-    _lay(ink, cover)
-    picture = paper.sheet(cover, rng)
+    _place_ink(ink, cover)
+    picture = paper.draw_sheet(cover, rng)
     solid = (cover > 0.5).astype(np.uint8)
     rows = np.flatnonzero(solid.any(axis=1))
     width = 2 * float(cv2.distanceTransform(solid, cv2.DIST_L2, 5).max())
     bare = picture[cover == 0].astype(np.float64)
-    return Photo(
+    return PaperPhoto(
         _jpeg(picture, rng),
         value,
         width / max(1, rows[-1] - rows[0]),
@@ -100,14 +105,14 @@ def _photo(value: int, ink: paper.Cover, shape: tuple[int, int], rng: np.random.
     )
 
 
-def _lay(ink: paper.Cover, cover: paper.Cover) -> None:
-    """Put a square of ink into the middle."""
+def _place_ink(ink: paper.Cover, cover: paper.Cover) -> None:
+    """Copy a square of ink into the centre."""
     top, left = (cover.shape[0] - ink.shape[0]) // 2, (cover.shape[1] - ink.shape[1]) // 2
     cover[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
 
 
 def _jpeg(picture: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
-    """Return a picture through a lens, with noise, as a JPEG file."""
+    """Return an image with blur and noise as a JPEG file."""
     seen = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 4)).astype(np.float64)
     noisy = np.clip(seen + rng.normal(0, rng.uniform(1, 14), seen.shape), 0, 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]

@@ -1,9 +1,10 @@
-"""Choose the people whose photographs are held out for validation, once, before any training.
+"""Choose the people whose photographs are held out for validation.
 
     python benchmarks/photo_split.py PHOTOS
 
-PHOTOS holds `contributors.csv` (path, contributor) over `train/` and `validation/`. A fifth of the people, drawn
-from a fixed seed, is held out with everything that they photographed. Writes `photo_split.json` beside this script.
+PHOTOS holds `contributors.csv` (path, contributor) over `train/` and `validation/`. A random fifth of the
+people, from a fixed seed, is held out with all their photographs, once and before any training. Writes
+`photo_split.json` beside this script.
 """
 
 import csv
@@ -18,7 +19,7 @@ SHARE = 0.2
 
 
 def main() -> None:
-    """Draw, write, and print what was drawn."""
+    """Choose the people, write the file and print the counts."""
     with (Path(sys.argv[1]) / "contributors.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     people = sorted({row["contributor"] for row in rows})

@@ -1,13 +1,14 @@
-"""What a cluster costs and survives: throughput against a local run, the driver's memory, unit costs, and kills.
+"""Measure labelling on a cluster: throughput against a local run, memory, unit costs, and kills.
 
     python benchmarks/scale.py speed [--images 24000] [--rounds 5]
     python benchmarks/scale.py memory [--sizes 100000 1000000 10000000]
     python benchmarks/scale.py costs
     python benchmarks/scale.py kills [--images 20000] [--kills 50] [--drivers 10]
 
-All runs are of the command line, whole processes, on Ray clusters that this script starts on this machine; contestants take turns. In `speed`
-starting counts on neither side: a local run is the difference of two sizes, one on Ray the time between its parts' appearance. `kills`
-has a cluster of three nodes (raylets as processes) and ends worker processes, Ray's workers, whole nodes and the driver at random moments.
+All runs are whole processes of the command line, on Ray clusters that this script starts on this machine.
+Contestants take turns. `speed` excludes start-up: the time of a local run is the difference of two sizes, and
+that of a Ray run is the time between its parts. `kills` starts a cluster of three nodes (raylets as
+processes) and kills worker processes, Ray's workers, whole nodes and the driver at random moments.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from edge_fm_runtime.cluster import manifest
 
 
 def speed(images: int, rounds: int) -> None:
-    """Print throughput of a local run, and of Ray with two workers and with one, and whether the bytes are the same."""
+    """Print throughput of a local run and of Ray with one and two workers, and compare the output."""
     sizes = (images // 3, images)
     with tempfile.TemporaryDirectory() as name, cluster(2) as (address, _):
         work = Path(name)
@@ -46,7 +47,7 @@ def speed(images: int, rounds: int) -> None:
             engine = ("--engine", "ray", "--address", address, "--shard-size", images // 24, "--fresh")
             run("label", folders[1], "-o", out, "--workers", workers, *engine)
             ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))
-            # From when every worker had done its first shard.
+            # Count from the moment when every worker has finished its first shard.
             return (len(ends) - workers) * (images // 24) / (ends[-1] - ends[workers - 1])
 
         contestants: dict[str, Callable[[], float]] = {
@@ -80,7 +81,7 @@ def speed(images: int, rounds: int) -> None:
 
 
 def memory(sizes: list[int]) -> None:
-    """Print the driver's peak memory while it labels lists of names; beyond a million, names of files that are not there."""
+    """Print the driver's peak memory for lists of names; above a million, the files do not exist."""
     with tempfile.TemporaryDirectory() as name, cluster(2) as (address, _):
         work = Path(name)
         for size in sizes:
@@ -121,7 +122,7 @@ def watch(process: "subprocess.Popen[bytes]") -> int:
 
 
 def costs() -> None:
-    """Print what one input costs: to list, to label, and to keep; and a worker's memory."""
+    """Print the cost of an input to list, label and store, and the memory of a worker."""
     with tempfile.TemporaryDirectory() as name, cluster(2) as (address, _):
         work = Path(name)
         names = work / "names.txt"
@@ -157,7 +158,7 @@ def costs() -> None:
             while driver.poll() is None:
                 for who in ("ray::MapWorker", "edge_fm_runtime.batch.workers.fork_server"):
                     peaks[who] = max(peaks[who], *map(peak_kb, running(who)), 0)
-                time.sleep(2)  # to look through all processes costs something
+                time.sleep(2)  # scanning all processes takes time
             ends = sorted(part.stat().st_mtime for part in out.glob("part-*"))
             seconds = 2 * (ends[-1] - ends[1]) / ((len(ends) - 2) * shard)
             parts = sum(path.stat().st_size for path in out.glob("part-*"))

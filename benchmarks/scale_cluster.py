@@ -1,4 +1,4 @@
-"""What the contestants of `scale.py` run on: folders of many names, Ray clusters on this machine, commands and processes."""
+"""Folders, Ray clusters, commands and processes for `scale.py`."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from label_folders import make_images
 
 COMMAND = [sys.executable, "-m", "edge_fm"]
 POOL = 600
-"""Different pictures; the rest are hard links of them."""
+"""Number of different images; the others are hard links to them."""
 
 
 def linked(folder: Path, images: int, kind: str = "jpeg") -> Path:
-    """Make a folder of many names for a few pictures."""
+    """Make a folder of many names for `POOL` images."""
     made = folder / f"{kind}-pool"
     if not made.exists():
         made.mkdir()
@@ -30,7 +30,7 @@ def linked(folder: Path, images: int, kind: str = "jpeg") -> Path:
         number = index % 10_000
         if number == 0:
             below.mkdir(parents=True)
-        if number < POOL:  # a file has a limited number of links
+        if number < POOL:  # file systems limit the hard links of a file
             path.write_bytes(pictures[number])
         else:
             os.link(below / f"{index - number + number % POOL:08}{suffix}", path)
@@ -39,7 +39,7 @@ def linked(folder: Path, images: int, kind: str = "jpeg") -> Path:
 
 @contextlib.contextmanager
 def cluster(*nodes: int) -> Iterator[tuple[str, object]]:
-    """Start nodes with so many processors each; give the address and the cluster."""
+    """Start nodes with these numbers of processors; yield the address and the cluster."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": nodes[0], "include_dashboard": False})
@@ -52,14 +52,14 @@ def cluster(*nodes: int) -> Iterator[tuple[str, object]]:
 
 
 def run(*arguments: object) -> float:
-    """Run a command of edge-fm; return seconds."""
+    """Run a command of edge-fm and return its seconds."""
     started = time.perf_counter()
     subprocess.run([*COMMAND, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def running(what: str) -> list[int]:
-    """Return the processes whose command line names something, and that this script has started."""
+    """Return the ids of other processes whose command line contains a text."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

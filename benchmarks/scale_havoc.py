@@ -1,4 +1,4 @@
-"""The kills of `scale.py`: a cluster of three nodes, of which something is ended at random moments."""
+"""Kill processes and nodes of a three-node cluster at random moments, for `scale.py`."""
 
 import contextlib
 import os
@@ -14,28 +14,28 @@ from scale_cluster import COMMAND, linked, run, running
 
 
 class Havoc:
-    """A cluster of three nodes, and what is done to it.
+    """A cluster of three nodes with random kills.
 
     Attributes:
-        ended: how many processes of each kind were ended.
+        ended: number of kills by kind of process.
     """
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
         self.ended: Counter[str] = Counter()
-        self._chance = random.Random(0)  # noqa: S311  # no secret
+        self._chance = random.Random(0)  # noqa: S311  # random moments, no secrets
         self._cluster = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
         )
         self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(3)]
 
     def close(self) -> None:
-        """End the cluster."""
+        """Stop the cluster."""
         self._cluster.shutdown()
 
     def label(self, folder: Path, out: Path) -> int:
-        """Label while things are ended, with as many drivers as it takes; return how many."""
+        """Label during kills; restart the driver until it completes; return the number of drivers."""
         command = [*COMMAND, "label", str(folder), "-o", str(out), "--engine", "ray", "--shard-size", "500"]
         command += ["--address", self._cluster.address]
         drivers = 0
@@ -47,15 +47,15 @@ class Havoc:
             while driver.poll() is None:
                 time.sleep(self._chance.uniform(0.5, 3))
                 if driver.poll() is None and any(out.glob("part-*")):
-                    self._end_something(driver)
+                    self._kill_something(driver)
                     print(f"{dict(self.ended)}; {len(list(out.glob('part-*')))} parts", flush=True)
             if driver.returncode == 0:
                 return drivers
             if driver.returncode != -signal.SIGKILL:
-                said = driver.stderr.read().decode() if driver.stderr else ""
-                raise SystemExit(f"exit code {driver.returncode}: {said}")
+                output = driver.stderr.read().decode() if driver.stderr else ""
+                raise SystemExit(f"exit code {driver.returncode}: {output}")
 
-    def _end_something(self, driver: "subprocess.Popen[bytes]") -> None:
+    def _kill_something(self, driver: "subprocess.Popen[bytes]") -> None:
         what = self._chance.choices(("worker", "Ray worker", "node", "driver"), (4, 4, 2, 1))[0]
         if what == "driver":
             os.killpg(driver.pid, signal.SIGKILL)
@@ -76,7 +76,7 @@ class Havoc:
 
 
 def kills(images: int, wanted: int, drivers: int) -> None:
-    """End processes at random moments until enough were ended, and hold the rows to an undisturbed local run."""
+    """Label with kills until there were enough, and compare the rows with an undisturbed local run."""
     with tempfile.TemporaryDirectory() as name, contextlib.closing(Havoc()) as havoc:
         work = Path(name)
         folder = linked(work, images, "png")

@@ -1,8 +1,8 @@
-"""How long the command line takes as a whole process: help, and labelling one picture.
+"""Time the command line as a whole process: help, and labelling one image.
 
     python benchmarks/startup.py [--runs 7]
 
-The two commands and a bare interpreter run in turn, so that noise hits all alike; medians are printed.
+The two commands and a bare interpreter take turns, so that noise affects them equally; medians are printed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "wardrobe" / "bag_
 
 
 def seconds(command: list[str]) -> float:
-    """Return how long a command takes."""
+    """Return the seconds that a command takes."""
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started

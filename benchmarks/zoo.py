@@ -1,12 +1,13 @@
-"""Train, export, verify and time every row of the zoo from nothing, and hold it to its source's figures.
+"""Train, export, verify and time every model of the zoo, and compare it with its source's figures.
 
-python benchmarks/zoo.py WORK                     all rows; writes docs/zoo.json and docs/zoo.md
-python benchmarks/zoo.py WORK --only cnn mlp-128  some; their rows in docs/zoo.json are replaced
-python benchmarks/zoo.py WORK --study dropout     cnn-strided with dropout 0, 0.2, 0.25, 0.3, 0.5: docs/study-dropout.md, .png
-python benchmarks/zoo.py WORK --study patience    three networks with patience 3 and 5: docs/study-patience.md, .png
+python benchmarks/zoo.py WORK                     all models; writes docs/zoo.json and docs/zoo.md
+python benchmarks/zoo.py WORK --only cnn mlp-128  some models; replaces their rows in docs/zoo.json
+python benchmarks/zoo.py WORK --study dropout     five dropout rates: writes docs/study-dropout.md and .png
+python benchmarks/zoo.py WORK --study patience    patience 3 and 5: writes docs/study-patience.md and .png
 
-WORK keeps the run folders and files; --resume takes those that are done. Three seeds where a source shows the mean of
-several runs, else one. Exit code 1 if a figure is missed or a file does not answer as its source.
+WORK stores the run folders and files; --resume reuses finished ones. Models train with three seeds where the
+source shows the mean of several runs, else with one. The exit code is 1 if a figure is missed or a file
+disagrees with its source model.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -51,7 +53,7 @@ _STUDIES: dict[str, list[tuple[str, str, float]]] = {
 
 @dataclass(frozen=True)
 class Training:
-    """One training of one variant, into one folder."""
+    """One training of a variant with a seed and a run folder."""
 
     architecture: Architecture
     variant: Variant
@@ -59,7 +61,7 @@ class Training:
     folder: Path
 
     def command(self) -> list[str]:
-        """Return what a user would type."""
+        """Return the arguments of the command."""
         name, data = self.architecture.name, self.architecture.data
         line = ["train", data, "--model", name, "--seed", str(self.seed)]
         for name, value in self.variant.options.items():
@@ -69,7 +71,7 @@ class Training:
         return [*line, "-o", str(self.folder)]
 
     def run(self, resume: bool) -> runs.Run:
-        """Train, unless it is done and may be taken as it is."""
+        """Train, or load a finished run if `resume` is set."""
         if not (resume and (self.folder / runs.RECORD).is_file()):
             shutil.rmtree(self.folder, ignore_errors=True)
             edge_fm(*self.command())
@@ -82,7 +84,7 @@ class Training:
 
 
 def edge_fm(*arguments: str, may_fail: bool = False) -> str:
-    """Run the command line in a process of its own; return what it says on standard output and standard error."""
+    """Run the command line in a subprocess and return its output and error text."""
     done = subprocess.run(
         [sys.executable, "-m", "edge_fm", *arguments],
         stdout=subprocess.PIPE,
@@ -96,7 +98,7 @@ def edge_fm(*arguments: str, may_fail: bool = False) -> str:
 
 
 def trainings(work: Path, architecture: Architecture, variant: Variant, seeds: int) -> list[Training]:
-    """Return the trainings of a variant; the folder's name says what differs from the architecture's own settings."""
+    """Return the trainings of a variant, with its differing settings in the folder's name."""
     own = {**architecture.options, **asdict(architecture.settings)}
     varied = {**variant.options, **variant.settings}
     stem = "-".join(
@@ -105,13 +107,13 @@ def trainings(work: Path, architecture: Architecture, variant: Variant, seeds: i
     return [Training(architecture, variant, seed, work / f"{stem}-s{seed}") for seed in range(seeds)]
 
 
-def shown(work: Path, name: str) -> Training:
-    """Return the training of a model's own settings with the first seed, the one that is exported."""
+def default_training(work: Path, name: str) -> Training:
+    """Return the training with default settings and the first seed, which is exported."""
     return trainings(work, zoo.find(name), Variant(), 1)[0]
 
 
 def figure(reference: Reference, measured: list[runs.Run]) -> dict[str, Any]:
-    """Return a figure of a source beside ours, and whether it is reached."""
+    """Return a source's figure with ours, and whether it is reached."""
     each = [run.scores[reference.part][reference.metric] for run in measured]
     ours = mean(each)
     reached = (
@@ -123,7 +125,7 @@ def figure(reference: Reference, measured: list[runs.Run]) -> dict[str, Any]:
 
 
 def exported(training: Training, run: runs.Run, resume: bool) -> dict[str, Any]:
-    """Export both precisions, replay their golden inputs, and return what their passports say."""
+    """Export and verify both precisions, and return the figures of their passports."""
     kept = training.folder / "exported.json"
     if resume and kept.is_file():
         found: dict[str, Any] = json.loads(kept.read_text())
@@ -131,7 +133,7 @@ def exported(training: Training, run: runs.Run, resume: bool) -> dict[str, Any]:
     found = {"source_accuracy": run.test_accuracy}
     for kind in ("fp32", "int8"):
         path = training.folder / f"{kind}.onnx"
-        said = edge_fm(
+        output = edge_fm(
             "export",
             str(training.folder),
             *(["--int8"] if kind == "int8" else []),
@@ -151,7 +153,7 @@ def exported(training: Training, run: runs.Run, resume: bool) -> dict[str, Any]:
             "size_bytes": len(read_model(path)),
         }
         if passport.precision.kind != kind:
-            found[kind]["refused"] = next(line for line in said.splitlines() if "int8 was not used" in line)
+            found[kind]["refused"] = next(line for line in output.splitlines() if "int8 was not used" in line)
     kept.write_text(json.dumps(found))
     return found
 
@@ -165,7 +167,7 @@ def row(work: Path, name: str, resume: bool) -> dict[str, Any]:
         done = [one.run(resume) for one in trainings(work, architecture, variant, SEEDS if several else 1)]
         varied = {**variant.options, **variant.settings}
         figures += [{**figure(reference, done), "varied": varied} for reference in variant.references]
-    training = shown(work, name)
+    training = default_training(work, name)
     run = runs.Run.load(training.folder)
     agrees = exported(training, run, resume)
     return {
@@ -183,7 +185,7 @@ def row(work: Path, name: str, resume: bool) -> dict[str, Any]:
 
 
 def per_class(training: Training, architecture: Architecture) -> list[dict[str, Any]]:
-    """Return each class's own precision and recall, of the run on its test part."""
+    """Return precision and recall of each class on the test part."""
     found = json.loads(edge_fm("evaluate", str(training.folder), "--data", architecture.data, "--json"))
     return [
         {"name": score["name"], "precision": score["precision"]["value"], "recall": score["recall"]["value"]}
@@ -192,10 +194,10 @@ def per_class(training: Training, architecture: Architecture) -> list[dict[str, 
 
 
 def latencies(work: Path, names: list[str]) -> dict[str, dict[str, float]]:
-    """Return the median microseconds of one picture, all files in turn so that noise hits all alike."""
+    """Return the median microseconds of one image; files take turns, so that noise affects all equally."""
     opened = {}
     for name in names:
-        folder = shown(work, name).folder
+        folder = default_training(work, name).folder
         images = datasets.load(zoo.find(name).data).test.images
         for kind in ("fp32", "int8"):
             opened[name, kind] = Classifier.load(folder / f"{kind}.onnx"), images
@@ -203,7 +205,7 @@ def latencies(work: Path, names: list[str]) -> dict[str, dict[str, float]]:
     for number in range(ROUNDS):
         for key, (classifier, images) in opened.items():
             picture = images[number : number + 1]
-            for _ in range(2):  # the first call after another model's finds cold caches
+            for _ in range(2):  # the first call after another model's has cold caches
                 started = time.perf_counter()
                 classifier.raw_probabilities(picture)
                 took = time.perf_counter() - started
@@ -212,7 +214,7 @@ def latencies(work: Path, names: list[str]) -> dict[str, dict[str, float]]:
 
 
 def misses(entry: Mapping[str, Any]) -> list[str]:
-    """Return in words what a row misses."""
+    """Return a message for each figure that a row misses."""
     found = [
         f"{entry['name']}: {item['metric']} {item['measured']:.4f} ({item['part']}), to reach {item['value']}"
         for item in entry["figures"]
@@ -226,7 +228,7 @@ def misses(entry: Mapping[str, Any]) -> list[str]:
 
 
 def processor() -> str:
-    """Return the processor's name and how many cores this process may use."""
+    """Return the processor's name and the number of usable cores."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     name = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
@@ -236,7 +238,7 @@ def processor() -> str:
 
 
 def build(work: Path, names: list[str], resume: bool) -> None:
-    """Make the rows and write the table."""
+    """Measure the models and write the table."""
     rows = {name: row(work, name, resume) for name in names}
     for name, took in latencies(work, names).items():
         for kind, microseconds in took.items():
@@ -262,7 +264,7 @@ def build(work: Path, names: list[str], resume: bool) -> None:
 
 
 def study(work: Path, which: str, resume: bool, seeds: int) -> None:
-    """Train what a study varies, print the table and draw it."""
+    """Run a study, and write its page and chart."""
     from matplotlib.figure import Figure
 
     from edge_fm.drawing import curves
@@ -273,23 +275,23 @@ def study(work: Path, which: str, resume: bool, seeds: int) -> None:
         variant = Variant(options={what: value}) if what == "dropout" else Variant(settings={what: value})
         found[name, value] = [one.run(resume) for one in trainings(work, architecture, variant, seeds)]
     lines = [
-        f"# The study of {which}",
+        f"# {which.capitalize()}",
         "",
-        (
-            f"`python benchmarks/zoo.py WORK --study {which} --seeds {seeds}`: accuracy on the Fashion-MNIST test set, {processor()}. "
-            "Training stops on a tenth of the training set, where the tutorial stopped on the test set."
+        *textwrap.wrap(
+            f"`python benchmarks/zoo.py WORK --study {which} --seeds {seeds}`: Fashion-MNIST test accuracy, "
+            f"{'one seed' if seeds == 1 else f'mean of {seeds} seeds'}, {processor()}, stopped on a tenth of the "
+            "training set.",
+            110,
+            break_on_hyphens=False,
         ),
         "",
-        f"| model | {which} | accuracy | lowest | highest | loss | epochs |",
-        "| --- | --: | --: | --: | --: | --: | --: |",
+        f"| model | {which} | accuracy | loss | epochs |",
+        "| --- | --: | --: | --: | --: |",
     ]
     for (name, value), done in found.items():
-        accuracies = [run.test_accuracy for run in done]
+        accuracy = mean(run.test_accuracy for run in done)
         loss, epochs = mean(run.scores["test"]["loss"] for run in done), mean(run.epochs for run in done)
-        lines.append(
-            f"| `{name}` | {value:g} | {mean(accuracies):.4f} | {min(accuracies):.4f} | {max(accuracies):.4f} "
-            f"| {loss:.4f} | {epochs:.1f} |"
-        )
+        lines.append(f"| `{name}` | {value:g} | {accuracy:.4f} | {loss:.4f} | {epochs:.0f} |")
     lines += ["", f"![accuracy against {which}](study-{which}.png)"]
     print("\n".join(lines))
     (TABLE.parent / f"study-{which}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -313,7 +315,7 @@ def study(work: Path, which: str, resume: bool, seeds: int) -> None:
 
 
 def main() -> None:
-    """Do what is asked for."""
+    """Run the benchmark or a study."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -322,7 +324,7 @@ def main() -> None:
         "--only", nargs="*", default=[a.name for a in zoo.ARCHITECTURES.values() if a.variants]
     )
     parser.add_argument("--study", choices=_STUDIES)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="of a study")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="number of seeds of a study")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     if arguments.study:

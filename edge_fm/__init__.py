@@ -1,6 +1,6 @@
-"""The people's side of edge-fm: command line, data sets, zoo, training, evaluation, reports.
+"""Command line, data sets, zoo, training, evaluation and deployment of edge-fm.
 
-The runner is `edge_fm_runtime`, the exporter `edge_fm_exporters`.
+The runtime is `edge_fm_runtime`, the exporter `edge_fm_exporters`.
 """
 
 from edge_fm_runtime import __version__

@@ -1,4 +1,4 @@
-"""Draw the samples in this folder again: python samples/draw_samples.py."""
+"""Redraw the samples in this folder: python samples/draw_samples.py."""
 
 from pathlib import Path
 

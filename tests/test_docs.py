@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ say what is so: commands, options, links, the Python example."""
+"""Commands, options, links and the Python example in the README and docs/ are correct."""
 
 import re
 import subprocess
@@ -24,12 +24,12 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 @cache
 def help_of(command: str) -> str:
-    """What `--help` prints, in a terminal wide enough for every option."""
+    """Return the output of `--help` in a wide terminal, without wrapped options."""
     return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
 
 
 def commands_of(text: str) -> list[str]:
-    """What follows `edge-fm` on a line of a code block, behind a prompt or not, and in code within a sentence."""
+    """Return the arguments of every `edge-fm` command in code blocks and inline code."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in re.findall(r"^(?:\$ )?edge-fm (.+)$", block, re.MULTILINE)]
     sentences = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -38,24 +38,24 @@ def commands_of(text: str) -> list[str]:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """What a link to a heading of a page may end in, as GitHub makes it."""
+    """Return the anchors of a page's headings, as GitHub forms them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_readme(command: str) -> None:
-    """The README's table knows each command."""
+    """The README's table has each command."""
     assert f"`edge-fm {command}" in README.read_text(encoding="utf-8")
 
 
 @every_page
 def test_every_command_and_option_of_a_page_exists(page: Path) -> None:
-    """What a page tells one to type is understood."""
+    """The command line accepts the commands and options in a page."""
     for example in commands_of(page.read_text(encoding="utf-8")):
         command, *words = example.split()
         assert command.startswith("-") or command in COMMANDS, example
-        # A service starts another command, whose options follow.
+        # `service` takes another command with its options.
         started = words[0] if command == "service" and words else command
         known = "--version" + help_of(command) + help_of(started)
         for option in (word.split("=")[0] for word in words if word.startswith("-") and word != "-"):
@@ -63,7 +63,7 @@ def test_every_command_and_option_of_a_page_exists(page: Path) -> None:
 
 
 def test_commands_are_found_in_pages() -> None:
-    """Blocks with and without a prompt and sentences all count, up to a pipe or a comment."""
+    """Commands end at a pipe or a comment, in blocks with and without a prompt and in sentences."""
     text = "Type `edge-fm doctor`.\n```console\n$ edge-fm label a -o b | less\n```\n```sh\nedge-fm train edge  # long\n```\n"
     assert commands_of(text) == ["label a -o b", "train edge ", "doctor"]
     assert len(commands_of(README.read_text(encoding="utf-8"))) >= 4
@@ -71,7 +71,7 @@ def test_commands_are_found_in_pages() -> None:
 
 @every_page
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    """A link to another page, and to a heading of it, finds it; a picture is there."""
+    """Linked files, images and headings exist."""
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"\w+:", link):
             continue
@@ -82,7 +82,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_the_python_api_of_the_readme(tmp_path: Path) -> None:
-    """What the README shows in Python works as shown."""
+    """The README's Python example runs."""
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "photo.jpg").write_bytes(encoded(np.zeros((50, 40, 3), np.uint8), ".jpg"))
     done = subprocess.run(

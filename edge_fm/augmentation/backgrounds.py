@@ -1,4 +1,4 @@
-"""Draw what surrounds an object: plain and textured backgrounds, clutter, and scenes of product images on them."""
+"""Draw backgrounds, plain, textured or cluttered, and place product images on them."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 
 def scene(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
-    """Return a data set's picture laid into a drawn surrounding, dark on light or light on dark.
+    """Return a product image composed onto a drawn background, dark on light or light on dark.
 
     Args:
-        image: (size, size) uint8, the object bright on a dark ground.
-        variation: how far to go.
-        rng: where chance comes from.
+        image: (size, size) uint8, the object bright on a dark background.
+        variation: limits of the transforms.
+        rng: random generator.
 
     Returns:
         (size, size) uint8.
@@ -33,22 +33,22 @@ def scene(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
 
 
 def empty_scene(size: int, rng: np.random.Generator) -> Grey:
-    """Return a surrounding with nothing to classify: a shade, a gradient, stripes, edges, blobs or noise."""
+    """Return a background without an object: a shade, a gradient, stripes, edges, blobs or noise."""
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     axis = np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None]
-    picture = rng.uniform(10, 245) + rng.uniform(0, 60) * axis
+    image = rng.uniform(10, 245) + rng.uniform(0, 60) * axis
     kind = rng.integers(5)
     if kind == 1:
-        picture += rng.uniform(5, 50) * np.sin(axis * rng.uniform(3, 30) + rng.uniform(0, 6))
+        image += rng.uniform(5, 50) * np.sin(axis * rng.uniform(3, 30) + rng.uniform(0, 6))
     elif kind == 2:
-        picture = np.where(axis > rng.uniform(-0.7, 0.7), picture, rng.uniform(0, 255))
+        image = np.where(axis > rng.uniform(-0.7, 0.7), image, rng.uniform(0, 255))
     elif kind == 3:
         coarse = rng.uniform(-1, 1, (int(rng.integers(2, 9)),) * 2).astype(np.float32)
-        picture += rng.uniform(10, 90) * cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+        image += rng.uniform(10, 90) * cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     elif kind == 4:
-        picture += rng.normal(0, rng.uniform(5, 60), (size, size))
-    canvas = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+        image += rng.normal(0, rng.uniform(5, 60), (size, size))
+    canvas = np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
     for _ in range(int(rng.integers(0, 5))):
         a, b = rng.integers(-size // 4, size + size // 4, (2, 2))
         shade, width = int(rng.integers(0, 256)), int(rng.integers(1, 4))
@@ -60,7 +60,7 @@ def empty_scene(size: int, rng: np.random.Generator) -> Grey:
 
 
 def clutter(size: int, rng: np.random.Generator) -> Grey:
-    """Return a surrounding with two to seven things in its middle that are no garment: polygons, blots and bent strips."""
+    """Return a background with two to seven unknown objects in its middle: polygons, blots, strips."""
     fine = size * _SUPERSAMPLING
     canvas = empty_scene(fine, rng)
     for _ in range(int(rng.integers(2, 8))):

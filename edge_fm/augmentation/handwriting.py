@@ -1,7 +1,7 @@
-"""Digits as people write them: a few strokes through control points, in the variants that handwriting has.
+"""Handwritten digits as strokes through control points, in the usual variants of each digit.
 
-Coordinates are (x, y) in a unit square, y downwards. `digit` moves every control point a little, so no two are alike.
-The variants were drawn by hand for this project; they are nobody's data.
+Coordinates are (x, y) in a unit square, y downwards. `digit` displaces every control point at random, so no
+two results are alike. The variants were drawn by hand for this project and copy no data set.
 """
 
 import numpy as np
@@ -165,34 +165,34 @@ VARIANTS: dict[int, tuple[tuple[Stroke, ...], ...]] = {
         ),
     ),
 }
-"""For each digit, the ways in which it is written; each way is one or more strokes."""
+"""Variants by digit; each variant is one or more strokes."""
 
 _STEPS = 12
 _WOBBLE = 0.035
-"""Standard deviation of a control point, of the digit's height."""
+"""Standard deviation of a control point's displacement, as a fraction of the digit's height."""
 
 
 def digit(value: int, rng: np.random.Generator) -> list[Path]:
-    """Return the strokes of a digit, written once.
+    """Return the strokes of a randomly varied digit.
 
     Args:
-        value: 0 to 9.
-        rng: where chance comes from.
+        value: digit, 0 to 9.
+        rng: random generator.
 
     Returns:
-        each stroke's points, about in the unit square.
+        points of each stroke, approximately in the unit square.
     """
     variants = VARIANTS[value]
     strokes = variants[int(rng.integers(len(variants)))]
     moved: dict[tuple[float, float], Path] = {}
-    # Strokes that meet go on meeting: a control point has one place.
+    # A point shared by two strokes is displaced once, so that they still meet.
     for point in (point for stroke in strokes for point in stroke):
         moved.setdefault(point, np.asarray(point) + rng.normal(0, _WOBBLE, 2))
     return [_through(np.stack([moved[point] for point in stroke])) for stroke in strokes]
 
 
 def scribble(rng: np.random.Generator) -> list[Path]:
-    """Return strokes that are no digit: a wavy line, a cross, a tick, a zigzag or a tangle."""
+    """Return the strokes of a scribble, not a digit: a wavy line, cross, tick, zigzag or tangle."""
     kind = int(rng.integers(5))
     if kind == 0:
         x = np.linspace(0, 1, 7)
@@ -210,7 +210,7 @@ def scribble(rng: np.random.Generator) -> list[Path]:
 
 
 def _through(points: Path) -> Path:
-    """Return a smooth curve through the points (Catmull and Rom, 1974, with the ends doubled)."""
+    """Return a smooth curve through the points (Catmull and Rom, 1974), with doubled end points."""
     before, after = points[:1], points[-1:]
     padded = np.concatenate([before, points, after])
     p0, p1, p2, p3 = (padded[i : len(padded) - 3 + i, np.newaxis] for i in range(4))

@@ -1,10 +1,12 @@
-"""Digits as a camera sees them on paper: dark ink of any width, ruled or squared sheets, uneven light, shadows.
+"""Simulate photographs of digits on paper.
 
-`written` inks a data set's digit, whose strokes are bright on a dark ground, onto a sheet; `drawn` writes one of our own
-strokes; `blank` is a sheet with no digit on it. `sheet` and `photograph` work at any size, for pictures to
-test with as well as for training.
+Pens have any width, sheets are plain, ruled or squared, and light is uneven, with shadows.
 
-All pictures are grey uint8; all randomness comes from the generator that is passed in.
+`ink_digit` transfers a data set's digit, bright on dark, to paper; `draw_digit` draws one from our own
+strokes; `blank_sheet` contains no digit. `draw_sheet` and `photograph_sheet` work at any size and also make
+test images.
+
+All images are grey uint8. All randomness comes from the generator that is passed in.
 """
 
 import numpy as np
@@ -15,20 +17,20 @@ from edge_fm.augmentation.transforms import Grey, Variation
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Cover = NDArray[np.float32]
-"""(height, width) float32 in [0, 1]: how much ink lies on each point."""
+"""(height, width) float32 ink coverage in [0, 1]."""
 
 _SUPERSAMPLING = 3
 _SHIFT = 4
-"""OpenCV draws with coordinates in sixteenths of a pixel."""
+"""Fractional bits of OpenCV's drawing coordinates: sixteenths of a pixel."""
 
 
-def written(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
+def ink_digit(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
     """Return a data set's digit as a photograph of ink on paper.
 
     Args:
-        image: (size, size) uint8, strokes bright on a dark ground.
-        variation: how far it may turn.
-        rng: where chance comes from.
+        image: (size, size) uint8, strokes bright on a dark background.
+        variation: limit of the rotation.
+        rng: random generator.
 
     Returns:
         (size, size) uint8.
@@ -40,48 +42,50 @@ def written(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey
     matrix[0, 1] += zoom * rng.normal(0, 0.15)
     matrix[:, 2] += fine / 2 - size / 2 + rng.uniform(-0.1, 0.1, 2) * fine
     large = cv2.warpAffine(image, matrix, (fine, fine), flags=cv2.INTER_CUBIC).astype(np.float32) / 255
-    # Where the edge of the ink is taken to be makes the pen thick or thin.
+    # The threshold of the blurred edge sets the width of the pen.
     edge = rng.uniform(0.25, 0.7)
     cover = np.clip((cv2.GaussianBlur(large, (0, 0), 1.0) - edge) * 5 + 0.5, 0, 1)
-    return photograph(cover, size, rng)
+    return photograph_sheet(cover, size, rng)
 
 
-def drawn(value: int, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
-    """Return a digit of our own strokes as a photograph of ink on paper.
+def draw_digit(value: int, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
+    """Return a digit drawn from our own strokes as a photograph of ink on paper.
 
     Args:
-        value: 0 to 9.
-        size: of the square result.
-        variation: how far it may turn.
-        rng: where chance comes from.
+        value: digit, 0 to 9.
+        size: height and width of the result in pixels.
+        variation: limit of the rotation.
+        rng: random generator.
 
     Returns:
         (size, size) uint8.
     """
     fine = size * _SUPERSAMPLING
-    return photograph(inked(handwriting.digit(value, rng), fine, variation, rng), size, rng)
+    return photograph_sheet(draw_strokes(handwriting.digit(value, rng), fine, variation, rng), size, rng)
 
 
-def blank(size: int, rng: np.random.Generator) -> Grey:
-    """Return a picture with no digit on it: a bare sheet, a scribble, or any other surrounding."""
+def blank_sheet(size: int, rng: np.random.Generator) -> Grey:
+    """Return an image without a digit: a bare sheet, a scribble, or another background."""
     kind = rng.random()
     if kind < 0.3:
         return backgrounds.empty_scene(size, rng)
     fine = size * _SUPERSAMPLING
     cover = np.zeros((fine, fine), np.float32)
     if kind < 0.7:
-        cover = inked(handwriting.scribble(rng), fine, Variation(rotation=90), rng)
-    return photograph(cover, size, rng)
+        cover = draw_strokes(handwriting.scribble(rng), fine, Variation(rotation=90), rng)
+    return photograph_sheet(cover, size, rng)
 
 
-def inked(paths: list[handwriting.Path], size: int, variation: Variation, rng: np.random.Generator) -> Cover:
-    """Return strokes as ink on a square of `size`, turned, slanted, scaled and moved; thick or thin.
+def draw_strokes(
+    paths: list[handwriting.Path], size: int, variation: Variation, rng: np.random.Generator
+) -> Cover:
+    """Return strokes as ink, with random rotation, slant, scale, position and pen width.
 
     Args:
-        paths: as `strokes.digit` returns them.
-        size: height and width of the result.
-        variation: how far it may turn.
-        rng: where chance comes from.
+        paths: strokes as `handwriting.digit` returns them.
+        size: height and width of the result in pixels.
+        variation: limit of the rotation.
+        rng: random generator.
     """
     height = size * rng.uniform(0.4, 0.85)
     width = height * rng.uniform(0.45, 0.85)
@@ -100,21 +104,21 @@ def inked(paths: list[handwriting.Path], size: int, variation: Variation, rng: n
     return canvas.astype(np.float32) / np.float32(255)
 
 
-def photograph(cover: Cover, size: int, rng: np.random.Generator) -> Grey:
-    """Return ink on a sheet as the runtime would see its photograph: developed, reduced, letterboxed in black.
+def photograph_sheet(cover: Cover, size: int, rng: np.random.Generator) -> Grey:
+    """Return a photograph of ink on a sheet, jittered, reduced and letterboxed as in the runtime.
 
     Args:
-        cover: the ink, at `size` or more on each side.
-        size: of the square result.
-        rng: where chance comes from.
+        cover: ink coverage, at least `size` on each side.
+        size: height and width of the result in pixels.
+        rng: random generator.
 
     Returns:
         (size, size) uint8.
     """
-    fine = sheet(cover, rng)
+    fine = draw_sheet(cover, rng)
     inner_h = inner_w = size
     if rng.random() < 0.5:
-        # A photograph is seldom square: cut from it what a narrower one would show.
+        # Photographs are seldom square: crop to a narrower aspect ratio.
         narrow = int(rng.integers(round(size * 0.6), size + 1))
         inner_h, inner_w = (size, narrow) if rng.random() < 0.5 else (narrow, size)
         cut = np.array(fine.shape) - np.round(np.array(fine.shape) * (inner_h / size, inner_w / size)).astype(
@@ -134,15 +138,15 @@ def photograph(cover: Cover, size: int, rng: np.random.Generator) -> Grey:
     return canvas
 
 
-def sheet(cover: Cover, rng: np.random.Generator) -> Grey:
+def draw_sheet(cover: Cover, rng: np.random.Generator) -> Grey:
     """Return ink on a drawn sheet of paper in uneven light.
 
     Args:
-        cover: the ink.
-        rng: where chance comes from.
+        cover: ink coverage.
+        rng: random generator.
 
     Returns:
-        uint8 of the same size.
+        (height, width) uint8, the size of `cover`.
     """
     height, width = cover.shape
     paper = np.full((height, width), rng.uniform(150, 250), np.float32)
@@ -160,7 +164,7 @@ def sheet(cover: Cover, rng: np.random.Generator) -> Grey:
 
 
 def _light(height: int, width: int, rng: np.random.Generator) -> Cover:
-    """Return how bright each point is lit: clouds of light, and now and then the edge of a shadow."""
+    """Return the illumination of each pixel: smooth variation, sometimes with the edge of a shadow."""
     coarse = np.exp(rng.normal(0, rng.uniform(0, 0.25), (3, 3))).astype(np.float32)
     light = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.3:

@@ -1,13 +1,12 @@
-"""Make training pictures look as a camera might have seen them.
+"""Augment training images so that they resemble photographs.
 
-A model trained on clean catalogue pictures fails on photographs because it has never seen clutter, uneven light, tilt
-or noise. `photograph` takes the content of a real photograph and returns another letterboxed view of it;
-`catalogue` varies a picture of a data set such as Fashion-MNIST and keeps its dark ground; `scene` lays such
-a picture into a drawn surrounding; `empty` draws a surrounding with nothing of interest in it, and `cluttered` one full of
-things that are nothing in particular.
+A model trained on clean product images fails on photographs, because it has never seen clutter, uneven light,
+tilt or noise. `photograph_view` returns a randomly transformed, letterboxed view of a photograph.
+`product_view` varies an image of a data set such as Fashion-MNIST and keeps its dark background.
+`photometric_jitter` changes light and sharpness only.
 
-All pictures are grey uint8; all randomness comes from the generator that is passed in. Distances are those of pictures of 28x28
-pixels, and grow with others.
+All images are grey uint8. All randomness comes from the generator that is passed in. Distances are for images
+of 28x28 pixels and scale with the size.
 """
 
 from dataclasses import dataclass
@@ -27,15 +26,16 @@ _USUAL_SIZE = 28
 
 @dataclass(frozen=True)
 class Variation:
-    """How far pictures are varied.
+    """Limits of the geometric transforms.
 
     Attributes:
-        flip: whether left and right may be exchanged; right for garments, wrong for digits.
-        rotation: largest angle of photographs, in degrees.
-        tilt: largest angle of catalogue pictures, in degrees.
-        erase: share of pictures of which a rectangle is erased (Zhong et al., 2017, arXiv:1708.04896).
-        elastic: standard deviation in pixels of 28 of a smooth distortion of catalogue pictures (Simard et al., 2003,
-            "Best Practices for Convolutional Neural Networks").
+        flip: whether images may be flipped horizontally; right for garments, wrong for digits.
+        rotation: twice the standard deviation of a photograph's rotation, in degrees.
+        tilt: largest rotation of a product image, in degrees.
+        erase: fraction of the product images with a random rectangle erased, in [0, 1]; half of it for
+            photographs (Zhong et al., 2017, arXiv:1708.04896).
+        elastic: standard deviation of the elastic distortion of product images, in pixels of a 28x28 image
+            (Simard et al., 2003, "Best Practices for Convolutional Neural Networks").
     """
 
     flip: bool = True
@@ -46,36 +46,37 @@ class Variation:
 
 
 def photograph_view(content: Grey, size: int, variation: Variation, rng: np.random.Generator) -> Grey:
-    """Return another view of a photograph, letterboxed in black as the runtime does it.
+    """Return a randomly transformed view of a photograph, letterboxed in black as the runtime does.
 
-    How far it is turned, zoomed, moved and stretched is itself drawn, from not at all to as far as it goes: a network that sees
-    nothing but far views is not at its best on those that a device makes, which are near.
+    The strength of rotation, zoom, shift and stretch is itself random, from none to the limit. A network that
+    trains on strongly transformed views only does worse on the nearly untransformed images of a device.
 
     Args:
-        content: the photograph without any bars, at three or more times `size` on its longer side.
-        size: of the square result.
-        variation: how far to go.
-        rng: where chance comes from.
+        content: (height, width) uint8 photograph without bars, at least three times `size` on its longer
+            side.
+        size: height and width of the result in pixels.
+        variation: limits of the transforms.
+        rng: random generator.
 
     Returns:
         (size, size) uint8.
     """
     height, width = content.shape
-    reach = rng.random()
-    stretch = np.exp(rng.normal(0, 0.12 * reach))
+    strength = rng.random()
+    stretch = np.exp(rng.normal(0, 0.12 * strength))
     shape = min(max(height / width * stretch, 0.4), 2.5)
     inner_h, inner_w = (
         (size, max(1, round(size / shape))) if shape >= 1 else (max(1, round(size * shape)), size)
     )
     fine_h, fine_w = inner_h * _SUPERSAMPLING, inner_w * _SUPERSAMPLING
-    zoom = np.exp(reach * rng.uniform(-0.25, 0.35))
-    angle = rng.normal(0, variation.rotation / 2 * reach)
+    zoom = np.exp(strength * rng.uniform(-0.25, 0.35))
+    angle = rng.normal(0, variation.rotation / 2 * strength)
     scale_x, scale_y = zoom * fine_w / width, zoom * fine_h / height
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([scale_x, scale_y])
     if variation.flip and rng.random() < 0.5:
         linear[:, 0] *= -1
-    offset = reach * rng.uniform(-0.12, 0.12, 2) * (fine_w, fine_h)
+    offset = strength * rng.uniform(-0.12, 0.12, 2) * (fine_w, fine_h)
     centre = np.array([fine_w, fine_h]) / 2 + offset - linear @ (width / 2, height / 2)
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_REFLECT_101
     matrix = np.column_stack([linear, centre])
@@ -92,12 +93,12 @@ def photograph_view(content: Grey, size: int, variation: Variation, rng: np.rand
 
 
 def product_view(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
-    """Return a data set's picture, moved, scaled and tilted a little, maybe mirrored, maybe with a part erased.
+    """Return a product image after a random shift, scale and rotation, flip, distortion and erasing.
 
     Args:
-        image: (size, size) uint8 on a dark ground.
-        variation: how far to go.
-        rng: where chance comes from.
+        image: (size, size) uint8 on a dark background.
+        variation: limits of the transforms.
+        rng: random generator.
 
     Returns:
         (size, size) uint8.
@@ -125,30 +126,30 @@ def product_view(image: Grey, variation: Variation, rng: np.random.Generator) ->
 
 
 def photometric_jitter(image: Grey, rng: np.random.Generator) -> Grey:
-    """Return a picture under another light and through another lens: gamma, contrast, gradient, inversion, blur, noise."""
+    """Return an image with random gamma, contrast, brightness gradient, inversion, blur and noise."""
     size_h, size_w = image.shape
-    picture = image.astype(np.float32) / 255
+    jittered = image.astype(np.float32) / 255
     if rng.random() < 0.5:
-        picture = picture ** np.exp(rng.normal(0, 0.35))
-    picture = (picture - 0.5) * np.exp(rng.normal(0, 0.25)) + 0.5 + rng.normal(0, 0.1)
+        jittered = jittered ** np.exp(rng.normal(0, 0.35))
+    jittered = (jittered - 0.5) * np.exp(rng.normal(0, 0.25)) + 0.5 + rng.normal(0, 0.1)
     if rng.random() < 0.3:
         angle = rng.uniform(0, 2 * np.pi)
         across = np.cos(angle) * np.linspace(-1, 1, size_w, dtype=np.float32)[None, :]
-        picture = picture * (
+        jittered = jittered * (
             1 + rng.uniform(0, 0.5) * (across + np.sin(angle) * np.linspace(-1, 1, size_h)[:, None])
         )
     if rng.random() < 0.1:
-        picture = 1 - picture
+        jittered = 1 - jittered
     if rng.random() < 0.2:
         blur = rng.uniform(0.3, 0.9) * max(size_h, size_w) / _USUAL_SIZE
-        picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), blur)
+        jittered = cv2.GaussianBlur(jittered.astype(np.float32), (0, 0), blur)
     if rng.random() < 0.4:
-        picture = picture + rng.normal(0, rng.uniform(0.01, 0.06), picture.shape)
-    return as_uint8(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+        jittered = jittered + rng.normal(0, rng.uniform(0.01, 0.06), jittered.shape)
+    return as_uint8(np.rint(np.clip(jittered, 0, 1) * 255).astype(np.uint8))
 
 
 def _elastic(image: Grey, deviation: float, rng: np.random.Generator) -> Grey:
-    """Return a picture whose points are moved by a field that is smooth over a quarter of it."""
+    """Return an image warped by a random displacement field of 4x4 control points."""
     size = image.shape[0]
     field = rng.normal(0, deviation, (4, 4, 2)).astype(np.float32)
     moves = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -157,7 +158,7 @@ def _elastic(image: Grey, deviation: float, rng: np.random.Generator) -> Grey:
 
 
 def _erase(image: Grey, rng: np.random.Generator) -> None:
-    """Fill a rectangle of 2 to 33 % of the area with noise or one shade, as in arXiv:1708.04896."""
+    """Fill a random rectangle, 2 to 33 % of the area, with noise or one shade (arXiv:1708.04896)."""
     height, width = image.shape
     area, aspect = rng.uniform(0.02, 0.33) * height * width, np.exp(rng.uniform(-1.2, 1.2))
     tall, wide = (

@@ -9,7 +9,7 @@ import typer
 from edge_fm.cli import options, terminal
 
 if TYPE_CHECKING:
-    from edge_fm.evaluation.metrics import Measured
+    from edge_fm.evaluation.metrics import Estimate
     from edge_fm_runtime.machine.bench import Measurement
 
 _COLUMNS = (
@@ -96,7 +96,7 @@ def _refuse_json_file(models: Sequence[str]) -> None:
             raise OutputError(f"{model} is no model: --json prints the figures, so write --json > {model}")
 
 
-def _print_json(measured: "Sequence[Measurement]", scores: "Mapping[str, Measured]") -> None:
+def _print_json(measured: "Sequence[Measurement]", scores: "Mapping[str, Estimate]") -> None:
     import json
     from dataclasses import asdict
 
@@ -106,7 +106,7 @@ def _print_json(measured: "Sequence[Measurement]", scores: "Mapping[str, Measure
     terminal.print_line(json.dumps(figures, indent=2))
 
 
-def _print_table(measured: "Sequence[Measurement]", scores: "Mapping[str, Measured]") -> None:
+def _print_table(measured: "Sequence[Measurement]", scores: "Mapping[str, Estimate]") -> None:
     first_us = measured[0].p50_us
     rows = [
         [

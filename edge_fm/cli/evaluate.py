@@ -53,7 +53,7 @@ def evaluate(
 
     predictor, dataset = open_predictor(model, data, scale)
     evaluation = measure(predictor, dataset, lang)
-    page = reports.write(report, evaluation, dataset, *reports.history_of(model)) if report else None
+    page = reports.write(report, evaluation, dataset, *reports.read_run_history(model)) if report else None
     if as_json:
         terminal.print_line(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
         return

@@ -56,7 +56,7 @@ def zoo(
         for architecture in models.ARCHITECTURES.values()
     ]
     terminal.print_table(["name", "data", "parameters ", *measurements.COLUMNS], rows)
-    terminal.print_line(f"{table.said}; accuracies on the test set, microseconds for one image")
+    terminal.print_line(f"{table.description}; accuracies on the test set, microseconds for one image")
     terminal.print_line("next: edge-fm zoo NAME   edge-fm train --help   details: docs/zoo.md")
 
 

@@ -1,4 +1,4 @@
-"""Data sets by name, folder or `.npz`, as uint8 arrays with class names. `load` is the one door."""
+"""Load data sets by name, folder or `.npz` as uint8 arrays with class names; start at `load`."""
 
 from edge_fm.datasets.class_names import DIGITS, GARMENTS, TRANSLATIONS
 from edge_fm.datasets.dataset import Dataset, Split, is_multiple, limited, require_shape, resized

@@ -1,4 +1,4 @@
-"""Class names of the data sets that go by a name, and in other languages."""
+"""Class names of the built-in data sets, and their translations."""
 
 GARMENTS = (
     "T-shirt/top",
@@ -21,4 +21,4 @@ TRANSLATIONS: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
         "ko": ("티셔츠", "바지", "스웨터", "드레스", "코트", "샌들", "셔츠", "스니커즈", "가방", "앵클 부츠"),
     },
 }
-"""Class names in other languages, by the names that they translate."""
+"""Translations by language code, for each tuple of class names."""

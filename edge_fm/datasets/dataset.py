@@ -1,4 +1,4 @@
-"""Pictures with their classes, and a training part and a test part that never meet."""
+"""Labelled images, split into disjoint training and test parts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ _MIN_FOLDS = 2
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures with their classes.
+    """Labelled images.
 
     Attributes:
-        images: (N, height, width, channels) uint8 in [0, 255], RGB order for three channels.
-        labels: (N,) int64, indices into the data set's class names.
+        images: (N, H, W, C) uint8 in [0, 255], RGB order for three channels.
+        labels: (N,) int64 indices into the data set's class names.
     """
 
     images: NDArray[np.uint8]
@@ -38,26 +38,26 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> "Split":
-        """Return the pictures at `indices`, in that order."""
+        """Return the images at `indices`, in that order."""
         return Split(self.images[indices], self.labels[indices])
 
     def sample(self, count: int, seed: int) -> "Split":
-        """Return at most `count` pictures chosen at random without repetition, the same for the same seed."""
+        """Return at most `count` random images without repetition, the same for the same seed."""
         order = np.random.default_rng(seed).permutation(len(self))
         return self.take(order[:count])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training part and a test part that never meet.
+    """Disjoint training and test parts of labelled images.
 
     Attributes:
-        name: as the user gave it; a folder's or file's name without its path.
-        class_names: in the order of the labels.
-        train: for training, validation and calibration.
-        test: for the last measurement only.
-        licence: of the pictures, as far as known.
-        unreadable: files that were left out, with the reason.
+        name: name of a built-in data set, or file name of a folder or archive without its path.
+        class_names: class names, in the order of the labels.
+        train: training part, which also supplies validation and calibration images.
+        test: test part, for the final measurement only.
+        licence: licence of the images, as far as known.
+        unreadable: (path, reason) of each file that was skipped.
     """
 
     name: str
@@ -69,38 +69,38 @@ class Dataset:
 
     @property
     def spec(self) -> InputSpec:
-        """Height, width and channels of the pictures."""
+        """Height, width and channels of the images."""
         _, height, width, channels = self.train.images.shape
         return InputSpec(height, width, channels)
 
     def split_validation(self, share: float, seed: int) -> tuple[Split, Split]:
-        """Return (training, validation), stratified by class; the test part is not touched.
+        """Split the training part into (training, validation), stratified by class.
 
         Args:
-            share: of the training part that becomes validation, in (0, 1).
-            seed: the same seed gives the same split.
+            share: fraction of the training part for validation, in (0, 1).
+            seed: seed of the random split.
         """
         return stratified(self.train, share, seed)
 
     def require_folds(self, count: int) -> None:
-        """Refuse a number of folds that the training part cannot be divided into.
+        """Check that the training part can be divided into `count` folds.
 
         Raises:
-            DataError: it is below two, or a class has fewer pictures than there are folds.
+            DataError: `count` is below two, or a class has fewer images than `count`.
         """
         if count < _MIN_FOLDS:
             raise DataError(
-                f"{count} folds: expected at least two, one to score on and the others to train on"
+                f"{count} folds: expected at least two, one to validate on and the others to train on"
             )
         counts = np.bincount(self.train.labels, minlength=len(self.class_names))
         if counts.min() < count:
             raise DataError(
-                f"{self.name} has {counts.min()} pictures of {self.class_names[int(counts.argmin())]}, too few for "
-                f"{count} folds: give fewer --folds or more pictures"
+                f"{self.name} has {counts.min()} images of {self.class_names[int(counts.argmin())]}, too few for "
+                f"{count} folds: choose fewer folds or add images"
             )
 
     def folds(self, count: int, seed: int) -> Iterator[tuple[Split, Split]]:
-        """Yield (rest, fold) of the training part for each fold, stratified by class, each picture in one fold.
+        """Yield (rest, fold) of the training part for each fold, stratified by class.
 
         Raises:
             DataError: see `require_folds`.
@@ -119,7 +119,7 @@ class Dataset:
 
 
 def stratified(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Return (rest, part); each class gives `share` of its pictures to `part`, at least one if it has two."""
+    """Split into (rest, part) with `share` of each class in `part`, at least one image of two or more."""
     rng = np.random.default_rng(seed)
     part: list[NDArray[np.int64]] = []
     for label in np.unique(split.labels):
@@ -132,22 +132,22 @@ def stratified(split: Split, share: float, seed: int) -> tuple[Split, Split]:
 
 
 def require_shape(dataset: Dataset, spec: InputSpec) -> None:
-    """Refuse a data set whose pictures are not what a model takes.
+    """Check that a data set's images have the shape of a model's input.
 
     Raises:
-        DataError: they are not.
+        DataError: the shapes differ.
     """
     if dataset.spec.shape != spec.shape:
         raise DataError(
-            f"{dataset.name} has pictures of {dataset.spec.shape}, the model takes {spec.shape}: "
-            "choose the data that it was made for"
+            f"{dataset.name} has images of {dataset.spec.shape}, and the model takes {spec.shape}: "
+            "choose the data that the model was made for"
         )
 
 
-def enlarged(dataset: Dataset, spec: InputSpec | None) -> Dataset:
-    """Return a data set with its pictures enlarged as the runtime enlarges small ones, if `spec` is a whole multiple of their size.
+def enlarge(dataset: Dataset, spec: InputSpec | None) -> Dataset:
+    """Return a data set with its images enlarged as in the runtime, if `spec` is a multiple of their size.
 
-    Anything else could be meant otherwise: a network for 32x32 may have been trained on 28x28 with a frame around.
+    Other sizes are ambiguous: a network for 32x32 may have been trained on padded 28x28 images.
     """
     if spec is None or not is_multiple(spec, dataset.spec):
         return dataset
@@ -156,9 +156,9 @@ def enlarged(dataset: Dataset, spec: InputSpec | None) -> Dataset:
 
 
 def resized(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
-    """Return (N, height, width, channels) pictures at another size: enlarged as the runtime does it, or shrunk by area.
+    """Resize (N, H, W, C) images: enlarge as the runtime does, or shrink by area averaging.
 
-    They are left as they are where neither size is a whole multiple of the other.
+    Images stay unchanged where neither size is a whole multiple of the other.
     """
     count, height, width, channels = images.shape
     own = InputSpec(height, width, channels)
@@ -174,11 +174,11 @@ def resized(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def is_multiple(larger: InputSpec, smaller: InputSpec) -> bool:
-    """Whether each pixel of one size is so many of the other, the same on both axes, and more than one."""
+    """Whether `larger` is `smaller` times a whole number above 1, the same for height and width."""
     times = larger.height // smaller.height
     return times > 1 and larger.shape == (smaller.height * times, smaller.width * times, smaller.channels)
 
 
 def limited(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
-    """Return the data set cut down to at most `train` and `test` pictures, chosen at random."""
+    """Return a random subset of at most `train` training and `test` test images."""
     return replace(dataset, train=dataset.train.sample(train, seed), test=dataset.test.sample(test, seed))

@@ -1,4 +1,4 @@
-"""A folder with one sub-folder per class. Photographs pass through the runtime's own preprocessing, as on the device."""
+"""Load a folder with one sub-folder per class, preprocessed by the runtime as on a device."""
 
 from pathlib import Path
 
@@ -15,21 +15,21 @@ _SPLIT_SEED = 0
 
 
 def load(folder: Path, spec: InputSpec) -> Dataset:
-    """Return the pictures of a folder, a fifth of each class as its test part.
+    """Load the images of a folder, with a fifth of each class as the test part.
 
     Args:
-        folder: with one sub-folder per class.
-        spec: the size and channels that they are brought to.
+        folder: folder with one sub-folder per class.
+        spec: size and channels of the resulting images.
 
     Raises:
-        DataError: it has fewer than two classes, or one without a picture that can be read.
+        DataError: there are fewer than two classes, or a class has no readable image.
     """
     classes = sorted(
         child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
     )
     if len(classes) < MIN_CLASSES:
         raise DataError(
-            f"{folder} holds {len(classes)} sub-folders, expected one for each class and at least two classes"
+            f"{folder} has {len(classes)} sub-folders, expected one for each class and at least two classes"
         )
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
@@ -45,9 +45,7 @@ def load(folder: Path, spec: InputSpec) -> Dataset:
             except InputError as error:
                 unreadable.append((str(path), f"{error.status}: {error}"))
         if len(labels) == count:
-            raise DataError(
-                f"{folder / name} holds no picture that can be read: add some or remove the folder"
-            )
+            raise DataError(f"{folder / name} has no readable picture: add some or remove the folder")
     whole = Split(np.stack(images), np.array(labels, np.int64))
     train, test = stratified(whole, _TEST_SHARE, _SPLIT_SEED)
     return Dataset(

@@ -1,4 +1,4 @@
-"""Fashion-MNIST and MNIST: the official idx files in `$EDGE_FM_DATA/<name>/`, else through Keras, which downloads them."""
+"""Load Fashion-MNIST and MNIST from idx files in `$EDGE_FM_DATA/<name>/`, or download them with Keras."""
 
 import gzip
 import os
@@ -17,12 +17,12 @@ _IMAGES, _LABELS = 2051, 2049
 
 
 def load_fashion_mnist() -> Dataset:
-    """Return the 60,000 and 10,000 garments of Xiao and others, 2017, arXiv:1708.07747."""
+    """Load Fashion-MNIST, 60,000 training and 10,000 test images (Xiao et al., 2017, arXiv:1708.07747)."""
     return _load("fashion-mnist", "fashion_mnist", GARMENTS, "MIT, (c) 2017 Zalando SE")
 
 
 def load_mnist() -> Dataset:
-    """Return the 60,000 and 10,000 digits of LeCun and others, 1998."""
+    """Load MNIST, 60,000 training and 10,000 test images (LeCun et al., 1998)."""
     return _load("mnist", "mnist", DIGITS, "CC BY-SA 3.0, Yann LeCun and Corinna Cortes")
 
 
@@ -59,9 +59,11 @@ def _read(path: Path, magic: int) -> NDArray[np.uint8]:
         shape = struct.unpack_from(f">{found & 0xFF}I", data, 4)
         array = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
     except (OSError, EOFError, struct.error, ValueError) as error:
-        raise DataError(f"{path} is no idx file that can be read ({error}): download it again") from error
+        raise DataError(f"{path} is not a readable idx file ({error}): download it again") from error
     if found != magic:
-        raise DataError(f"{path} begins with {found}, expected {magic}: it is another kind of idx file")
+        raise DataError(
+            f"{path} begins with magic number {found}, expected {magic}: it is another kind of idx file"
+        )
     return array
 
 
@@ -70,15 +72,15 @@ def _through_keras(name: str, keras_name: str) -> tuple[Split, Split]:
         keras = import_keras()
     except ExportError:
         raise DataError(
-            f"{name} is not in $EDGE_FM_DATA/{name}/ as idx .gz files, and Keras, which could download it, is not "
-            "installed: set EDGE_FM_DATA, or run pip install 'edge-fm[train]', or use --data wardrobe"
+            f"{name} is not in $EDGE_FM_DATA/{name}/ as idx .gz files, and Keras, which downloads it, is not "
+            "installed: set EDGE_FM_DATA, run pip install 'edge-fm[train]', or use the data set wardrobe"
         ) from None
     try:
         (train_x, train_y), (test_x, test_y) = getattr(keras.datasets, keras_name).load_data()
-    except Exception as error:  # whatever the download raises, the user wants the way out
+    except Exception as error:  # a download can raise anything; every failure has the same remedy
         raise DataError(
             f"{name} could not be downloaded ({error}): put its four idx .gz files into a folder {name}/ and set "
-            "EDGE_FM_DATA to the folder above it, or use --data wardrobe, which needs no download"
+            "EDGE_FM_DATA to the folder above it, or use the data set wardrobe, which needs no download"
         ) from error
     return (
         Split(train_x[..., np.newaxis], train_y.astype(np.int64)),

@@ -1,4 +1,4 @@
-"""Arrays in an `.npz` file: a data set of one's own, or pictures alone."""
+"""Load a data set, or images without labels, from an `.npz` file."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from edge_fm_runtime.errors import DataError
 
 
 def load(path: Path) -> Dataset:
-    """Return what `x_train`, `y_train`, `x_test` and `y_test` hold, named by `class_names` if that is there.
+    """Load `x_train`, `y_train`, `x_test` and `y_test`, with `class_names` if present.
 
     Raises:
-        DataError: it cannot be read, lacks an array, or holds no such pictures and classes.
+        DataError: the file cannot be read, lacks an array, or an array has the wrong type or values.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -32,17 +32,17 @@ def load(path: Path) -> Dataset:
     classes = int(max(train.labels.max(), test.labels.max())) + 1
     names = tuple(str(name) for name in arrays.get("class_names", range(classes)))
     if max(classes, len(names)) < MIN_CLASSES:
-        raise DataError(f"{path} has one class only, expected at least two")
+        raise DataError(f"{path} has only one class, expected at least two")
     if len(names) < classes:
         raise DataError(f"{path} names {len(names)} classes but has labels up to {classes - 1}")
     return Dataset(path.stem, names, train, test, "as given by its owner")
 
 
 def load_pictures(path: Path) -> NDArray[np.uint8]:
-    """Return the (N, height, width, channels) uint8 `images` of an `.npz` file.
+    """Load the (N, H, W, C) uint8 `images` of an `.npz` file.
 
     Raises:
-        DataError: it cannot be read, or holds no such pictures.
+        DataError: the file cannot be read, or `images` is missing or has another type.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -1,8 +1,8 @@
-"""Garments of the ten Fashion-MNIST classes, drawn by our own code.
+"""Draw garments of the ten Fashion-MNIST classes.
 
-Everything in edge-fm can be tried on them with no download. They imitate how the data set looks (one light
-garment, upright, filling a dark square), with varied cut, size, shade, texture, background and light. They
-are drawings: a score on them says that the machinery works, not how good a model is.
+They make everything in edge-fm testable without a download. They imitate the data set (one light garment,
+upright, filling a dark square) with varied cut, size, shade, texture, background and light. They are
+drawings: a score on them shows that the code works, not how good a model is.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _SUBPIXEL = 1 << _SHIFT
 
 
 class _Cloth:
-    """A mask being cut: 1 where there is cloth, and a relief of seams and soles that scales its shade."""
+    """A mask of the cloth, and a relief of seams and soles that scales its shade."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -48,7 +48,7 @@ class _Cloth:
         cv2.polylines(self.relief, [self._fixed(points)], False, factor, width, cv2.LINE_8, _SHIFT)
 
     def panel(self, points: Points, factor: float) -> None:
-        """Scale the shade of a part."""
+        """Scale the shade of an area."""
         cv2.fillPoly(self.relief, [self._fixed(points)], factor, cv2.LINE_8, _SHIFT)
 
     def _fixed(self, points: Points) -> NDArray[np.int32]:
@@ -59,12 +59,12 @@ def draw(label: int, rng: np.random.Generator, size: int = 28) -> NDArray[np.uin
     """Draw one garment.
 
     Args:
-        label: its class, 0 to 9 in the order of Fashion-MNIST.
-        rng: where cut, shade, texture, background and light come from.
+        label: class index, 0 to 9 in the order of Fashion-MNIST.
+        rng: random generator of cut, shade, texture, background and light.
         size: height and width in pixels.
 
     Returns:
-        (size, size) uint8 grey in [0, 255].
+        (size, size) uint8 grey image.
     """
     large = size * _SUPERSAMPLING
     cloth = _Cloth(large)
@@ -73,8 +73,8 @@ def draw(label: int, rng: np.random.Generator, size: int = 28) -> NDArray[np.uin
     shade = rng.uniform(*_SHADES[label]) * cloth.relief * _texture(label, rng, x, y) * _light(rng, x, y)
     background = rng.uniform(0, 10) * _light(rng, x, y)
     weight = cloth.mask.astype(np.float32) / 255
-    picture = _placed(np.asarray(weight * shade, np.float64), weight.astype(np.float64), rng)
-    canvas = picture[0] + (1 - picture[1]) * background
+    placed = _place(np.asarray(weight * shade, np.float64), weight.astype(np.float64), rng)
+    canvas = placed[0] + (1 - placed[1]) * background
     small = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
     grain = rng.normal(0, rng.uniform(0, 3), small.shape)
     return np.asarray(np.clip(np.rint(small + grain * (small > 0.2 * small.max())), 0, 255), np.uint8)
@@ -250,10 +250,10 @@ def _light(rng: np.random.Generator, x: NDArray[np.float32], y: NDArray[np.float
     return np.asarray(1 + depth * 2 * slope, np.float32)
 
 
-def _placed(
+def _place(
     shade: NDArray[np.float64], weight: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale, turn and move the garment a little."""
+    """Scale, rotate and shift the garment a little."""
     size = shade.shape[0]
     matrix = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(-3, 3), rng.uniform(0.94, 1.0))
     matrix[:, 2] += rng.uniform(-0.015, 0.015, 2) * size

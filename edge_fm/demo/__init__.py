@@ -1,1 +1,1 @@
-"""Show the main job on the samples that ship in the box."""
+"""Run the main workflow on samples that edge-fm includes."""

@@ -1,4 +1,4 @@
-"""The main job on what ships in the box: export, verify, label, watch a feed."""
+"""Run the main workflow on included samples: export, verify, label, classify a video."""
 
 import csv
 import importlib.util
@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_fm import datasets
 from edge_fm.demo import samples
-from edge_fm.drawing.contact_sheet import Labelled, write_sheet
+from edge_fm.drawing.contact_sheet import SheetTile, write_sheet
 from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.batch.label import Model, label
 from edge_fm_runtime.batch.options import Options
@@ -23,14 +23,20 @@ from edge_fm_runtime.live.cameras.opening import CameraSettings, open_camera
 from edge_fm_runtime.live.text import TextView
 
 GOOD_SHARE = 0.8
-"""Share of the drawn garments that has to be right."""
+"""Fraction of the drawn garments that must be classified correctly."""
 
-_MAX_DROP = 0.01  # the drawn test set has 1,000 pictures: one is 0.001
+_MAX_DROP = 0.01  # the wardrobe has 1,000 test images: one is 0.001
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """How many of the drawn garments were right, and how many golden inputs differed on this machine."""
+    """Result of a demo.
+
+    Attributes:
+        pictures: number of labelled garments.
+        right: number of correct labels.
+        different: number of golden inputs that gave other results on this machine.
+    """
 
     pictures: int
     right: int
@@ -38,16 +44,16 @@ class DemoResult:
 
     @property
     def good(self) -> bool:
-        """Whether the demo shows what it should."""
+        """Whether enough labels are correct and all golden inputs give the same results."""
         return self.right >= GOOD_SHARE * self.pictures and not self.different
 
 
-def run(out: Path, say: Callable[[str], None]) -> DemoResult:
-    """Run the demo into a folder.
+def run(out: Path, notify: Callable[[str], None]) -> DemoResult:
+    """Run the demo and write its files into a folder.
 
     Args:
-        out: made if it is not there.
-        say: told of each step.
+        out: folder; created if missing.
+        notify: called with a line about each step.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -59,30 +65,30 @@ def run(out: Path, say: Callable[[str], None]) -> DemoResult:
             f"{out} cannot be written: {error.strerror}. Choose another folder with -o"
         ) from error
     pictures, video = _samples(out)
-    model = _model(out, say)
+    model = _model(out, notify)
     data = read_model(model)
     classifier = Classifier.from_bytes(data)
     replayed = replay(classifier)
     different = sum(bool(result.stage) for result in replayed)
-    say(f"verify    {len(replayed) - different} of {len(replayed)} golden inputs the same on this machine")
+    notify(f"verify    {len(replayed) - different} of {len(replayed)} golden inputs the same on this machine")
     table = out / "labels.csv"
     summary = label(
         Model(data), [str(pictures)], table, Options(fresh=True), lambda _done, _total, _made: None
     )
-    say(f"label     {summary.rows} pictures into {table}")
+    notify(f"label     {summary.rows} pictures into {table}")
     right = _contact_sheet(table, out / "contact-sheet.png")
-    say(f"webcam    {video.name}, one line for each change of label:")
+    notify(f"webcam    {video.name}, one line for each change of label:")
     frames = loop.run(
         classifier,
         open_camera(str(video), CameraSettings(fast=True)),
-        [TextView(lambda line: say(f"          {line}"))],
+        [TextView(lambda line: notify(f"          {line}"))],
     )
-    say(f"          {frames} frames")
+    notify(f"          {frames} frames")
     return DemoResult(summary.rows, right, different)
 
 
 def _samples(out: Path) -> tuple[Path, Path]:
-    """Return the folder of drawn garments and the video, drawn now if there is no checkout."""
+    """Return the folder of drawn garments and the video; draw them if there is no checkout."""
     pictures, video = samples.CHECKOUT / "wardrobe", samples.CHECKOUT / "wardrobe.mp4"
     if not pictures.is_dir():
         pictures = out / "wardrobe"
@@ -93,20 +99,20 @@ def _samples(out: Path) -> tuple[Path, Path]:
     return pictures, video
 
 
-def _model(out: Path, say: Callable[[str], None]) -> str:
-    """Export the seed CNN where the tools and the file are there, else take the bundled model."""
+def _model(out: Path, notify: Callable[[str], None]) -> str:
+    """Export the seed CNN if its file and the tools are there, else copy the bundled model."""
     seed = samples.CHECKOUT / "cnn.keras"
     tools = all(
         importlib.util.find_spec(name) for name in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim")
     )
     if not tools or not seed.is_file():
-        lacking = (
+        missing = (
             "the train extra is not installed" if not tools else "there is no checkout with samples/cnn.keras"
         )
-        say(f"export    skipped: {lacking}; using the bundled model 'fashion'")
+        notify(f"export    skipped: {missing}; using the bundled model 'fashion'")
         (out / "fashion.onnx").write_bytes(read_model("fashion"))
         return str(out / "fashion.onnx")
-    say("export    samples/cnn.keras to int8, calibrated and measured on drawn garments ...")
+    notify("export    samples/cnn.keras to int8, calibrated and measured on drawn garments ...")
     from edge_fm_exporters import ExportData, ExportRequest, export
     from edge_fm_exporters.labelled_images import LabelledImages
     from edge_fm_exporters.normalization.scale import UNIT
@@ -132,23 +138,23 @@ def _model(out: Path, say: Callable[[str], None]) -> str:
         name=dataset.name, licence=dataset.licence, calibration=ranges.images, test=test, selection=choice
     )
     result = export(request, data)
-    say(
+    notify(
         f"          {target}: {result.passport.precision.kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})"
     )
-    say(f"          {evidence_line(result.passport.evidence[0])}")
+    notify(f"          {evidence_line(result.passport.evidence[0])}")
     return str(target)
 
 
 def _contact_sheet(table: Path, path: Path) -> int:
-    """Draw the labelled pictures; return how many are right."""
+    """Draw the labelled images and return the number of correct labels."""
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    pictures = []
+    tiles = []
     for row in rows:
         source = Path(row["path"])
         image = cv2.imread(str(source), cv2.IMREAD_COLOR)
         if image is not None and row["label"]:
-            right = row["label"] == samples.class_of(source)
-            pictures.append(Labelled(as_uint8(image), row["label"], float(row["confidence"]), right))
-    write_sheet(path, pictures)
-    return sum(picture.right for picture in pictures)
+            correct = row["label"] == samples.class_of(source)
+            tiles.append(SheetTile(as_uint8(image), row["label"], float(row["confidence"]), correct))
+    write_sheet(path, tiles)
+    return sum(tile.correct for tile in tiles)

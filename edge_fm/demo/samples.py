@@ -1,6 +1,6 @@
-"""The samples: garments drawn by our own code, as files and as a video.
+"""Draw the samples: garments as PNG files and as a video.
 
-They lie in `samples/` of the checkout; an installed package without a checkout draws the same again.
+A checkout has them in `samples/`; an installed package draws the same ones.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.image.opencv import cv2
 
 CHECKOUT = Path(__file__).resolve().parents[2] / "samples"
-"""Where the samples of a checkout are; absent from an installed package."""
+"""Folder of the samples in a checkout; an installed package has none."""
 
 PER_CLASS = 4
 SIZE = 224
@@ -22,12 +22,12 @@ FRAMES_PER_SECOND = 24
 
 
 def file_stem(class_name: str) -> str:
-    """Return a class name as it stands in a file's name."""
+    """Return a class name in the form used in file names."""
     return class_name.lower().replace("/", "-").replace(" ", "-")
 
 
 def class_of(path: Path) -> str:
-    """Return the class that a sample's file name says."""
+    """Return the class in the file name of a sample."""
     stem = path.stem.rsplit("_", 1)[0]
     return next(name for name in GARMENTS if file_stem(name) == stem)
 
@@ -38,21 +38,19 @@ def draw_pictures(folder: Path) -> None:
     rng = np.random.default_rng(SEED)
     for label, name in enumerate(GARMENTS):
         for number in range(1, PER_CLASS + 1):
-            picture = wardrobe.draw(label, rng, SIZE)
-            (folder / f"{file_stem(name)}_{number}.png").write_bytes(
-                cv2.imencode(".png", picture)[1].tobytes()
-            )
+            image = wardrobe.draw(label, rng, SIZE)
+            (folder / f"{file_stem(name)}_{number}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 def draw_video(path: Path) -> None:
-    """Draw a video in which one garment of each class drifts past, a second each.
+    """Draw a video that shows one moving garment of each class for a second.
 
     Raises:
-        OutputError: this OpenCV cannot write it.
+        OutputError: this OpenCV cannot write MP4 files.
     """
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FRAMES_PER_SECOND, (SIZE, SIZE))
     if not writer.isOpened():
-        raise OutputError(f"{path} cannot be written: this OpenCV has no mp4 writer")
+        raise OutputError(f"{path} cannot be written: this OpenCV has no MP4 writer. Install opencv-python")
     rng = np.random.default_rng(SEED + 1)
     for label in range(len(GARMENTS)):
         garment = wardrobe.draw(label, rng, SIZE)

@@ -1,7 +1,7 @@
-"""A folder that installs edge-fm and its models on a device that has no network.
+"""Make a bundle: a folder or archive that installs edge-fm and models on a device without a network.
 
-Wheels are those of the versions that are installed here, so what runs there was tried here; only the platform differs, and OpenCV is
-the headless one. The device needs Python and its standard library, and nothing is compiled on it.
+The wheels have the versions that are installed here, so the device runs tested versions. Only the platform
+differs, and OpenCV is the headless build. The device needs Python with its standard library and no compiler.
 """
 
 import hashlib
@@ -29,20 +29,20 @@ _SPARE_KB = 40_000
 _LICENCES = re.compile(r"(?:LICEN[CS]E|COPYING|NOTICE|AUTHORS|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
 
 Listener = Callable[[str], None]
-"""Told what is done now."""
+"""Called with the name of each step."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BundleRequest:
-    """What to bundle.
+    """Content, target and path of a bundle.
 
     Attributes:
-        models: bundled ones by name, or `.onnx` files.
-        out: a folder that is not there yet, or a `.tar.gz`.
-        platform: what for.
-        python: its Python, such as `3.11`.
-        extras: of `wheels.EXTRAS`.
-        wheel: edge-fm's own; None builds it from the checkout that this runs from.
+        models: names of bundled models, or paths of `.onnx` files.
+        out: path of a new folder, or of a new `.tar.gz` file.
+        platform: platform of the device.
+        python: Python version of the device, such as `3.11`.
+        extras: extras of edge-fm, from `wheels.EXTRAS`.
+        wheel: path of edge-fm's wheel; None builds it from the checkout.
     """
 
     models: Sequence[str]
@@ -53,15 +53,15 @@ class BundleRequest:
     wheel: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """What was made.
+    """A finished bundle.
 
     Attributes:
-        path: the folder or archive.
-        size_bytes: of all files.
-        installed_bytes: what the wheels take once installed.
-        wheels: (name, version) of each.
+        path: folder or archive.
+        size_bytes: total size of the files.
+        installed_bytes: size of the unpacked wheels.
+        wheels: (name, version) of each wheel.
     """
 
     path: Path
@@ -70,76 +70,84 @@ class Bundle:
     wheels: tuple[tuple[str, str], ...]
 
 
-def make(order: BundleRequest, listener: Listener) -> Bundle:
-    """Make a bundle; it appears only when it is whole.
+def make(request: BundleRequest, listener: Listener) -> Bundle:
+    """Make a bundle; `request.out` appears only when it is complete.
 
     Args:
-        order: what to make.
-        listener: told what is done.
+        request: content, target and path.
+        listener: called with the name of each step.
 
     Raises:
-        DataError: the extra is not installed, a wheel is missing for the platform and Python, or edge-fm's own cannot be built.
-        ModelError: a model cannot be used, or does not answer here as it did where it was exported.
-        OutputError: there is something in the way.
+        DataError: the extra is not installed, a wheel is missing for the platform and Python, or edge-fm's
+            wheel cannot be built.
+        ModelError: a model cannot be used, or its golden inputs give other results than at export.
+        OutputError: the path exists or cannot be written.
     """
     missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
     if missing:
-        raise DataError(f"a bundle needs {', '.join(missing)}: pip install 'edge-fm[bundle]'")
-    is_archive = order.out.name.endswith((".tar.gz", ".tgz"))
-    if order.out.exists():
-        raise OutputError(f"{order.out} is there already: give another one with -o, or remove it")
-    if not order.out.parent.is_dir():
+        raise DataError(f"a bundle needs {', '.join(missing)}: run pip install 'edge-fm[bundle]'")
+    is_archive = request.out.name.endswith((".tar.gz", ".tgz"))
+    if request.out.exists():
+        raise OutputError(f"{request.out} exists already: choose another path with -o, or remove it")
+    if not request.out.parent.is_dir():
         raise OutputError(
-            f"the folder {order.out.parent} does not exist: make it, or choose another one with -o"
+            f"the folder {request.out.parent} does not exist: create it, or choose another path with -o"
         )
-    models = {_file_name(model): _verified(model) for model in order.models}
-    if len(models) < len(order.models):
-        raise DataError("two models have the same file name: rename one")
-    with tempfile.TemporaryDirectory(dir=order.out.parent, prefix=".bundle-") as scratch:
-        name = order.out.name.removesuffix(".tar.gz").removesuffix(".tgz") if is_archive else order.out.name
+    models = {_file_name(model): _read_verified(model) for model in request.models}
+    if len(models) < len(request.models):
+        raise DataError("two models have the same file name: rename one of them")
+    with tempfile.TemporaryDirectory(dir=request.out.parent, prefix=".bundle-") as scratch:
+        name = (
+            request.out.name.removesuffix(".tar.gz").removesuffix(".tgz") if is_archive else request.out.name
+        )
         folder = Path(scratch, name)
         for part in ("wheels", "models", "licences"):
             (folder / part).mkdir(parents=True)
         for file, data in models.items():
             (folder / "models" / file).write_bytes(data)
-        listener("edge-fm's own wheel")
-        wheels.put_own(order.wheel, folder / "wheels")
+        listener("edge-fm's wheel")
+        wheels.copy_own_wheel(request.wheel, folder / "wheels")
         listener("wheels")
-        pins = wheels.pinned(order.python, order.platform, order.extras)
+        pins = wheels.pin_versions(request.python, request.platform, request.extras)
         pins.append(("pip", wheels.distribution("pip").version))
-        wheels.download(pins, order.platform, order.python, folder / "wheels")
-        listener("sums")
+        wheels.download(pins, request.platform, request.python, folder / "wheels")
+        listener("checksums")
         fetched = sorted((folder / "wheels").glob("*.whl"))
-        _keep_licences(fetched, folder / "licences")
+        _copy_licences(fetched, folder / "licences")
         installed = sum(
             sum(entry.file_size for entry in zipfile.ZipFile(wheel).infolist()) for wheel in fetched
         )
         from edge_fm.deploy import sbom
 
-        (folder / "sbom.cdx.json").write_text(sbom.of(fetched, models, name), encoding="utf-8")
-        _write_scripts(order, folder, fetched, installed, tuple(models))
-        _write_sums(folder)
+        (folder / "sbom.cdx.json").write_text(sbom.make_sbom(fetched, models, name), encoding="utf-8")
+        _write_scripts(request, folder, fetched, installed, tuple(models))
+        _write_checksums(folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         listener("writing")
-        _put(folder, order.out, is_archive=is_archive)
-    return Bundle(order.out, size, installed, tuple(sbom.named(wheel) for wheel in fetched))
+        _move(folder, request.out, is_archive=is_archive)
+    return Bundle(
+        path=request.out,
+        size_bytes=size,
+        installed_bytes=installed,
+        wheels=tuple(sbom.name_and_version(wheel) for wheel in fetched),
+    )
 
 
 def _file_name(model: str) -> str:
     return f"{model}.onnx" if model in BUNDLED else Path(model).name
 
 
-def _verified(model: str) -> bytes:
+def _read_verified(model: str) -> bytes:
     data = read_model(model)
     different = [result for result in replay(Classifier.from_bytes(data)) if result.stage]
     if different:
         raise ModelError(
-            f"{model}: {len(different)} golden inputs answer otherwise than where it was exported: 'edge-fm verify {model}' says more"
+            f"{model}: {len(different)} golden inputs give other results than at export: run 'edge-fm verify {model}' for details"
         )
     return data
 
 
-def _keep_licences(fetched: Sequence[Path], folder: Path) -> None:
+def _copy_licences(fetched: Sequence[Path], folder: Path) -> None:
     for wheel in fetched:
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.namelist():
@@ -150,15 +158,15 @@ def _keep_licences(fetched: Sequence[Path], folder: Path) -> None:
 
 
 def _write_scripts(
-    order: BundleRequest, folder: Path, fetched: Sequence[Path], installed: int, models: tuple[str, ...]
+    request: BundleRequest, folder: Path, fetched: Sequence[Path], installed: int, models: tuple[str, ...]
 ) -> None:
     names = [f"./{wheel.name}" for wheel in fetched if not wheel.name.startswith("pip-")]
     (folder / "wheels.txt").write_text("\n".join(names) + "\n")
-    content = hashlib.sha256("".join(f"{path.name} {_sum(path)}\n" for path in _files(folder)).encode())
+    content = hashlib.sha256("".join(f"{path.name} {_sha256(path)}\n" for path in _files(folder)).encode())
     filled = {
-        "@MACHINE@": order.platform.machine,
-        "@PLATFORM@": order.platform.name,
-        "@PYTHON@": order.python,
+        "@MACHINE@": request.platform.machine,
+        "@PLATFORM@": request.platform.name,
+        "@PYTHON@": request.python,
         "@VERSION@": __version__,
         "@NEED_KB@": str(installed // 1024 + _SPARE_KB),
         "@RELEASE@": f"{__version__}-{content.hexdigest()[:12]}",
@@ -173,8 +181,8 @@ def _write_scripts(
         target.chmod(0o755 if source.suffix == ".sh" else 0o644)
 
 
-def _write_sums(folder: Path) -> None:
-    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+def _write_checksums(folder: Path) -> None:
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
@@ -182,16 +190,16 @@ def _files(folder: Path) -> Iterator[Path]:
     return iter(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
-def _sum(path: Path) -> str:
+def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _put(folder: Path, out: Path, *, is_archive: bool) -> None:
+def _move(folder: Path, out: Path, *, is_archive: bool) -> None:
     try:
         if is_archive:
             partial = folder.with_name("archive")
             with tarfile.open(partial, "w:gz", compresslevel=6) as archive:
-                archive.add(folder, folder.name, filter=_anybodys)
+                archive.add(folder, folder.name, filter=_anonymous)
             partial.replace(out)
         else:
             folder.replace(out)
@@ -199,8 +207,8 @@ def _put(folder: Path, out: Path, *, is_archive: bool) -> None:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _anybodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leave out who made it and when."""
+def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Remove owner and time from an archive entry, so that archives are reproducible."""
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""
     return entry

@@ -1,4 +1,4 @@
-"""The software bill of materials of a bundle, as CycloneDX 1.6 JSON."""
+"""Write the software bill of materials of a bundle as CycloneDX 1.6 JSON."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from cyclonedx.model.component import Component
 
 
-def of(wheels: Sequence[Path], models: Mapping[str, bytes], name: str) -> str:
-    """Return the bill of what a bundle holds.
+def make_sbom(wheels: Sequence[Path], models: Mapping[str, bytes], name: str) -> str:
+    """Return the bill of materials of a bundle as JSON.
 
     Args:
-        wheels: the wheel files.
-        models: `.onnx` files' bytes by name.
-        name: of the bundle.
+        wheels: paths of the wheels.
+        models: content of the `.onnx` files by file name.
+        name: name of the bundle.
     """
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6
 
-    bill = Bom(components=[*map(_wheel, wheels), *(_model(file, data) for file, data in models.items())])
-    bill.metadata.component = Component(
+    bom = Bom(components=[*map(_wheel, wheels), *(_model(file, data) for file, data in models.items())])
+    bom.metadata.component = Component(
         name=name, type=ComponentType.FIRMWARE, version=__version__, bom_ref="bundle"
     )
-    for component in bill.components:
-        bill.register_dependency(bill.metadata.component, [component])
-    return str(JsonV1Dot6(bill).output_as_string(indent=2)) + "\n"
+    for component in bom.components:
+        bom.register_dependency(bom.metadata.component, [component])
+    return str(JsonV1Dot6(bom).output_as_string(indent=2)) + "\n"
 
 
-def named(wheel: Path) -> tuple[str, str]:
-    """Return the name and version of a wheel."""
+def name_and_version(wheel: Path) -> tuple[str, str]:
+    """Return the name and version in the file name of a wheel."""
     name, version = wheel.name.split("-")[:2]
     return name.replace("_", "-"), version
 
@@ -48,16 +48,18 @@ def _wheel(wheel: Path) -> "Component":
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    facts = _metadata(wheel)
-    name, version = facts["Name"], facts["Version"]
-    licence = facts.get("License-Expression") or _classified(facts) or facts.get("License", "")
+    metadata = _metadata(wheel)
+    name, version = metadata["Name"], metadata["Version"]
+    licence = (
+        metadata.get("License-Expression") or _classifier_licence(metadata) or metadata.get("License", "")
+    )
     licence = licence.splitlines()[0] if licence else ""
     return Component(
         name=name,
         version=version,
         type=ComponentType.LIBRARY,
         bom_ref=f"{name}=={version}",
-        description=facts.get("Summary"),
+        description=metadata.get("Summary"),
         purl=PackageURL("pypi", name=name.lower(), version=version, qualifiers={"file_name": wheel.name}),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(wheel.read_bytes()).hexdigest())],
         licenses=[LicenseFactory().make_from_string(licence)] if licence else None,
@@ -70,9 +72,9 @@ def _metadata(wheel: Path) -> Message:
         return BytesParser().parsebytes(archive.read(entry), headersonly=True)
 
 
-def _classified(facts: Message) -> str:
-    """Return the licence that the classifiers name, as they name it."""
-    found = [str(line) for line in facts.get_all("Classifier", []) if str(line).startswith("License ::")]
+def _classifier_licence(metadata: Message) -> str:
+    """Return the licence named in the classifiers, or an empty string."""
+    found = [str(line) for line in metadata.get_all("Classifier", []) if str(line).startswith("License ::")]
     return found[0].rpartition(" :: ")[2] if found else ""
 
 

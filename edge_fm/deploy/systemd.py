@@ -1,4 +1,4 @@
-"""The systemd unit of a feed, or of labelling what arrives. Directives: systemd.service(5), systemd.exec(5)."""
+"""Write systemd units for live feeds and for watched folders; see systemd.service(5), systemd.exec(5)."""
 
 import os
 from collections.abc import Sequence
@@ -44,12 +44,12 @@ _OUTPUTS = {"--log", "--record", "--save-unknown", "--snapshots", "-o", "--out"}
 def unit(python: str, arguments: Sequence[str]) -> str:
     """Return a unit that runs `edge-fm` with these arguments.
 
-    Paths of inputs become absolute. Outputs that are relative go to the service's own folder, /var/lib/edge-fm;
-    absolute ones are opened for writing.
+    Input paths become absolute. Relative outputs go to the service's own folder, /var/lib/edge-fm; the
+    folders of absolute outputs become writable.
 
     Args:
-        python: the interpreter of the environment that edge-fm is in.
-        arguments: the command and its options, already checked.
+        python: Python interpreter of the environment with edge-fm.
+        arguments: command and options, already checked.
     """
     words, writable = [python, "-m", "edge_fm"], []
     for position, argument in enumerate(arguments):
@@ -63,19 +63,19 @@ def unit(python: str, arguments: Sequence[str]) -> str:
             not is_output and not argument.startswith("-") and not argument.isdecimal() and path.exists()
         )
         words.append(_absolute(argument) if is_input and position else argument)
-    binds = "".join(f"ReadWritePaths={_quoted(str(path))}\n" for path in dict.fromkeys(writable))
-    return _UNIT.format(what=arguments[0], command=" ".join(map(_quoted, words)), binds=binds)
+    binds = "".join(f"ReadWritePaths={_quote(str(path))}\n" for path in dict.fromkeys(writable))
+    return _UNIT.format(what=arguments[0], command=" ".join(map(_quote, words)), binds=binds)
 
 
 def _absolute(path: str) -> str:
-    """Return an absolute path that keeps its links, such as that of an install to its current release."""
+    """Return an absolute path with its links, such as an installation's link to the current release."""
     logical = Path(os.environ.get("PWD", ""))
     is_here = logical.is_absolute() and logical.exists() and logical.samefile(Path.cwd())
     return str((logical if is_here else Path.cwd()) / path)
 
 
-def _quoted(word: str) -> str:
-    """Quote a word for a unit file: specifiers, variables and quotes are literal."""
+def _quote(word: str) -> str:
+    """Quote a word for a unit file, so that specifiers, variables and quotes are literal."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     plain = escaped == word and word and not any(c.isspace() or c in "';" for c in word)
     return word if plain else f'"{escaped}"'

@@ -1,6 +1,6 @@
-"""The wheels that a device needs: which, in which versions, and from where.
+"""Find and download the wheels that a device needs.
 
-Versions are those that are installed here, so what runs there was tried here; only the platform differs.
+They have the versions that are installed here, so the device runs tested versions; only the platform differs.
 """
 
 import importlib.metadata
@@ -24,11 +24,11 @@ _GLIBCS = (*range(17, 35),)
 
 @dataclass(frozen=True)
 class Platform:
-    """What a bundle is for.
+    """Platform of a device.
 
     Attributes:
-        name: as the user says it.
-        machine: as `uname -m` says it.
+        name: name on the command line.
+        machine: output of `uname -m`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Platform:
 
     @property
     def tags(self) -> list[str]:
-        """Platform tags of wheels that run there, on glibc 2.34 and older (PEP 600)."""
+        """Tags of the wheels that run on the platform with glibc 2.34 or older (PEP 600)."""
         old = ["manylinux2014", *(["manylinux2010", "manylinux1"] if self.machine == "x86_64" else [])]
         return [
             f"{tag}_{self.machine}"
@@ -51,34 +51,34 @@ PLATFORMS = {
 
 
 def find_platform(name: str) -> Platform:
-    """Return a platform.
+    """Return the platform of a name.
 
     Raises:
-        DataError: there is none of that name, with what stands in the way of it.
+        DataError: there is none; the message has the reason if it is known.
     """
     if name in PLATFORMS:
         return PLATFORMS[name]
     reason = ""
     if "arm" in name:
-        reason = ": onnxruntime has no wheel for 32-bit ARM, so give the device a 64-bit system"
-    raise DataError(f"there is no bundle for {name!r}{reason}. There is {', '.join(PLATFORMS)}")
+        reason = ": onnxruntime has no wheel for 32-bit ARM, so install a 64-bit system on the device"
+    raise DataError(f"there is no bundle for {name!r}{reason}. Choose one of {', '.join(PLATFORMS)}")
 
 
-def pinned(python: str, platform: Platform, extras: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (name, version) of all that the device install needs there, in the versions that are installed here.
+def pin_versions(python: str, platform: Platform, extras: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (name, version) of every dependency on the device, in the version that is installed here.
 
     Args:
-        python: such as `3.11`.
-        platform: what for.
-        extras: of edge-fm.
+        python: Python version of the device, such as `3.11`.
+        platform: platform of the device.
+        extras: extras of edge-fm.
 
     Raises:
-        DataError: one is not installed here.
+        DataError: a dependency is not installed here.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    there = {
+    environment = {
         "python_version": python,
         "python_full_version": f"{python}.0",
         "platform_machine": platform.machine,
@@ -95,7 +95,9 @@ def pinned(python: str, platform: Platform, extras: Sequence[str]) -> list[tuple
         name, extra = waiting.pop()
         for text in distribution(name).requires or []:
             requirement = Requirement(text)
-            if requirement.marker is not None and not requirement.marker.evaluate(there | {"extra": extra}):
+            if requirement.marker is not None and not requirement.marker.evaluate(
+                environment | {"extra": extra}
+            ):
                 continue
             needed: str = canonicalize_name(requirement.name)
             needed = "opencv-python-headless" if needed == "opencv-python" else needed
@@ -107,10 +109,10 @@ def pinned(python: str, platform: Platform, extras: Sequence[str]) -> list[tuple
 
 
 def distribution(name: str) -> importlib.metadata.Distribution:
-    """Return an installed distribution; either OpenCV stands for the other.
+    """Return an installed distribution; OpenCV with windows can replace headless OpenCV.
 
     Raises:
-        DataError: it is not installed.
+        DataError: the distribution is not installed.
     """
     for known in (name, *(["opencv-python"] if name == "opencv-python-headless" else [])):
         try:
@@ -118,42 +120,50 @@ def distribution(name: str) -> importlib.metadata.Distribution:
         except importlib.metadata.PackageNotFoundError:
             continue
     raise DataError(
-        f"{name} is not installed here, and a bundle takes the versions that are: pip install {name}, or the extra of edge-fm that needs it"
+        f"{name} is not installed, and a bundle has the installed versions: run pip install {name}, or install the "
+        "extra of edge-fm that needs it"
     )
 
 
-def put_own(given: Path | None, folder: Path) -> None:
-    """Put edge-fm's own wheel into a folder: the one that was given, or one of the checkout that this runs from.
+def copy_own_wheel(wheel: Path | None, folder: Path) -> None:
+    """Copy edge-fm's wheel into a folder, or build it from the checkout.
+
+    Args:
+        wheel: path of the wheel; None builds it.
+        folder: target folder.
 
     Raises:
-        DataError: it is no wheel of edge-fm, this is no checkout, or it cannot be built.
+        DataError: `wheel` is not a wheel of edge-fm, there is no checkout, or the build fails.
     """
-    if given is not None:
-        if not re.fullmatch(r"edge_fm-[^-]+-py3-none-any\.whl", given.name) or not zipfile.is_zipfile(given):
-            raise DataError(f"{given} is no wheel of edge-fm, such as edge_fm-{__version__}-py3-none-any.whl")
-        shutil.copy(given, folder)
+    if wheel is not None:
+        if not re.fullmatch(r"edge_fm-[^-]+-py3-none-any\.whl", wheel.name) or not zipfile.is_zipfile(wheel):
+            raise DataError(
+                f"{wheel} is not a wheel of edge-fm, such as edge_fm-{__version__}-py3-none-any.whl"
+            )
+        shutil.copy(wheel, folder)
         return
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "pyproject.toml").is_file():
         raise DataError(
-            "edge-fm's own wheel is built from a checkout, and this is none: give --wheel edge_fm-VERSION-py3-none-any.whl"
+            "edge-fm's wheel is built from a checkout, and this is an installed package: give --wheel "
+            "edge_fm-VERSION-py3-none-any.whl"
         )
     done = _pip("wheel", "--no-deps", "-w", str(folder), str(checkout))
     if done.returncode:
-        raise DataError(f"edge-fm's own wheel cannot be built: {_last_line(done.stderr)}")
+        raise DataError(f"edge-fm's wheel cannot be built: {_last_line(done.stderr)}")
 
 
 def download(pins: Sequence[tuple[str, str]], platform: Platform, python: str, folder: Path) -> None:
-    """Fetch wheels from the package index.
+    """Download wheels from the package index.
 
     Args:
-        pins: (name, version) of each.
-        platform: what for.
-        python: its Python, such as `3.11`.
-        folder: where they go.
+        pins: (name, version) of each wheel.
+        platform: platform of the device.
+        python: Python version of the device, such as `3.11`.
+        folder: target folder.
 
     Raises:
-        DataError: there is none for the platform and Python, or it cannot be fetched.
+        DataError: a wheel does not exist for the platform and Python, or cannot be downloaded.
     """
     tags = [word for tag in platform.tags for word in ("--platform", tag)]
     abi = f"cp{python.replace('.', '')}"
@@ -168,7 +178,7 @@ def download(pins: Sequence[tuple[str, str]], platform: Platform, python: str, f
         if lacking is not None:
             raise DataError(
                 f"there is no wheel of {lacking[1]} for {platform.name} and Python {python}: "
-                "choose another --python, or install another version here that has one"
+                "choose another --python, or install a version here that has such a wheel"
             )
         raise DataError(f"the wheels cannot be downloaded: {_last_line(done.stderr)}")
 

@@ -1,5 +1,6 @@
-"""A sheet of paper to draw on with OpenCV, whose built-in font also knows Hangul and Chinese characters."""
+"""Draw text, shapes and images with OpenCV, whose built-in font includes Hangul and Chinese."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Colour = tuple[int, int, int]
-"""Red, green, blue in [0, 255]."""
+"""(red, green, blue), each in [0, 255]."""
 
 INK: Colour = (34, 38, 43)
 QUIET: Colour = (110, 116, 122)
@@ -23,82 +24,96 @@ GREEN: Colour = (40, 130, 40)
 REGULAR, BOLD = 400, 700
 
 
+@dataclass(frozen=True)
+class Rect:
+    """A rectangle in pixels; `x` and `y` are its left and top edges."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextStyle:
+    """Appearance of a line of text.
+
+    Attributes:
+        size: font size in pixels.
+        colour: text colour.
+        align: horizontal alignment: 0 left, 0.5 centre, 1 right.
+        weight: font weight, 400 regular or 700 bold.
+        width: width in pixels to shorten the text to, with an ellipsis; None for no limit.
+    """
+
+    size: int = 22
+    colour: Colour = INK
+    align: float = 0.0
+    weight: int = REGULAR
+    width: int | None = None
+
+
 class Canvas:
-    """A white picture; lengths are in pixels, from the left and from the top."""
+    """A white image to draw on; coordinates are in pixels from the top left corner."""
 
     def __init__(self, width: int, height: int) -> None:
         self.pixels_bgr = np.full((height, width, 3), 255, np.uint8)
 
-    def text(
-        self,
-        text: str,
-        x: float,
-        y: float,
-        size: int = 22,
-        colour: Colour = INK,
-        *,
-        align: float = 0.0,
-        weight: int = REGULAR,
-        width: int | None = None,
-    ) -> None:
-        """Write a line.
+    def text(self, text: str, x: float, y: float, style: TextStyle) -> None:
+        """Draw a line of text.
 
         Args:
-            text: of any script.
-            x: of its left end, its middle or its right end.
-            y: of its baseline.
-            size: of the letters.
-            colour: of the letters.
-            align: 0 for the left end at `x`, 0.5 for the middle, 1 for the right end.
-            weight: 400 regular, 700 bold.
-            width: that it may take; longer text is cut with an ellipsis. None for any.
+            text: text in any script.
+            x: left, centre or right of the text, as `style.align` says.
+            y: baseline.
+            style: font, colour, alignment and width.
         """
-        text = text if width is None else _shortened(text, size, weight, width)
-        left = round(x - align * text_width(text, size, weight))
-        cv2.putText(self.pixels_bgr, text, (left, round(y)), colour[::-1], _font(), size, weight)
+        text = text if style.width is None else _shorten(text, style, style.width)
+        left = round(x - style.align * text_width(text, style.size, style.weight))
+        position, colour = (left, round(y)), style.colour[::-1]
+        cv2.putText(self.pixels_bgr, text, position, colour, _font(), style.size, style.weight)
 
-    def box(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+    def box(self, rect: Rect, colour: Colour) -> None:
         """Fill a rectangle."""
-        if width >= 1 and height >= 1:
-            near, far = (round(x), round(y)), (round(x + width) - 1, round(y + height) - 1)
+        if rect.width >= 1 and rect.height >= 1:
+            near, far = _corners(rect)
             cv2.rectangle(self.pixels_bgr, near, far, colour[::-1], cv2.FILLED)
 
-    def frame(
-        self, x: float, y: float, width: float, height: float, colour: Colour, thickness: int = 3
-    ) -> None:
-        """Draw the border of a rectangle, inwards."""
+    def frame(self, rect: Rect, colour: Colour, thickness: int = 3) -> None:
+        """Draw the border of a rectangle, `thickness` pixels wide, inside it."""
+        (left, top), (right, bottom) = _corners(rect)
         for step in range(thickness):
-            near = (round(x) + step, round(y) + step)
-            far = (round(x + width) - 1 - step, round(y + height) - 1 - step)
+            near, far = (left + step, top + step), (right - step, bottom - step)
             cv2.rectangle(self.pixels_bgr, near, far, colour[::-1], 1)
 
-    def disc(self, x: float, y: float, radius: float, colour: Colour, share: float = 1.0) -> None:
-        """Fill a circle; `share` in [0, 1] is how much of the colour covers what is below."""
-        drawn = self.pixels_bgr.copy()
-        cv2.circle(drawn, (round(x), round(y)), max(1, round(radius)), colour[::-1], cv2.FILLED, cv2.LINE_AA)
-        self.pixels_bgr = as_uint8(cv2.addWeighted(drawn, share, self.pixels_bgr, 1 - share, 0))
+    def disc(self, x: float, y: float, radius: float, colour: Colour, opacity: float = 1.0) -> None:
+        """Fill a circle with an opacity in [0, 1]."""
+        layer = self.pixels_bgr.copy()
+        cv2.circle(layer, (round(x), round(y)), max(1, round(radius)), colour[::-1], cv2.FILLED, cv2.LINE_AA)
+        self.pixels_bgr = as_uint8(cv2.addWeighted(layer, opacity, self.pixels_bgr, 1 - opacity, 0))
 
     def picture(self, image: NDArray[np.uint8], x: float, y: float, side: int) -> None:
-        """Place a model's input, (H, W, 1) or (H, W, 3) uint8 in RGB order, in a square, its pixels kept sharp."""
+        """Draw a model's input, (H, W, 1) or (H, W, 3) uint8 RGB, in a square with sharp pixels."""
         code = cv2.COLOR_GRAY2BGR if image.shape[2] == 1 else cv2.COLOR_RGB2BGR
         shrinks = max(image.shape[:2]) > side
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
-        self.place(as_uint8(cv2.resize(cv2.cvtColor(image, code), (side, side), interpolation=how)), x, y)
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+        square = cv2.resize(cv2.cvtColor(image, code), (side, side), interpolation=interpolation)
+        self.place(as_uint8(square), x, y)
 
-    def place(self, picture_bgr: NDArray[np.uint8], x: float, y: float) -> None:
-        """Place a picture, (height, width, 3) uint8 in blue, green, red order, as it is."""
-        height, width = picture_bgr.shape[:2]
-        self.pixels_bgr[round(y) : round(y) + height, round(x) : round(x) + width] = picture_bgr
+    def place(self, image_bgr: NDArray[np.uint8], x: float, y: float) -> None:
+        """Draw an image, (H, W, 3) uint8 BGR, at its own size."""
+        height, width = image_bgr.shape[:2]
+        self.pixels_bgr[round(y) : round(y) + height, round(x) : round(x) + width] = image_bgr
 
     def png(self) -> bytes:
-        """Return the picture as a PNG file."""
+        """Return the image as a PNG file."""
         return bytes(cv2.imencode(".png", self.pixels_bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
 
     def save(self, path: Path) -> None:
-        """Write the picture as a PNG file.
+        """Write the image as a PNG file.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         try:
             path.write_bytes(self.png())
@@ -107,14 +122,20 @@ class Canvas:
 
 
 def text_width(text: str, size: int, weight: int = REGULAR) -> int:
-    """Return how many pixels wide a line is."""
+    """Return the width of a line of text in pixels."""
     return int(cv2.getTextSize((0, 0), text, (0, 0), _font(), size, weight)[2])
 
 
-def _shortened(text: str, size: int, weight: int, width: int) -> str:
-    if text_width(text, size, weight) <= width:
+def _corners(rect: Rect) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the first and the last pixel of a rectangle."""
+    near = round(rect.x), round(rect.y)
+    return near, (round(rect.x + rect.width) - 1, round(rect.y + rect.height) - 1)
+
+
+def _shorten(text: str, style: TextStyle, width: int) -> str:
+    if text_width(text, style.size, style.weight) <= width:
         return text
-    while text and text_width(f"{text}...", size, weight) > width:
+    while text and text_width(f"{text}...", style.size, style.weight) > width:
         text = text[:-1]
     return f"{text}..."
 

@@ -1,4 +1,4 @@
-"""Pictures of a training and of a model's answers, drawn to be put on a slide."""
+"""Draw the curves of a training with Matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ BLUE, RED, GREY = "#1f5fbf", "#c8322b", "#9aa0a6"
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a picture; its suffix says which kind.
+    """Write a figure in the format of the file's suffix.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
         figure.savefig(path, dpi=150)
@@ -25,13 +25,13 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def curves(history: Sequence[dict[str, float]], kept_epoch: int) -> Figure:
-    """Draw every figure over the epochs, training beside what was watched, with the kept epoch marked."""
+    """Draw training and validation metrics over the epochs, with the selected epoch marked."""
     from matplotlib.figure import Figure
 
     names = [name for name in history[0] if "_" not in name]
     figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
     epochs = range(1, len(history) + 1)
-    marker = "o" if len(history) <= 60 else None  # noqa: PLR2004  # more would run into one another
+    marker = "o" if len(history) <= 60 else None  # noqa: PLR2004  # more markers would overlap
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for key in (key for key in history[0] if key.rpartition("_")[2] == name):
             part = key.rpartition("_")[0] or "training"

@@ -1,7 +1,7 @@
-"""Scores of a classifier on the test part of a data set, each with the interval that chance leaves it.
+"""Score a classifier on the test part of a data set, each score with its 95 % interval.
 
-Intervals are percentile bootstraps over the pictures (Efron, 1979, "Bootstrap Methods: Another Look at the Jackknife"):
-95 % of 1,000 drawings of as many pictures, with repetition, lie inside.
+Intervals are percentile bootstraps over the images (Efron, 1979, "Bootstrap Methods: Another Look at the
+Jackknife") from 1,000 resamples of the test part.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,14 +25,14 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained classifier of any kind.
+    """A trained classifier of any format.
 
     Attributes:
-        name: as the user gave it.
-        labels: in the order of its outputs.
-        spec: its input.
-        probabilities: from (N, height, width, channels) uint8 to (N, classes) float32.
-        translations: the labels in other languages, by language.
+        name: file or folder name of the model.
+        labels: class names, in the order of the outputs.
+        spec: height, width and channels of the input.
+        probabilities: function from (N, H, W, C) uint8 to (N, classes) float32.
+        translations: labels in other languages, by language code.
     """
 
     name: str
@@ -42,22 +42,22 @@ class Predictor:
     translations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def names(self, language: str | None) -> tuple[str, ...]:
-        """Return the labels in a language; None for the model's own.
+        """Return the labels in a language, or the model's own for None.
 
         Raises:
-            DataError: they are not known in it.
+            DataError: the model has no labels in this language.
         """
         if language is None:
             return self.labels
         if language not in self.translations:
             known = ", ".join(self.translations) or "none"
-            raise DataError(f"{self.name} has no labels in {language!r}; other languages it has: {known}")
+            raise DataError(f"{self.name} has no labels in {language!r}: its other languages are {known}")
         return self.translations[language]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A figure, and the ends of its 95 % interval."""
+class Estimate:
+    """A measured value with the bounds of its 95 % interval."""
 
     value: float
     low: float
@@ -69,50 +69,50 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """Precision, recall and F1 of one class, each in [0, 1]; 0 where nothing was predicted or present."""
+    """Precision, recall and F1 of one class in [0, 1], 0 if it is never predicted or never present."""
 
     name: str
-    precision: Measured
-    recall: Measured
-    f1: Measured
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
     images: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a classifier made of the test part of a data set.
+    """Predictions and scores of a classifier on the test part of a data set.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         data: name of the data set.
-        class_names: in the order of the outputs.
-        accuracy: in [0, 1].
+        class_names: class names, in the order of the outputs.
+        accuracy: accuracy in [0, 1].
         loss: mean cross-entropy in nats.
-        precision: mean over the classes, each counting alike; so are recall and f1.
-        recall: as precision.
-        f1: as precision.
-        classes: the scores of each.
+        precision: unweighted mean over the classes, in [0, 1].
+        recall: unweighted mean over the classes, in [0, 1].
+        f1: unweighted mean over the classes, in [0, 1].
+        classes: scores of each class.
         confusion: (classes, classes) counts; rows are true, columns predicted.
-        probabilities: (N, classes) float32, of each picture.
-        answers: (N,) indices of the predicted classes.
+        probabilities: (N, classes) float32 probabilities of each image.
+        predicted: (N,) indices of the predicted classes.
     """
 
     model: str
     data: str
     class_names: tuple[str, ...]
-    accuracy: Measured
-    loss: Measured
-    precision: Measured
-    recall: Measured
-    f1: Measured
+    accuracy: Estimate
+    loss: Estimate
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
     classes: tuple[ClassScore, ...]
     confusion: Counts
     probabilities: NDArray[np.float32]
-    answers: Counts
+    predicted: Counts
 
     @property
-    def averages(self) -> dict[str, Measured]:
-        """The figures over all classes, by name."""
+    def averages(self) -> dict[str, Estimate]:
+        """Scores over all classes, by name."""
         return {
             "accuracy": self.accuracy,
             "loss": self.loss,
@@ -122,11 +122,11 @@ class Evaluation:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures for `json.dumps`."""
+        """Return the scores as a dict for `json.dumps`."""
         return {
             "model": self.model,
             "data": self.data,
-            "images": len(self.answers),
+            "images": len(self.predicted),
             **{name: asdict(figure) for name, figure in self.averages.items()},
             "classes": [asdict(score) for score in self.classes],
             "confusion": self.confusion.tolist(),
@@ -134,53 +134,53 @@ class Evaluation:
 
 
 def evaluate(predictor: Predictor, dataset: Dataset, language: str | None = None) -> Evaluation:
-    """Score a classifier.
+    """Score a classifier on the test part of a data set.
 
     Args:
-        predictor: what answers.
-        dataset: its test part is measured on.
-        language: of the names to show; None for the model's own.
+        predictor: classifier.
+        dataset: data set with the model's input shape and class names.
+        language: language code of the class names in the result; None for the model's own names.
 
     Raises:
-        DataError: the data set's pictures or class names are not the model's, or the language is not known.
+        DataError: the data set does not fit the model, or the model has no labels in the language.
     """
     _check_fits(predictor, dataset)
     names = predictor.names(language)
     images, labels = dataset.test.images, dataset.test.labels
     probabilities = predictor.probabilities(images)
-    answers = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     classes = len(predictor.labels)
     confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, answers), 1)
+    np.add.at(confusion, (labels, predicted), 1)
     rng = np.random.default_rng(_SEED)
     count = len(labels)
-    drawn = rng.multinomial(count, confusion.ravel() / count, RESAMPLES).reshape(-1, classes, classes)
+    resampled = rng.multinomial(count, confusion.ravel() / count, RESAMPLES).reshape(-1, classes, classes)
     losses = -np.log(np.maximum(probabilities[np.arange(count), labels].astype(np.float64), _SMALLEST))
-    drawn_losses = np.array([losses[rng.integers(0, count, count)].mean() for _ in range(RESAMPLES)])
-    own, resampled = _class_figures(confusion[np.newaxis]), _class_figures(drawn)
+    resampled_losses = np.array([losses[rng.integers(0, count, count)].mean() for _ in range(RESAMPLES)])
+    actual, bootstrap = _class_figures(confusion[np.newaxis]), _class_figures(resampled)
     scores = []
     for index, name in enumerate(names):
         precision, recall, f1 = (
-            _measured(one[0, index], many[:, index]) for one, many in zip(own, resampled, strict=True)
+            _estimate(one[0, index], many[:, index]) for one, many in zip(actual, bootstrap, strict=True)
         )
         scores.append(ClassScore(name, precision, recall, f1, int(confusion[index].sum())))
     precision, recall, f1 = (
-        _measured(one.mean(), many.mean(axis=1)) for one, many in zip(own, resampled, strict=True)
+        _estimate(one.mean(), many.mean(axis=1)) for one, many in zip(actual, bootstrap, strict=True)
     )
-    right = np.trace(drawn, axis1=1, axis2=2) / count
+    correct = np.trace(resampled, axis1=1, axis2=2) / count
     return Evaluation(
         model=predictor.name,
         data=dataset.name,
         class_names=names,
-        accuracy=_measured(float(np.mean(answers == labels)), right),
-        loss=_measured(losses.mean(), drawn_losses),
+        accuracy=_estimate(float(np.mean(predicted == labels)), correct),
+        loss=_estimate(losses.mean(), resampled_losses),
         precision=precision,
         recall=recall,
         f1=f1,
         classes=tuple(scores),
         confusion=confusion,
         probabilities=probabilities,
-        answers=answers,
+        predicted=predicted,
     )
 
 
@@ -188,22 +188,22 @@ def _check_fits(predictor: Predictor, dataset: Dataset) -> None:
     require_shape(dataset, predictor.spec)
     if dataset.class_names != predictor.labels:
         raise DataError(
-            f"{dataset.name} has the classes {', '.join(dataset.class_names)}, and the model answers "
-            f"{', '.join(predictor.labels)}: choose the data that it was made for"
+            f"{dataset.name} has the classes {', '.join(dataset.class_names)}, and the model has "
+            f"{', '.join(predictor.labels)}: choose the data that the model was made for"
         )
 
 
 def _class_figures(confusion: Counts) -> tuple[NDArray[np.float64], ...]:
-    """Return (precision, recall, F1), each (N, classes), of (N, classes, classes) counts."""
-    right = np.diagonal(confusion, axis1=1, axis2=2)
-    given, present = confusion.sum(axis=1), confusion.sum(axis=2)
+    """Return (precision, recall, F1), each (N, classes), for (N, classes, classes) counts."""
+    correct = np.diagonal(confusion, axis1=1, axis2=2)
+    predicted, present = confusion.sum(axis=1), confusion.sum(axis=2)
     return (
-        right / np.maximum(1, given),
-        right / np.maximum(1, present),
-        2 * right / np.maximum(1, given + present),
+        correct / np.maximum(1, predicted),
+        correct / np.maximum(1, present),
+        2 * correct / np.maximum(1, predicted + present),
     )
 
 
-def _measured(value: float, resampled: NDArray[np.float64]) -> Measured:
+def _estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:
     low, high = np.percentile(resampled, _COVERED)
-    return Measured(float(value), float(low), float(high))
+    return Estimate(float(value), float(low), float(high))

@@ -1,4 +1,4 @@
-"""Open a trained classifier of any kind for measuring: bundled, `.onnx`, run folder, `.keras`, `.h5`, `.skops`."""
+"""Open a trained classifier of any format for evaluation."""
 
 from pathlib import Path
 
@@ -12,17 +12,18 @@ _SOURCES = {".keras", ".h5", ".skops"}
 
 
 def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Predictor, Dataset]:
-    """Open a model, and the data set that it is measured on, its pictures brought to the model's size.
+    """Open a model and the data set to evaluate it on, with images of the model's size.
 
     Args:
-        model: a bundled model's name, an `.onnx` file, a run folder, or a `.keras`, `.h5` or `.skops` file.
-        data: the data set; a plain file takes its class names from there.
-        scale: as `edge_fm_exporters.normalization.scale.read` takes it, for a plain file; None has the likely ones tried on training pictures.
+        model: name of a bundled model, an `.onnx` file, a run folder, or a `.keras`, `.h5` or `.skops` file.
+        data: data set; supplies the class names of a model file that has none.
+        scale: pixel scale of a model file, as `edge_fm_exporters.normalization.scale.parse_scale` takes it;
+            None tries the common scales on training images.
 
     Raises:
         ModelError: the model cannot be used.
         DataError: the data set or the run folder cannot be used.
-        ExportError: a plain file's scale cannot be found.
+        ExportError: the scale of a model file cannot be determined.
     """
     path = Path(model)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""A report in a folder: pictures, figures as JSON, and one page that shows them all and needs nothing beside it."""
+"""Write an evaluation report: charts, scores as JSON, and a self-contained HTML page."""
 
 import base64
 import html
@@ -26,7 +26,7 @@ _CLASSES_DRAWN = 60
 
 @dataclass(frozen=True)
 class Element:
-    """A picture of the report: its file, the heading above it and the sentence below."""
+    """An image of the report: file name, heading and caption."""
 
     file: str
     heading: str
@@ -36,23 +36,24 @@ class Element:
 def write(
     folder: Path, evaluation: Evaluation, dataset: Dataset, history: list[dict[str, float]], kept_epoch: int
 ) -> Path:
-    """Write the report; return the page.
+    """Write the report and return the path of its page.
 
     Args:
-        folder: made if it is not there.
-        evaluation: what was measured.
-        dataset: what it was measured on.
-        history: the figures of each epoch, if they are known; drawing them needs matplotlib.
-        kept_epoch: whose weights were kept, from 1.
+        folder: folder of the report; created if missing.
+        evaluation: predictions and scores.
+        dataset: evaluated data set.
+        history: figures of each epoch; empty for no curves. Curves need matplotlib.
+        kept_epoch: epoch of the selected weights, from 1.
 
     Raises:
-        OutputError: it cannot be written.
+        DataError: there is a history, and matplotlib is not installed.
+        OutputError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         elements = [
             *_curves(folder, history, kept_epoch),
-            *_drawn(folder, evaluation, dataset),
+            *_draw_elements(folder, evaluation, dataset),
         ]
         figures = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False)
         (folder / FIGURES).write_text(figures + "\n", encoding="utf-8")
@@ -60,13 +61,13 @@ def write(
         page.write_text(_page(folder, evaluation, elements), encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written: {error.strerror}. Choose another one with --report"
+            f"{folder} cannot be written: {error.strerror}. Choose another folder with --report"
         ) from error
     return page
 
 
-def history_of(model: str) -> tuple[list[dict[str, float]], int]:
-    """Return the history of a run folder and its kept epoch; nothing for any other model.
+def read_run_history(model: str) -> tuple[list[dict[str, float]], int]:
+    """Return the history and the selected epoch of a run folder, ([], 0) for any other model.
 
     Raises:
         DataError: the run folder is broken.
@@ -86,16 +87,17 @@ def _curves(folder: Path, history: list[dict[str, float]], kept_epoch: int) -> l
         curves.save(curves.curves(history, kept_epoch), folder / runs.CURVES)
     except ImportError:
         raise DataError(
-            "the curves of a run need matplotlib: run pip install 'edge-fm[train]', or evaluate the exported .onnx"
+            "the curves of a run need matplotlib, which is not installed: run pip install 'edge-fm[train]', or evaluate "
+            "the exported .onnx"
         ) from None
     caption = f"{len(history)} epochs; the weights of epoch {kept_epoch} were kept."
     return [Element(runs.CURVES, "Training", caption)]
 
 
-def _drawn(folder: Path, evaluation: Evaluation, dataset: Dataset) -> list[Element]:
+def _draw_elements(folder: Path, evaluation: Evaluation, dataset: Dataset) -> list[Element]:
     labels, names = dataset.test.labels, evaluation.class_names
     wrong = figures_module.worst_mistakes(evaluation, labels)
-    some = np.sort(np.random.default_rng(0).permutation(len(labels))[:_SHOWN])
+    examples = np.sort(np.random.default_rng(0).permutation(len(labels))[:_SHOWN])
     drawings = [
         (
             Element("samples.png", "The data", f"25 training pictures of {dataset.name}."),
@@ -104,29 +106,32 @@ def _drawn(folder: Path, evaluation: Evaluation, dataset: Dataset) -> list[Eleme
         (
             Element(
                 "predictions.png",
-                "What it answers",
-                "Test pictures taken at random: what was answered, how surely, and in brackets what it is. Blue is right, red wrong.",
+                "Predictions",
+                "Random test pictures: predicted class, its probability, and the true class in brackets. Blue is right, red wrong.",
             ),
             figures_module.predictions(
-                evaluation, dataset.test, some.tolist(), f"{evaluation.model}: test pictures"
+                evaluation, dataset.test, examples.tolist(), f"{evaluation.model}: test pictures"
             ),
         ),
     ]
     if len(wrong):
-        worst = Element(
+        element = Element(
             "mistakes.png",
-            "The worst mistakes",
-            f"{len(wrong):,} of {len(labels):,} test pictures are answered wrongly; these, the most surely.",
+            "The most confident mistakes",
+            f"{len(wrong):,} of {len(labels):,} test pictures are classified wrongly; these with the highest confidence.",
         )
-        drawn = figures_module.predictions(
-            evaluation, dataset.test, wrong[:_SHOWN].tolist(), f"{evaluation.model}: the surest mistakes"
+        canvas = figures_module.predictions(
+            evaluation,
+            dataset.test,
+            wrong[:_SHOWN].tolist(),
+            f"{evaluation.model}: the most confident mistakes",
         )
-        drawings.append((worst, drawn))
+        drawings.append((element, canvas))
     if len(names) <= _CLASSES_DRAWN:
         matrix = Element(
             "confusion.png",
-            "What it confuses",
-            "Each row is a true class; blue is right, red what it was taken for.",
+            "Confusion matrix",
+            "Each row is a true class; blue is right, red is what it was taken for.",
         )
         drawings.insert(1, (matrix, figures_module.confusion(evaluation)))
     for element, canvas in drawings:
@@ -160,7 +165,7 @@ def _page(folder: Path, evaluation: Evaluation, elements: list[Element]) -> str:
     )
     return (
         _PAGE.replace("$TITLE", html.escape(title))
-        .replace("$COUNT", f"{len(evaluation.answers):,}")
+        .replace("$COUNT", f"{len(evaluation.predicted):,}")
         .replace("$CARDS", cards)
         .replace("$ROWS", rows)
         .replace("$SHOWN", shown)
@@ -197,7 +202,7 @@ meter { width: 84px; vertical-align: middle }
 </style>
 </head>
 <body>
-<header><h1>$TITLE</h1><span>$COUNT test pictures; in small, the interval that holds with 95 %</span></header>
+<header><h1>$TITLE</h1><span>$COUNT test pictures; 95 % intervals in small print</span></header>
 <div class="cards">$CARDS</div>
 <section><h2>Each class</h2><table><thead><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr></thead><tbody>$ROWS</tbody></table></section>
 $SHOWN

@@ -1,1 +1,1 @@
-"""Architectures by name, and the run folders that hold trained ones."""
+"""Architectures by name, and the run folders of trained models."""

@@ -1,4 +1,4 @@
-"""What the zoo says of a model: how it is built and trained, what it lets one vary, which figures it is held to."""
+"""Describe a model of the zoo: how to build and train it, its options, and its reference figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from edge_fm_runtime.errors import DataError
 
 
 class Framework(StrEnum):
-    """What a model is trained with."""
+    """Library that trains a model."""
 
     KERAS = "keras"
     SKLEARN = "scikit-learn"
@@ -22,7 +22,7 @@ class Framework(StrEnum):
         return runs.MODEL if self is Framework.KERAS else runs.SKLEARN_MODEL
 
     def tools(self) -> dict[str, str]:
-        """Return the names and versions of what trains."""
+        """Return names and versions of the libraries that train."""
         return runs.keras_tools() if self is Framework.KERAS else runs.sklearn_tools()
 
 
@@ -36,14 +36,14 @@ class Build(Protocol):
 
 @dataclass(frozen=True)
 class Reference:
-    """A figure that a source shows, and how close an honest one has to come.
+    """A figure published by a source, and the tolerance for reaching it.
 
     Attributes:
-        value: of `metric`: `accuracy`, `precision`, `recall` in [0, 1], `loss` in nats.
-        metric: which one.
-        part: of the data that it is measured on: `test`, `validation`, `folds`.
-        runs: of how many runs the source's figure is the mean.
-        slack: how far below an honest figure may be, because the source stopped on its test set.
+        value: value of `metric`.
+        metric: `accuracy`, `precision` or `recall` in [0, 1], or `loss` in nats.
+        part: part of the data that was measured: `test`, `validation` or `folds`.
+        runs: number of runs that the source averaged.
+        slack: tolerance below `value`, for sources that stopped training on their test set.
     """
 
     value: float
@@ -59,12 +59,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of training an architecture for which a source shows figures.
+    """Options and settings of one training of an architecture, with the source's figures.
 
     Attributes:
-        references: what to reach; empty where the source shows none.
-        options: in place of the architecture's own.
-        settings: in place of the architecture's own.
+        references: figures to reach; empty if the source publishes none.
+        options: options that replace the architecture's defaults.
+        settings: training settings that replace the architecture's defaults.
     """
 
     references: tuple[Reference, ...] = ()
@@ -72,28 +72,28 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A model that can be trained by name.
 
     Attributes:
-        name: what the user types.
-        summary: its layers in a line.
-        data: the data set that it was made for.
-        parameters: weights and biases for that data set.
-        framework: Keras or scikit-learn.
-        build: makes it.
-        settings: how long and how it is trained, unless the user says otherwise.
-        options: what it lets one vary, with its own values.
-        metrics: watched beyond loss and accuracy.
-        variants: what `benchmarks/zoo.py` trains.
+        name: name on the command line.
+        summary: layers, in one line.
+        data: data set that the model was made for.
+        parameters: number of weights and biases for that data set.
+        framework: library that trains the model.
+        build: function that builds the untrained model.
+        settings: default training settings.
+        options: default values of the options.
+        metrics: metrics recorded in addition to loss and accuracy.
+        variants: trainings that `benchmarks/zoo.py` runs.
     """
 
     name: str
     summary: str
-    data: str
+    data: str = "fashion-mnist"
     parameters: int
-    framework: Framework
+    framework: Framework = Framework.KERAS
     build: Build
     settings: TrainSettings = field(default_factory=TrainSettings)
     options: Options = field(default_factory=dict)
@@ -102,26 +102,26 @@ class Architecture:
 
     @property
     def train_options(self) -> tuple[str, ...]:
-        """Options of `edge-fm train` that this model takes, beyond those that every model takes."""
+        """Options of `edge-fm train` that apply to this model, in addition to those for all models."""
         if self.name in edge.WIDTHS:
             return EDGE_OPTIONS
         return KERAS_OPTIONS if self.framework is Framework.KERAS else SKLEARN_OPTIONS
 
     def with_options(self, given: Mapping[str, str]) -> Options:
-        """Return the options that a user asks for.
+        """Parse and check options.
 
         Args:
-            given: text by name.
+            given: value of each option as text, by name.
 
         Raises:
-            DataError: there is no such option, or the value is no number in its range.
+            DataError: there is no such option, or a value is not a number in its range.
         """
-        return {name: self._option(name, text) for name, text in given.items()}
+        return {name: self._parse_option(name, text) for name, text in given.items()}
 
-    def _option(self, name: str, text: str) -> float:
+    def _parse_option(self, name: str, text: str) -> float:
         if name not in self.options:
             known = ", ".join(f"{key}={value:g}" for key, value in self.options.items()) or "none"
-            raise DataError(f"{self.name} has no option {name!r}: what it lets you vary is {known}")
+            raise DataError(f"{self.name} has no option {name!r}: its options are {known}")
         low, high, whole = _RANGES[name]
         try:
             value = float(text)
@@ -145,4 +145,4 @@ _RANGES = {
     "max_iter": (1, 100_000, True),
     "average": (0, 1, True),
 }
-"""Lowest and highest value of each option, and whether it is a whole number."""
+"""(lowest, highest, whole number only) of each option."""

@@ -1,15 +1,16 @@
 """The `edge` family: small residual networks shaped for int8 kernels on small processors.
 
-One 3x3 convolution over the full picture, narrow, because with one input channel it is the dearest node of an int8 network for what it
-does; residual blocks behind it where work for each weight counts for more than time; a pooling down to 14x14; residual blocks there and at 7x7.
-Of a picture of 56x56 the first convolution takes 6x6 pixels at every second place, so that all behind it is as large as before: finer edges for
-the price of that one layer. Every convolution is followed by batch normalisation, which the export folds away.
+The first layer is a narrow 3x3 convolution over the full image, because with one input channel it costs the
+most int8 time for its benefit. Residual blocks at full size follow, then max pooling to 14x14, and residual
+blocks at 14x14 and 7x7. For 56x56 images the first convolution is 6x6 with stride 2, so that all later layers
+keep their size: finer edges for the cost of that one layer. Batch normalisation follows every convolution,
+and the export folds it into the weights.
 
-They end in a convolution as large as the picture has become, one for each channel, in the place of an average: where a
-sleeve or a stroke is says what it is of.
+The head is a depthwise convolution over the whole feature map instead of an average, because the position of
+a sleeve or a stroke helps to classify it.
 
-He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.03385; Chen et al., "MobileFaceNets", 2018,
-arXiv:1804.07573, for the global depthwise convolution.
+He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.03385; Chen et al.,
+"MobileFaceNets", 2018, arXiv:1804.07573, for the global depthwise convolution.
 """
 
 from collections.abc import Iterator
@@ -27,15 +28,15 @@ _USUAL_SIZE = 28
 
 @dataclass(frozen=True)
 class Width:
-    """How wide a member of the family is.
+    """Channels and numbers of residual blocks of a network.
 
     Attributes:
-        stem: channels of the first convolution, at full size.
-        middle: channels of the residual blocks at half size.
-        top: channels of the residual blocks at a quarter of the size.
-        full_blocks: how many residual blocks of the first convolution's channels at full size.
-        middle_blocks: how many at half size.
-        top_blocks: how many at a quarter.
+        stem: channels of the first convolution and of the blocks at full size.
+        middle: channels of the blocks at half size.
+        top: channels of the blocks at quarter size.
+        full_blocks: number of blocks at full size.
+        middle_blocks: number of blocks at half size.
+        top_blocks: number of blocks at quarter size.
     """
 
     stem: int
@@ -57,34 +58,34 @@ WIDTHS = {
 
 
 def stride(spec: InputSpec) -> int:
-    """Return how many pixels the first convolution goes on by: it brings an input to 28 to 55 pixels on its shorter side."""
+    """Return the stride of the first convolution, which reduces the shorter side to 28 to 55 pixels."""
     return max(1, min(spec.height, spec.width) // _USUAL_SIZE)
 
 
 @contextmanager
 def mixed_precision() -> Iterator[None]:
-    """Build networks in here that compute in bfloat16 what need not be exact, and keep their weights in float32.
+    """Build networks inside this context that compute in bfloat16 and keep their weights in float32.
 
-    Micikevicius et al., "Mixed Precision Training", 2017, arXiv:1710.03740; bfloat16 has float32's range, so the loss needs no scaling:
-    Kalamkar et al., 2019, arXiv:1905.12322.
+    Micikevicius et al., "Mixed Precision Training", 2017, arXiv:1710.03740; bfloat16 has float32's range, so
+    the loss needs no scaling: Kalamkar et al., 2019, arXiv:1905.12322.
     """
     config = import_keras().config
-    usual = config.dtype_policy()
+    previous = config.dtype_policy()
     config.set_dtype_policy("mixed_bfloat16")
     try:
         yield
     finally:
-        config.set_dtype_policy(usual)
+        config.set_dtype_policy(previous)
 
 
 def build(width: Width, spec: InputSpec, classes: int, name: str) -> KerasModel:
-    """Return an uncompiled network, pixels in [0, 1] in, probabilities out.
+    """Return an uncompiled network from pixels in [0, 1] to probabilities.
 
     Args:
-        width: of its parts.
-        spec: of its input; one smaller than 56x56 is taken as it is.
-        classes: how many it tells apart.
-        name: of the Keras model.
+        width: channels and numbers of blocks.
+        spec: input size; the first convolution has stride 1 below 56x56.
+        classes: number of classes.
+        name: name of the Keras model.
     """
     layers = import_keras().layers
 
@@ -117,7 +118,7 @@ def _convolution(x: Any, channels: int, kernel: int, strides: int) -> Any:  # no
 
 def _global_depthwise(x: Any) -> Any:  # noqa: ANN401
     layers, size = import_keras().layers, x.shape[1:3]
-    places = size[0] * size[1]
-    near_average = import_keras().initializers.RandomNormal(1 / places, 0.5 / places)
+    positions = size[0] * size[1]
+    near_average = import_keras().initializers.RandomNormal(1 / positions, 0.5 / positions)
     x = layers.DepthwiseConv2D(size, use_bias=False, depthwise_initializer=near_average)(x)
     return layers.Flatten()(layers.BatchNormalization()(x))

@@ -1,7 +1,7 @@
-"""Linear classifiers of scikit-learn on the pixels of a picture, one after the other, in [0, 1].
+"""Linear scikit-learn classifiers on flattened pixels in [0, 1].
 
-They are built as networks are, from the input's shape, the number of classes and the options; scikit-learn learns the
-first two when it fits.
+The functions have the same arguments as those that build networks: input shape, number of classes and
+options. scikit-learn infers the first two when it fits.
 """
 
 from typing import Any
@@ -28,9 +28,7 @@ def import_sklearn() -> Any:  # noqa: ANN401  # scikit-learn ships no types
         import sklearn.pipeline
         import sklearn.preprocessing
     except ImportError:
-        raise ExportError(
-            "this needs scikit-learn, which is not installed: run pip install 'edge-fm[train]'"
-        ) from None
+        raise ExportError("scikit-learn is not installed: run pip install 'edge-fm[train]'") from None
     return sklearn
 
 
@@ -40,7 +38,7 @@ def logistic_regression(shape: Shape, classes: int, options: Options) -> Estimat
 
 
 def standardised_sgd(shape: Shape, classes: int, options: Options) -> Estimator:
-    """Return logistic regression by stochastic gradient descent on standardised pixels, to be fitted pass by pass."""
+    """Return logistic regression by stochastic gradient descent on standardised pixels."""
     sklearn = import_sklearn()
     return sklearn.pipeline.make_pipeline(sklearn.preprocessing.StandardScaler(), _sgd(options, n_jobs=-1))
 
@@ -63,7 +61,9 @@ def one_versus_one(shape: Shape, classes: int, options: Options) -> Estimator:
 
 
 def _sgd(options: Options, **more: int) -> Estimator:
-    average = bool(options.get("average", 0))  # of the weights over all steps; the last ones alone jump about
+    average = bool(
+        options.get("average", 0)
+    )  # averaging over all steps reduces the noise of the last weights
     return import_sklearn().linear_model.SGDClassifier(
         loss="log_loss", alpha=options["alpha"], average=average, **more
     )

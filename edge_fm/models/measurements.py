@@ -1,4 +1,4 @@
-"""What `benchmarks/zoo.py` measured of the zoo: docs/zoo.json, which an installed package carries too."""
+"""Read docs/zoo.json, the measurements of the zoo that `benchmarks/zoo.py` writes."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from edge_fm_runtime.errors import DataError
 
 COLUMNS = ("to reach: reached", "source ", "fp32 ", "int8 ", "fp32 kB ", "int8 kB ", "fp32 us ", "int8 us ")
-"""A source's figures and ours; accuracies on the test set; sizes of the files; median microseconds for one picture.
+"""Column titles: figures of the source and ours, test accuracies, file sizes, median latencies for one image.
 Columns that end in a space are numbers."""
 
 _INSTALLED = Path(__file__).parent / "zoo.json"
@@ -18,21 +18,21 @@ _CHECKOUT = Path(__file__).parents[2] / "docs" / "zoo.json"
 
 @dataclass(frozen=True)
 class Table:
-    """The measured figures.
+    """Measurements of every model of the zoo.
 
     Attributes:
-        raw: as the benchmark wrote them.
+        raw: content of docs/zoo.json.
     """
 
     raw: Mapping[str, Any]
 
     @property
-    def said(self) -> str:
-        """When and on what it was measured."""
+    def description(self) -> str:
+        """Date and processor of the measurement."""
         return f"measured {self.raw['measured']} on {self.raw['processor']}"
 
     def cells(self, name: str) -> list[str]:
-        """Return a model's figures in the order of `COLUMNS`; dashes where nothing was measured, or int8 was refused."""
+        """Return a model's figures in the order of `COLUMNS`, with dashes where there are none."""
         row = next((row for row in self.raw["rows"] if row["name"] == name), None)
         if row is None:
             return ["-"] * len(COLUMNS)
@@ -49,10 +49,13 @@ class Table:
         ]
 
     def markdown(self) -> str:
-        """Return docs/zoo.md."""
+        """Return the text of docs/zoo.md."""
         rows = self.raw["rows"]
         lines = [
-            _HEAD.format(said=self.said, tools=", ".join(f"{k} {v}" for k, v in self.raw["tools"].items()))
+            _HEAD.format(
+                description=self.description,
+                tools=", ".join(f"{k} {v}" for k, v in self.raw["tools"].items()),
+            )
         ]
         lines += ["| " + " | ".join(("name", "data", "parameters", *(c.strip() for c in COLUMNS))) + " |"]
         lines += ["| --- | --- | --: | --- |" + " --: |" * (len(COLUMNS) - 1)]
@@ -104,7 +107,7 @@ _HEAD = """# The zoo, measured
 
 `benchmarks/zoo.py` trained each from nothing, exported it, verified the files and timed them. It writes
 docs/zoo.json, the source of this page and of `edge-fm zoo`.
-All of it was {said}
+All of it was {description}
 ({tools}).
 
 - `to reach: reached` is the figure that the source shows, and ours: the mean of three seeds if the source
@@ -118,16 +121,16 @@ All of it was {said}
 
 
 def load() -> Table:
-    """Read the table.
+    """Read docs/zoo.json, or its copy in an installed package.
 
     Raises:
-        DataError: it is not there, or broken.
+        DataError: the file is missing or broken.
     """
     path = _INSTALLED if _INSTALLED.is_file() else _CHECKOUT
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Table({**raw, "rows": list(raw["rows"])})
     except FileNotFoundError:
-        raise DataError("docs/zoo.json is missing: benchmarks/zoo.py writes it") from None
+        raise DataError("docs/zoo.json is missing: write it with benchmarks/zoo.py") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is broken ({error}): benchmarks/zoo.py writes it anew") from error
+        raise DataError(f"{path} is broken ({error}): write it again with benchmarks/zoo.py") from error

@@ -1,12 +1,12 @@
-"""The run folder: what one training leaves behind, and what an export finds there.
+"""The run folder: files that a training writes and an export reads.
 
-RUN/model.keras     the kept weights, uncompiled; of scikit-learn's models RUN/model.skops
-RUN/run.json        what was trained on what, with which settings, and the scores
-RUN/history.csv     loss and accuracy of each epoch
-RUN/curves.png      the same as a picture
-RUN/validation.npz  pictures that no training saw, with the classes that each may be, for temperature and threshold
-RUN/lesson.npz      pictures as the training saw them, half of them of no class, for the familiarity
-RUN/calibration.npz pictures for the ranges of int8, where the data set alone would not do
+RUN/model.keras          selected weights, uncompiled; RUN/model.skops for scikit-learn models
+RUN/run.json             architecture, data, settings and scores
+RUN/history.csv          loss and accuracy of each epoch
+RUN/curves.png           the same as a chart
+RUN/validation.npz       images not used in training, with possible classes, for temperature and threshold
+RUN/ood_calibration.npz  augmented training images, half of them of no class, for the known-class score
+RUN/calibration.npz      images for the int8 ranges, where the data set alone is not representative
 """
 
 import csv
@@ -28,14 +28,14 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
-OOD_CALIBRATION = "lesson.npz"
+OOD_CALIBRATION = "ood_calibration.npz"
 
 
 def begin(folder: Path) -> None:
-    """Make the folder of a training; until the training ends it is no run.
+    """Create the folder of a training and remove the record of an earlier run.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,22 +52,23 @@ class Run:
 
     Attributes:
         architecture: name in the zoo.
-        data: what `--data` was; a folder's path is kept as given.
-        class_names: in the order of the outputs.
-        scale: `unit`: the model sees pixels in [0, 1].
+        data: name or path of the data set, as on the command line.
+        class_names: class names, in the order of the outputs.
+        scale: pixel scale of the model; `unit` is [0, 1].
         model: name of the model's file in the folder.
-        options: what the model lets one vary, by name.
-        settings: how long and how it was trained, by name.
-        epochs: how many were run.
-        best_epoch: the one whose weights were kept, from 1.
-        scores: of the kept weights, by part of the data (`test`, measured once at the end, `validation`, `folds`), then
-            by name (`accuracy`, `precision`, `recall` in [0, 1], `loss` in nats).
-        seconds: that it took.
-        interrupted: whether Ctrl-C ended it.
-        licence: of the data.
-        tools: names and versions.
+        options: value of each option of the architecture.
+        settings: training settings, by name.
+        epochs: number of epochs run.
+        best_epoch: epoch of the selected weights, from 1.
+        scores: scores of the selected weights, by part of the data (`test`, measured once at the end,
+            `validation`, `folds`), then by name (`accuracy`, `precision`, `recall` in [0, 1], `loss` in
+            nats).
+        seconds: duration of the training in seconds.
+        interrupted: whether Ctrl-C ended the training.
+        licence: licence of the data.
+        tools: versions of the libraries, by name.
         created: ISO date.
-        input_shape: (height, width, channels) of the pictures.
+        input_shape: (height, width, channels) of the input.
     """
 
     architecture: str
@@ -89,7 +90,7 @@ class Run:
 
     @property
     def test_accuracy(self) -> float:
-        """In [0, 1]."""
+        """Accuracy on the test part, in [0, 1]."""
         return self.scores["test"]["accuracy"]
 
     def save(self, folder: Path) -> None:
@@ -102,7 +103,7 @@ class Run:
         """Read `run.json`.
 
         Raises:
-            DataError: it is missing or broken.
+            DataError: the file is missing or broken.
         """
         path = folder / RECORD
         try:
@@ -111,14 +112,14 @@ class Run:
             return cls(**{**values, **tuples})
         except FileNotFoundError:
             raise DataError(
-                f"{folder} is no run folder: {RECORD} is missing. 'edge-fm train' makes one"
+                f"{folder} is not a run folder: {RECORD} is missing. Create one with 'edge-fm train'"
             ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is broken ({error}): train again, or export {MODEL} directly") from error
 
 
 def keras_tools() -> dict[str, str]:
-    """Return the names and versions of what trains a network."""
+    """Return the versions of Python and Keras, and the name of the Keras backend."""
     keras = import_keras()
     return {
         "python": platform.python_version(),
@@ -128,7 +129,7 @@ def keras_tools() -> dict[str, str]:
 
 
 def sklearn_tools() -> dict[str, str]:
-    """Return the names and versions of what fits scikit-learn's models."""
+    """Return the versions of Python and scikit-learn."""
     return {
         "python": platform.python_version(),
         "scikit-learn": importlib.metadata.version("scikit-learn"),
@@ -136,7 +137,7 @@ def sklearn_tools() -> dict[str, str]:
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write a row of figures for each epoch."""
+    """Write one row of figures per epoch."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", *history[0]])
@@ -144,10 +145,10 @@ def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Return what `write_history` wrote, without the epochs' numbers; empty if there is no such file.
+    """Read the figures of each epoch, without the epoch number; empty if there is no file.
 
     Raises:
-        DataError: it is broken.
+        DataError: the file is broken.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -1,21 +1,21 @@
-"""How long and how a zoo model trains, and the options that it lets a user vary."""
+"""Training settings and options of a zoo model."""
 
 from dataclasses import dataclass
 
 Options = dict[str, float]
-"""Options that a model lets a user vary, by name: `dropout`, `max_iter`."""
+"""Numeric options of a model by name, such as `dropout` or `max_iter`."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How long and how a zoo model trains.
+    """Training settings of a zoo model.
 
     Attributes:
         epochs: largest number of passes over the training part.
         batch_size: images per step; models of scikit-learn have none.
         learning_rate: first learning rate of Adam; models of scikit-learn have none.
-        patience: epochs without a better validation loss after which training stops; the best epoch's weights are
-            kept. None runs all epochs and keeps the last.
+        patience: epochs without a better validation loss after which training stops; the best epoch's weights
+            are kept. None runs all epochs and keeps the last.
         validation_share: fraction of the training part to validate on, in [0, 1); 0 needs patience None.
         seed: seed of weights, order and split.
         folds: folds of a cross-validation before the training; 0 for none.

@@ -1,9 +1,10 @@
-"""Keras networks as the tutorials write them: pixels in [0, 1] in, probabilities out.
+"""Keras networks of the tutorials, from pixels in [0, 1] to probabilities.
 
-Each function takes the input's shape (height, width, channels), the number of classes and its options, and returns an
-uncompiled `keras.Model`.
+Each function takes the input shape (height, width, channels), the number of classes and the options, and
+returns an uncompiled `keras.Model`.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from edge_fm.models.settings import Options
@@ -14,14 +15,25 @@ KerasModel = Any
 """A `keras.Model`; Keras ships no types."""
 
 
-def dense(
-    name: str, units: tuple[int, ...], activation: str, shape: Shape, classes: int, options: Options
-) -> KerasModel:
-    """Return dense layers, each followed by dropout where `options` has one."""
+@dataclass(frozen=True)
+class DenseLayers:
+    """Hidden dense layers.
+
+    Attributes:
+        units: number of units of each layer.
+        activation: name of the Keras activation of all layers.
+    """
+
+    units: tuple[int, ...] = ()
+    activation: str = "relu"
+
+
+def dense(name: str, hidden: DenseLayers, shape: Shape, classes: int, options: Options) -> KerasModel:
+    """Return a multilayer perceptron, with dropout after each hidden layer if `options` has it."""
     layers = import_keras().layers
     stack: list[Any] = [layers.Flatten()]
-    for count in units:
-        stack.append(layers.Dense(count, activation=activation))
+    for units in hidden.units:
+        stack.append(layers.Dense(units, activation=hidden.activation))
         stack += _dropout(options)
     return _sequential(name, shape, classes, stack)
 
@@ -42,7 +54,7 @@ def two_convolutions(name: str, units: int, shape: Shape, classes: int, options:
 
 
 def strided(name: str, units: tuple[int, ...], shape: Shape, classes: int, options: Options) -> KerasModel:
-    """Return two convolutions of stride two, pooling, and dense layers, each followed by dropout."""
+    """Return two stride-2 convolutions, pooling, and dense layers, each followed by dropout."""
     layers = import_keras().layers
     stack = [
         layers.Conv2D(32, 3, strides=2, padding="same", activation="relu"),
@@ -76,5 +88,5 @@ def _dropout(options: Options) -> list[Any]:
 
 def _sequential(name: str, shape: Shape, classes: int, stack: list[Any]) -> KerasModel:
     keras = import_keras()
-    answer = keras.layers.Dense(classes, activation="softmax", name="probabilities")
-    return keras.Sequential([keras.Input(shape, name="image"), *stack, answer], name=name)
+    output = keras.layers.Dense(classes, activation="softmax", name="probabilities")
+    return keras.Sequential([keras.Input(shape, name="image"), *stack, output], name=name)

@@ -1,4 +1,4 @@
-"""What more than one file trains, and a folder of photographs."""
+"""Fixtures for trainings: a folder of photographs and a small network."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.edge_fm.pictures import MAP, picture
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Return a folder of photographs, five of each kind, and one broken."""
+    """Return a folder of photographs, five for each label, and a broken file."""
     for kind in ("dress", "shoes", "hat"):
         (tmp_path / "photos" / kind).mkdir(parents=True)
         for number in range(5):
@@ -23,5 +23,5 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have `edge-nano` be a convolution and one residual block: what is about trainings is no more about large ones, which compile for longer."""
+    """Reduce `edge-nano` to a convolution and a residual block, which compile faster."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16, middle_blocks=0))

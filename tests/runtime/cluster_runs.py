@@ -10,7 +10,7 @@ from edge_fm_runtime.batch.options import Options, RowOptions
 from edge_fm_runtime.batch.outputs import shards
 from edge_fm_runtime.cluster import plan, ray_engine
 from edge_fm_runtime.cluster.ray_cluster import Cluster
-from edge_fm_runtime.cluster.ray_engine import ClusterRun, Listener, ClusterProgress
+from edge_fm_runtime.cluster.ray_engine import ClusterProgress, ClusterRun, Listener
 
 OPTIONS = Options(row=RowOptions(top=2), timeout_s=1.0)
 

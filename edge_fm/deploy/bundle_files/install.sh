@@ -18,13 +18,13 @@ usage() {
     cat <<TEXT
 sh install.sh [--prefix DIR] [--python PATH] [--service webcam [ARGUMENT...] | --service watch FOLDER OUTPUT]
 
-  --prefix DIR    where to: /opt/edge-fm for root, else ~/.local/share/edge-fm
-  --python PATH   the Python $version to use; else python$version or python3
-  --service ...   also install a systemd unit (root): a live feed, such as
+  --prefix DIR    folder of the installation; default: /opt/edge-fm for root, else ~/.local/share/edge-fm
+  --python PATH   Python $version to use; default: python$version or python3
+  --service ...   also install a systemd unit (needs root), for a live feed such as
                     --service webcam 0 --view web --model models/fashion.onnx
-                  or labelling what arrives in a folder, such as
+                  or for new files in a folder, such as
                     --service watch /srv/in /var/lib/edge-fm/labels.csv
-Run it again to upgrade or to mend: the old release stays until the new one has verified its models.
+Run it again to upgrade or repair: the old release stays until the new one has verified its models.
 TEXT
 }
 
@@ -74,15 +74,15 @@ if [ -n "$service" ]; then
     command -v systemctl >/dev/null || die "--service needs systemd, and there is no systemctl"
 fi
 
-# What is here is what was made.
+# Every file of the bundle is present and unchanged.
 cd "$here"
 [ -f SHA256SUMS ] || die "SHA256SUMS is missing: copy the whole bundle again"
 find . -type f ! -name SHA256SUMS | sed 's|^\./||' | while IFS= read -r file; do
-    cut -c67- SHA256SUMS | grep -qxF -- "$file" || die "$file has no sum in SHA256SUMS: it is not of this bundle"
+    cut -c67- SHA256SUMS | grep -qxF -- "$file" || die "$file is not in SHA256SUMS, so it is not part of this bundle: copy the whole bundle again"
 done
 sha256sum -c --quiet SHA256SUMS >&2 || die "files are damaged or missing: copy the whole bundle again"
 
-# It fits this machine.
+# The bundle fits this machine.
 [ "$(uname -s)" = Linux ] || die "this bundle is for Linux, and this is $(uname -s)"
 [ "$(uname -m)" = "$machine" ] || die "this bundle is for $machine, and this machine is $(uname -m): make one with 'edge-fm bundle --platform linux-$(uname -m)'"
 if ldd --version 2>&1 | grep -qi musl; then
@@ -90,7 +90,7 @@ if ldd --version 2>&1 | grep -qi musl; then
 fi
 is_right() { "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null; }
 if [ -n "$python" ]; then
-    is_right "$python" || die "$python is not Python $version: make a bundle with 'edge-fm bundle --python X.Y' for the one that is here"
+    is_right "$python" || die "$python is not Python $version: make a bundle for it with 'edge-fm bundle --python X.Y'"
 else
     for found in "python$version" python3; do
         if command -v "$found" >/dev/null && is_right "$found"; then
@@ -101,7 +101,7 @@ else
     [ -n "$python" ] || die "there is no Python $version here$(command -v python3 >/dev/null && printf ' (python3 is %s)' "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"): install it, or make a bundle with 'edge-fm bundle --python X.Y'"
 fi
 
-# It writes only where nothing is, or where an install of edge-fm is.
+# The target is an empty or new folder, or an edge-fm installation.
 record=$prefix/.edge-fm-install
 case $prefix in
 / | /bin | /boot | /etc | /home | /lib | /mnt | /opt | /root | /sbin | /srv | /tmp | /usr | /usr/local | /var | "${HOME:-/root}")
@@ -125,7 +125,7 @@ mkdir -p "$prefix" 2>/dev/null || die "$prefix cannot be written: give --prefix 
 free_kb=$(df -Pk "$prefix" | awk 'NR == 2 { print $4 }')
 [ "$free_kb" -ge "$need_kb" ] || die "$prefix has $((free_kb / 1024)) MB free, and $((need_kb / 1024)) MB are needed"
 
-# The record names every entry before it is made, so that uninstall.sh removes these and nothing else.
+# Every entry is recorded before it is created, so that uninstall.sh removes these entries only.
 remember() { grep -qxF -- "$1" "$record" 2>/dev/null || printf '%s\n' "$1" >>"$record"; }
 : >>"$record"
 remember "releases/$release"
@@ -133,7 +133,7 @@ mkdir -p "$prefix/releases"
 
 new=$prefix/releases/$release
 if [ ! -f "$new/.complete" ]; then
-    [ ! -e "$new" ] || sh "$here/uninstall.sh" --release "$new" # of an install that was interrupted
+    [ ! -e "$new" ] || sh "$here/uninstall.sh" --release "$new" # left by an interrupted installation
     say "installing into $new"
     mkdir -p "$new"
     : >"$new/.incomplete"
@@ -144,7 +144,7 @@ if [ ! -f "$new/.complete" ]; then
         "$new/bin/python" "$pip/pip" --isolated --no-cache-dir --disable-pip-version-check -q install \
             --no-index --no-deps --no-compile --root-user-action ignore -r ../wheels.txt
     ) || die "the wheels cannot be installed: see above, and run this again"
-    # Of the libraries, what the checks below import is compiled by that; compiling the rest would take 25 MB.
+    # The checks below compile the library modules that they import; compiling all would take 25 MB.
     "$new/bin/python" -m compileall -q "$new"/lib/python*/site-packages/edge_fm*
     cp -R models uninstall.sh "$new/"
     (cd "$new" && sha256sum models/*.onnx >.models && find . ! -type d | LC_ALL=C sort >.files)
@@ -152,20 +152,20 @@ if [ ! -f "$new/.complete" ]; then
 fi
 
 say "checking this machine"
-# A release that fails is made anew by the next run.
+# The next run replaces a release that fails.
 "$new/bin/edge-fm" doctor || {
     rm -f "$new/.complete"
-    die "something that is needed is missing: see above. $prefix is as it was before"
+    die "a check of this machine failed: see above. $prefix is unchanged"
 }
 for model in "$new"/models/*.onnx; do
     "$new/bin/edge-fm" verify "$model" || {
         rm -f "$new/.complete"
-        die "$(basename "$model") does not answer here as it did where it was made. $prefix is as it was before"
+        die "$(basename "$model") gives other results here than at export. $prefix is unchanged"
     }
 done
 : >"$new/.complete"
 
-# From here on the new release is the one that is used; a link is replaced in one step.
+# The new release is in use from here on; a link is replaced atomically.
 for entry in current current.new uninstall.sh "$link"; do
     remember "$entry"
 done
@@ -181,7 +181,7 @@ unit() {
     remember "/etc/systemd/system/$name.service"
     # The unit names the link "current", not the release behind it, which the next upgrade removes.
     PWD=$prefix/current "$prefix/current/bin/python" -m edge_fm service "$@" >"/etc/systemd/system/$name.service.new" ||
-        die "the unit could not be made: see above"
+        die "the unit cannot be created: see above"
     mv "/etc/systemd/system/$name.service.new" "/etc/systemd/system/$name.service"
     systemctl daemon-reload
     systemctl enable "$name"
@@ -212,4 +212,4 @@ for model in "$prefix"/current/models/*.onnx; do
     say "  $command label FOLDER --model $model -o labels.csv"
 done
 say "  $command webcam 0 --view none"
-say "  sh $prefix/uninstall.sh   takes it all away"
+say "  sh $prefix/uninstall.sh   uninstalls it"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes what install.sh recorded: services, the command, the releases. Everything else stays, and is named.
+# Removes the services, command and releases that install.sh recorded. All other files stay, and are listed.
 # sh uninstall.sh --release DIR removes one release; install.sh calls it for an old or interrupted one.
 set -eu
 
@@ -22,12 +22,12 @@ remove_release() {
         fi
     done
     if [ -f "$1/.incomplete" ]; then
-        rm -rf -- "$1" # an install that was interrupted: nobody has used it
+        rm -rf -- "$1" # an interrupted installation was never in use
         return
     fi
     [ ! -f "$1/.files" ] || (
         cd "$1"
-        # What is recorded and really here: no path leads out through a link or a "..".
+        # Remove recorded files that exist below here, so that no path leads out through a link or "..".
         find . ! -type d | LC_ALL=C sort | LC_ALL=C comm -12 - .files | tr '\n' '\0' | xargs -0 -r rm -f --
         find . -path './lib/*/__pycache__/*.pyc' -type f -exec rm -f -- {} +
         rm -f .files .models .complete

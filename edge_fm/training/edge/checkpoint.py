@@ -28,8 +28,8 @@ def fingerprint(model: KerasModel, images: TrainingImages, settings: dict[str, o
     pictures = hashlib.sha256(images.product_images.images.tobytes() + images.product_images.labels.tobytes())
     if images.photographs is not None:
         pictures.update(images.photographs.tensors.tobytes() + images.photographs.allowed.tobytes())
-        if images.photographs.answers is not None:
-            pictures.update(images.photographs.answers.shares.tobytes())
+        if images.photographs.soft_labels is not None:
+            pictures.update(images.photographs.soft_labels.probabilities.tobytes())
     facts = {
         "network": model.name,
         "pictures": pictures.hexdigest(),

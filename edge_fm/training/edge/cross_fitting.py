@@ -136,7 +136,7 @@ def _score(
     product_images = accuracy(probabilities(network, training.images[mine]), right)
     if sources.photographs is None or folds.photographs is None:
         return OutOfFoldScores(product_images, None)
-    part = sources.photographs[0].chosen(np.flatnonzero(folds.photographs == fold))
+    part = sources.photographs[0].take(np.flatnonzero(folds.photographs == fold))
     known = part.allowed.any()
     return OutOfFoldScores(
         product_images, accuracy(probabilities(network, part.tensors), part.allowed) if known else None

@@ -89,10 +89,10 @@ def _in_batches(probabilities: Probabilities, images: NDArray[np.uint8]) -> Floa
 def _shared_out(answers: Floats, asked: SoftLabels) -> Floats:
     """Return (N, classes): each folder's probability, shared among its classes as in `answers`."""
     told = np.zeros_like(answers)
-    for folder, classes in enumerate(asked.groups):
+    for folder, classes in enumerate(asked.folder_classes):
         within = np.clip(answers, _LEAST, 1) * classes if classes.any() else np.ones_like(answers)
-        told += asked.shares[:, folder, np.newaxis] * within / within.sum(axis=1, keepdims=True)
-    return np.where(asked.shares.any(axis=1, keepdims=True), told, answers)
+        told += asked.probabilities[:, folder, np.newaxis] * within / within.sum(axis=1, keepdims=True)
+    return np.where(asked.probabilities.any(axis=1, keepdims=True), told, answers)
 
 
 def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:

@@ -62,7 +62,7 @@ def _no_object(size: int, rng: np.random.Generator) -> Grey:
 ROOM = Scenery(backgrounds.scene, _no_object)
 """Things in front of a wall, a floor, or anything."""
 
-PAPER = Scenery(paper.written, paper.blank, paper.drawn)
+PAPER = Scenery(paper.ink_digit, paper.blank_sheet, paper.draw_digit)
 """Digits on sheets of paper; classes 0 to 9."""
 
 
@@ -157,8 +157,8 @@ def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> Epo
         allowed.append(eye[values])
     if folds:
         of += [folds.product_images[chosen], _any_fold(folds, len(images) - len(source) - len(chosen))]
-    asked = material.photographs.answers if material.photographs else None
-    shares = [np.zeros((len(images), len(asked.groups)), np.float32)] if asked else []
+    asked = material.photographs.soft_labels if material.photographs else None
+    shares = [np.zeros((len(images), len(asked.folder_classes)), np.float32)] if asked else []
     if material.photographs is not None:
         for _ in range(mix.views):
             views = np.stack(
@@ -176,7 +176,7 @@ def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> Epo
                 of.append(folds.photographs)
     order = rng.permutation(len(images))
     stacked = np.stack([images[index] for index in order])[..., np.newaxis]
-    answers = SoftLabels(np.concatenate(shares)[order], asked.groups) if asked else None
+    answers = SoftLabels(np.concatenate(shares)[order], asked.folder_classes) if asked else None
     return EpochImages(
         stacked, np.concatenate(allowed)[order], answers, np.concatenate(of)[order] if folds else None
     )
@@ -204,8 +204,8 @@ def _mixup(
     blended, may_be = views.copy(), allowed.copy()
     blended[chosen] = np.rint(weights * views[chosen] + (1 - weights) * views[others]).astype(np.uint8)
     may_be[chosen] |= allowed[others]
-    if photographs.answers is None:
+    if photographs.soft_labels is None:
         return blended, may_be, None
-    held, parts = photographs.answers.shares.copy(), weights[:, :, 0]
-    held[chosen] = parts * held[chosen] + (1 - parts) * photographs.answers.shares[others]
+    held, parts = photographs.soft_labels.probabilities.copy(), weights[:, :, 0]
+    held[chosen] = parts * held[chosen] + (1 - parts) * photographs.soft_labels.probabilities[others]
     return blended, may_be, held

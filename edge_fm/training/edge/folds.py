@@ -100,7 +100,7 @@ def photographs_without(fold: int, folds: Folds, photographs: Photographs) -> Ph
     """Return what is left of the photographs to train on without one fold."""
     if folds.photographs is None:
         return photographs
-    return photographs.chosen(np.flatnonzero(folds.photographs != fold))
+    return photographs.take(np.flatnonzero(folds.photographs != fold))
 
 
 def runs_of(folder: Path, count: int) -> list[Path]:

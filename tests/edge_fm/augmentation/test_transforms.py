@@ -1,4 +1,4 @@
-"""What is imitated of cameras."""
+"""Simulated camera augmentation."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from edge_fm.augmentation.transforms import Grey, Variation
 from tests.edge_fm.pictures import picture
 
 
-def test_every_view_is_a_letterboxed_picture() -> None:
-    """A view of a photograph has the model's size, varies, comes again from its seed, and has black bars where it is not square."""
+def test_every_view_is_a_letterboxed_image() -> None:
+    """A view has the model's size, is random but reproducible, and has black bars if not square."""
     views = [
         transforms.photograph_view(picture(1), 28, Variation(), np.random.default_rng(n)) for n in range(200)
     ]
@@ -26,18 +26,18 @@ def test_every_view_is_a_letterboxed_picture() -> None:
     assert narrow[:, 14].any()
 
 
-def test_only_what_may_be_mirrored_is() -> None:
-    """Without flip no picture is mirrored: a digit must not be."""
+def test_flip_is_optional() -> None:
+    """Without flip no image is flipped; with it, about half are."""
     left = np.zeros((28, 28), np.uint8)
     left[:, :10] = 200
     still = Variation(flip=False, erase=0, tilt=0)
     for seed in range(100):
         moved = transforms.product_view(left, still, np.random.default_rng(seed))
         assert moved[:, :14].sum() > moved[:, 14:].sum()
-    mirrored = [
+    flipped = [
         transforms.product_view(left, Variation(erase=0), np.random.default_rng(n)) for n in range(100)
     ]
-    share = np.mean([view[:, 14:].sum() > view[:, :14].sum() for view in mirrored])
+    share = np.mean([view[:, 14:].sum() > view[:, :14].sum() for view in flipped])
     assert 0.3 < share < 0.7
 
 
@@ -49,8 +49,8 @@ def test_only_what_may_be_mirrored_is() -> None:
         lambda rng: backgrounds.clutter(28, rng),
     ],
 )
-def test_drawn_surroundings_are_pictures(draw: Callable[[np.random.Generator], Grey]) -> None:
-    """Scenes, empty pictures and clutter are uint8 of the right size, and each is another."""
+def test_backgrounds_are_images(draw: Callable[[np.random.Generator], Grey]) -> None:
+    """Scenes, empty backgrounds and clutter are distinct uint8 images of the right size."""
     made = [draw(np.random.default_rng(n)) for n in range(50)]
     assert all(one.shape == (28, 28) and one.dtype == np.uint8 for one in made)
     assert len({one.tobytes() for one in made}) == 50

@@ -62,9 +62,9 @@ def test_a_wrong_option_is_refused_by_service(cli: RunCli) -> None:
 
 def test_words_of_a_unit_are_literal() -> None:
     """Spaces, quotes, specifiers and variables of systemd reach the command as they are."""
-    assert systemd_module._quoted("plain/path-1.0") == "plain/path-1.0"
-    assert systemd_module._quoted('a "b" %h $HOME \\') == '"a \\"b\\" %%h $$HOME \\\\"'
-    assert systemd_module._quoted("") == '""'
+    assert systemd_module._quote("plain/path-1.0") == "plain/path-1.0"
+    assert systemd_module._quote('a "b" %h $HOME \\') == '"a \\"b\\" %%h $$HOME \\\\"'
+    assert systemd_module._quote("") == '""'
 
 
 def test_a_unit_for_labelling_new_files(cli: RunCli, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_wardrobe_is_deterministic_and_varied() -> None:
 
 
 def test_the_wardrobe_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is there without data and without a network, its two parts apart."""
+    """It loads without files or a network, and its two parts are disjoint."""
     monkeypatch.delenv("EDGE_FM_DATA", raising=False)
     dataset = datasets.load("wardrobe")
     assert (len(dataset.train), len(dataset.test)) == (2000, 1000)
@@ -35,8 +35,8 @@ def test_the_wardrobe_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None
     assert train.isdisjoint(image.tobytes() for image in dataset.test.images)
 
 
-def test_the_wardrobe_is_drawn_once_for_all() -> None:
-    """Whoever asks for it again gets the same pictures at once, so nobody can change them for the others."""
+def test_the_wardrobe_is_cached_read_only() -> None:
+    """A second load returns the same arrays at once, so they are read-only."""
     first, again = datasets.load("wardrobe"), datasets.load("wardrobe")
     assert again.train.images is first.train.images
     for part in (first.train, first.test):
@@ -45,8 +45,8 @@ def test_the_wardrobe_is_drawn_once_for_all() -> None:
                 array[0] = 0
 
 
-def test_validation_is_stratified_and_apart() -> None:
-    """Each class gives its share, no picture is in both parts, and the test part is untouched."""
+def test_validation_is_stratified_and_disjoint() -> None:
+    """Each class gives its share, no image is in both parts, and the test part is unchanged."""
     dataset = datasets.load("wardrobe")
     training, validation = dataset.split_validation(0.1, seed=0)
     assert np.bincount(validation.labels).tolist() == [20] * 10
@@ -71,7 +71,7 @@ def folder_of_photographs(path: Path) -> Path:
 
 @pytest.mark.parametrize("spec", [InputSpec(28, 28, 1), InputSpec(64, 48, 3)])
 def test_a_photograph_is_the_same_in_training_and_at_run_time(tmp_path: Path, spec: InputSpec) -> None:
-    """A training folder's tensors are the runner's, byte for byte."""
+    """A folder's training tensors equal the runtime's, byte for byte."""
     folder = folder_of_photographs(tmp_path / "pets")
     dataset = datasets.load(str(folder), spec)
     trained = {image.tobytes() for split in (dataset.train, dataset.test) for image in split.images}
@@ -84,7 +84,7 @@ def test_a_photograph_is_the_same_in_training_and_at_run_time(tmp_path: Path, sp
 
 
 def test_a_folder_becomes_a_data_set(tmp_path: Path) -> None:
-    """Classes are the sub-folders' names; a bad file is named and left out."""
+    """Classes are the sub-folders' names; an unreadable file is skipped and named."""
     dataset = datasets.load(str(folder_of_photographs(tmp_path / "pets")))
     assert dataset.class_names == ("cat", "dog")
     assert np.bincount(dataset.train.labels).tolist() == [4, 4]
@@ -93,8 +93,8 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path) -> None:
     assert "broken.jpg" in dataset.unreadable[0][0]
 
 
-def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
-    """One class, or a class without pictures, is refused by name."""
+def test_folders_that_are_not_data_sets_are_refused(tmp_path: Path) -> None:
+    """A single class, or a class without images, is refused by name."""
     (tmp_path / "only").mkdir()
     with pytest.raises(DataError, match="at least two classes"):
         datasets.load(str(tmp_path))
@@ -104,8 +104,8 @@ def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
         datasets.load(str(folder))
 
 
-def test_an_npz_file(tmp_path: Path) -> None:
-    """Arrays with or without a channel axis, with or without names."""
+def test_an_npz_file_becomes_a_data_set(tmp_path: Path) -> None:
+    """Arrays load with or without a channel axis, with or without class names."""
     images, labels = wardrobe.draw_set(per_class=2, seed=0)
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=images[..., 0], y_train=labels, x_test=images, y_test=labels)
@@ -126,8 +126,8 @@ def test_an_npz_file(tmp_path: Path) -> None:
         ({"x_train": np.array([object()], dtype=object)}, "cannot be read"),
     ],
 )
-def test_broken_npz_files(tmp_path: Path, arrays: dict[str, np.ndarray], says: str) -> None:
-    """Each way of being wrong is a sentence, and pickles are never opened."""
+def test_broken_npz_files_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], says: str) -> None:
+    """The message names the fault, and pickles are never loaded."""
     path = tmp_path / "mine.npz"
     whole = {name: np.zeros((2, 28, 28), np.uint8) for name in ("x_train", "x_test")}
     whole |= {name: np.array([0, 1]) for name in ("y_train", "y_test")}
@@ -139,7 +139,7 @@ def test_broken_npz_files(tmp_path: Path, arrays: dict[str, np.ndarray], says: s
 
 
 def write_idx(folder: Path) -> None:
-    """Write a data set of two pictures as idx files."""
+    """Write a data set of two images as idx files."""
     folder.mkdir(parents=True)
     for part in ("train", "t10k"):
         images = struct.pack(">IIII", 2051, 2, 28, 28) + bytes(2 * 784)
@@ -149,7 +149,7 @@ def write_idx(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
-def test_idx_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_idx_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The official files in $EDGE_FM_DATA/<name>/ are read without Keras."""
     write_idx(tmp_path / name)
     monkeypatch.setenv("EDGE_FM_DATA", str(tmp_path))
@@ -164,8 +164,10 @@ def test_idx_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     [b"", b"no gzip", gzip.compress(b"abc"), gzip.compress(struct.pack(">II", 2049, 5))],
     ids=["empty", "no gzip", "no header", "no pixels"],
 )
-def test_damaged_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
-    """A damaged or swapped idx file is named."""
+def test_damaged_idx_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    """The message names a damaged or swapped idx file."""
     write_idx(tmp_path / "mnist")
     (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(damage)
     monkeypatch.setenv("EDGE_FM_DATA", str(tmp_path))
@@ -174,8 +176,8 @@ def test_damaged_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dama
 
 
 @pytest.mark.real_data
-def test_the_real_files() -> None:
-    """The real data sets have their official sizes and class counts."""
+def test_the_real_files_have_their_official_sizes() -> None:
+    """Fashion-MNIST and MNIST have their official sizes and class counts."""
     for name in ("fashion-mnist", "mnist"):
         dataset = datasets.load(name)
         assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
@@ -183,6 +185,6 @@ def test_the_real_files() -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    """A typing error is answered with what there is."""
+    """The message lists the built-in data sets."""
     with pytest.raises(DataError, match="fashion-mnist, mnist, wardrobe"):
         datasets.load("fashion")

@@ -1,4 +1,4 @@
-"""Photographs with a map, split as a file says, and blended."""
+"""Photographs with partial labels: map, split file, mixup."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ SPEC = InputSpec(28, 28, 1)
 NAMES = ("Dress", "Sandal", "Sneaker")
 
 
-def test_photographs_are_split_as_the_file_says(photos: Path) -> None:
-    """Held-out pictures are in validation and nowhere else; tensors are those of the runtime; broken files are named."""
+def test_photographs_are_split_as_in_the_file(photos: Path) -> None:
+    """Held-out files are for validation only, tensors equal the runtime's, broken files are named."""
     mapping = photographs.read_map(photos.parent / "map.toml", "photos", NAMES)
     held_out = frozenset({"dress/0.jpg", "shoes/3.jpg"})
     training, validation = photographs.read_photographs(
@@ -37,8 +37,8 @@ def test_photographs_are_split_as_the_file_says(photos: Path) -> None:
     assert [Path(path).name for path, _ in training.unreadable] == ["broken.jpg"]
 
 
-def test_the_committed_split_holds_out_people_not_pictures() -> None:
-    """Nobody of the held-out fifth has a photograph outside it: the file lists paths of a fifth of the people."""
+def test_the_committed_split_holds_out_people_not_images() -> None:
+    """The split file holds out all photographs of a fifth of the people."""
     split = json.loads((ROOT / "benchmarks" / "photo_split.json").read_text())
     held_out = photographs.read_held_out(ROOT / "benchmarks" / "photo_split.json")
     assert len(held_out) == len(split["held_out"]) == len(set(split["held_out"]))
@@ -47,23 +47,23 @@ def test_the_committed_split_holds_out_people_not_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[other]\na = []", r"no table \[photos\]"),
-        ('[photos]\ndress = "Dress"', "no list"),
+        ('[photos]\ndress = "Dress"', "not a list"),
         ('[photos]\ndress = ["Gown"]', "Gown"),
         ("[photos", "cannot be read"),
     ],
 )
-def test_a_map_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
-    """Each mistake in a map is a sentence that names it."""
+def test_a_wrong_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """The message names the mistake."""
     (tmp_path / "map.toml").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         photographs.read_map(tmp_path / "map.toml", "photos", NAMES)
 
 
-def test_photographs_that_do_not_fit(photos: Path) -> None:
-    """A folder that the map lacks, and a held-out picture that is not there, are refused."""
+def test_photographs_without_map_entry_or_file_are_refused(photos: Path) -> None:
+    """A folder missing from the map, or a missing held-out file, is refused by name."""
     mapping = photographs.read_map(photos.parent / "map.toml", "photos", NAMES)
     with pytest.raises(DataError, match="nowhere"):
         photographs.read_photographs(
@@ -77,12 +77,16 @@ def test_photographs_that_do_not_fit(photos: Path) -> None:
         photographs.read_held_out(photos.parent / "split.json")
 
 
-def test_a_blended_view_may_be_any_class_of_the_two() -> None:
-    """A blended view lies between two views and may be what either is; one of no class is blended only with such; none is unless asked for."""
+def test_mixup_allows_the_classes_of_both_views() -> None:
+    """A mixed image lies between two views; views of no class mix only with one another."""
     contents = tuple(picture(seed) for seed in range(12))
     allowed = np.repeat(np.concatenate([np.eye(3, dtype=bool)[:2], np.zeros((1, 3), bool)]), 4, axis=0)
     taken = photographs.Photographs(
-        contents, np.zeros((12, 28, 28, 1), np.uint8), allowed, ("",) * 12, ("",) * 12
+        contents=contents,
+        tensors=np.zeros((12, 28, 28, 1), np.uint8),
+        allowed=allowed,
+        folders=("",) * 12,
+        names=("",) * 12,
     )
     nothing = datasets.Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int64))
     material = TrainingImages(nothing, taken, {}, 3)

@@ -13,8 +13,8 @@ from edge_fm_runtime.image.opencv import cv2
 
 
 @pytest.mark.train
-def test_the_demo_exports_labels_and_watches(tmp_path: Path) -> None:
-    """It leaves labels, a contact sheet and an exported int8 model, with at least 80 % right."""
+def test_the_demo_exports_labels_and_classifies_a_video(tmp_path: Path) -> None:
+    """It writes labels, a contact sheet and an int8 model, with at least 80 % correct labels."""
     lines: list[str] = []
     result = run.run(tmp_path / "out", lines.append)
     assert result.good
@@ -27,8 +27,10 @@ def test_the_demo_exports_labels_and_watches(tmp_path: Path) -> None:
     assert any("240 frames" in line for line in lines)
 
 
-def test_without_the_extra_and_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed package draws its samples, uses the bundled model and says so."""
+def test_the_demo_needs_neither_the_extra_nor_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installed package draws the samples and uses the bundled model, with a note."""
     monkeypatch.setattr(samples, "CHECKOUT", tmp_path / "nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     lines: list[str] = []
@@ -42,8 +44,8 @@ def test_without_the_extra_and_a_checkout(tmp_path: Path, monkeypatch: pytest.Mo
     assert sheet.shape[1] > 1000
 
 
-def test_the_samples_are_what_the_code_draws(tmp_path: Path) -> None:
-    """The committed pictures are drawn again, but for the last bit that processors round differently."""
+def test_the_samples_equal_those_that_the_code_draws(tmp_path: Path) -> None:
+    """Redrawn samples equal the committed ones, except for rounding differences of processors."""
     samples.draw_pictures(tmp_path)
     drawn = {path.name: cv2.imread(str(path)) for path in tmp_path.iterdir()}
     for path in (samples.CHECKOUT / "wardrobe").iterdir():

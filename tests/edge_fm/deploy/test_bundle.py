@@ -1,4 +1,4 @@
-"""Bundles: made here with real wheels, installed without a network, and refused when anything is wrong."""
+"""Bundles: made with real wheels, installed without a network, refused when damaged."""
 
 import hashlib
 import importlib.util
@@ -35,20 +35,20 @@ needs_linux = pytest.mark.skipif(
 
 
 def silent(_what: str) -> None:
-    """Listen to nothing."""
+    """Ignore progress."""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bundle for this machine; what follows works on copies."""
+    """Return a bundle for this machine; tests work on copies."""
     out = tmp_path_factory.mktemp("bundle") / "edge"
-    bundle.make(BundleRequest(["fashion", "digits"], out, HERE, PYTHON), silent)
+    bundle.make(BundleRequest(models=["fashion", "digits"], out=out, platform=HERE, python=PYTHON), silent)
     return out
 
 
 @pytest.fixture
 def copied(made: Path, tmp_path: Path) -> Path:
-    """Return a copy that may be spoilt."""
+    """Return a copy that a test may damage."""
     return Path(shutil.copytree(made, tmp_path / "edge"))
 
 
@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def upgraded(folder: Path) -> None:
-    """Make a bundle the next release of itself."""
+    """Turn a bundle into its own next release."""
     script = (folder / "install.sh").read_text()
     (folder / "install.sh").write_text(script.replace("release=0.1.0-", "release=0.1.1-"))
     sealed_again(folder)
@@ -91,7 +91,7 @@ def install(
 
 
 def sealed_again(folder: Path) -> None:
-    """Write the sums anew, as somebody who means to deceive would."""
+    """Rewrite the checksums, as an attacker would."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files
@@ -102,10 +102,10 @@ def sealed_again(folder: Path) -> None:
 @needs_linux
 @pytest.mark.slow
 class TestInstall:
-    """install.sh on this machine."""
+    """Behaviour of install.sh on this machine."""
 
     def test_from_bundle_to_label_and_away_again(self, copied: Path, tmp_path: Path) -> None:
-        """It installs, verifies, labels as here; a second run changes nothing; uninstalled, nothing is left."""
+        """It installs, verifies and labels; a second run changes nothing; uninstalling leaves nothing."""
         prefix = tmp_path / "there"
         done = install(copied, "--prefix", prefix)
         assert done.returncode == 0, done.stderr
@@ -144,7 +144,7 @@ class TestInstall:
         assert not prefix.exists()
 
     def test_killed_at_any_moment_it_completes_when_run_again(self, copied: Path, tmp_path: Path) -> None:
-        """Three kills on the way leave no half install in use; the run after them ends well, and no other release stays."""
+        """After three killed runs no partial release is in use; the next run completes and removes them."""
         prefix = tmp_path / "there"
         for pause_s in (0.5, 2.5, 5):
             process = subprocess.Popen(
@@ -163,7 +163,7 @@ class TestInstall:
         self._a_model_that_fails_keeps_the_old_release(copied, prefix)
 
     def _a_model_that_fails_keeps_the_old_release(self, copied: Path, prefix: Path) -> None:
-        """An upgrade with a tampered model stops before it is used, although its sums are right."""
+        """An upgrade with a tampered model stops before use, although its checksums match."""
         used = (prefix / "current").resolve()
         model = copied / "models" / "fashion.onnx"
         data = bytearray(model.read_bytes())
@@ -172,14 +172,14 @@ class TestInstall:
         upgraded(copied)
         failed = install(copied, "--prefix", prefix)
         assert failed.returncode == 1
-        assert "fashion.onnx does not answer here" in failed.stderr
+        assert "fashion.onnx gives other results here" in failed.stderr
         assert (prefix / "current").resolve() == used
         subprocess.run([prefix / "bin" / "edge-fm", "verify", "digits"], check=True, capture_output=True)
 
     def test_files_of_others_survive_install_upgrade_and_uninstall(
         self, copied: Path, tmp_path: Path
     ) -> None:
-        """Beside ours, a user's files keep every byte through an upgrade and an uninstall, which names them."""
+        """A user's files in the prefix stay unchanged through upgrade and uninstall, which names them."""
         prefix = tmp_path / "there"
         assert install(copied, "--prefix", prefix).returncode == 0
         old = (prefix / "current").resolve()
@@ -207,7 +207,7 @@ class TestInstall:
 
     @pytest.mark.parametrize("taken", ["folder", "home", "/", "/usr", "/usr/local", "file", "command"])
     def test_a_place_that_is_taken_is_refused(self, taken: str, copied: Path, tmp_path: Path) -> None:
-        """A folder of other files, a system folder, a home, a file or a foreign command: nothing is written."""
+        """A folder in use, a system folder, a home, a file or a foreign command is left untouched."""
         there = tmp_path / "there"
         there.mkdir()
         if taken == "folder":
@@ -230,7 +230,7 @@ class TestInstall:
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder over systemd's")
     def test_a_service_outlives_an_upgrade(self, copied: Path, tmp_path: Path) -> None:
-        """The unit names the link to the current release, and its command runs after the release is replaced."""
+        """The unit names the link to the current release, so its command survives an upgrade."""
         prefix, units = tmp_path / "there", tmp_path / "units"
         units.mkdir()
         mount = f'mkdir -p {UNITS}; mount --bind {units} {UNITS}; exec "$@"'
@@ -251,7 +251,7 @@ class TestInstall:
         assert "%" in shown.stdout
 
     @pytest.mark.parametrize(
-        ("spoil", "said"),
+        ("spoil", "message"),
         [
             (lambda folder: next(folder.glob("wheels/numpy*")).write_bytes(b"x"), "damaged or missing"),
             (lambda folder: (folder / "models" / "digits.onnx").unlink(), "damaged or missing"),
@@ -261,17 +261,17 @@ class TestInstall:
         ],
     )
     def test_what_is_not_as_it_was_made(
-        self, spoil: Callable[[Path], object], said: str, copied: Path, tmp_path: Path
+        self, spoil: Callable[[Path], object], message: str, copied: Path, tmp_path: Path
     ) -> None:
-        """A damaged, missing, added or unsummed file is named before anything is written."""
+        """A damaged, missing, added or unlisted file is named before anything is written."""
         spoil(copied)
         refused = install(copied, "--prefix", tmp_path / "there")
         assert refused.returncode == 1
-        assert said in refused.stderr
+        assert message in refused.stderr
         assert not (tmp_path / "there").exists()
 
     @pytest.mark.parametrize(
-        ("arguments", "tools", "said"),
+        ("arguments", "tools", "message"),
         [
             ((), {"uname": '[ "$1" = -s ] && echo Linux || echo armv7l'}, "this machine is armv7l"),
             ((), {"uname": "echo Darwin"}, "this is Darwin"),
@@ -285,18 +285,18 @@ class TestInstall:
         ],
     )
     def test_where_it_does_not_fit(
-        self, arguments: tuple[str, ...], tools: dict[str, str], said: str, copied: Path, tmp_path: Path
+        self, arguments: tuple[str, ...], tools: dict[str, str], message: str, copied: Path, tmp_path: Path
     ) -> None:
-        """Another machine, system, C library or Python, no space, no root, a wrong word: each is a sentence."""
+        """The message names the wrong machine, system, C library, Python or option, or missing space."""
         refused = install(copied, "--prefix", tmp_path / "there", *arguments, tools=tools)
         assert refused.returncode == 1
-        assert said in refused.stderr
+        assert message in refused.stderr
         assert not list((tmp_path / "there").glob("releases/*"))
 
 
 @needs_linux
-def test_everything_in_it_has_a_sum_a_licence_and_a_line(made: Path) -> None:
-    """Sums cover every file; the bill of materials names each wheel and model with the hash of its file; licences are there."""
+def test_every_file_has_a_checksum_a_licence_and_a_component(made: Path) -> None:
+    """Checksums cover every file, and the bill of materials has the hash of each wheel and model."""
     lines = [line.split("  ", 1) for line in (made / "SHA256SUMS").read_text().splitlines()]
     sums = {path: digest for digest, path in lines}
     files = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
@@ -315,22 +315,22 @@ def test_everything_in_it_has_a_sum_a_licence_and_a_line(made: Path) -> None:
     assert without <= {"flatbuffers", "mdurl"}, without
 
 
-def test_pins_are_what_is_installed_for_where_it_goes() -> None:
-    """The versions are those of this environment, OpenCV is headless, nothing of the train extra comes along, and markers are the device's."""
-    pins = dict(wheels.pinned("3.11", wheels.PLATFORMS["linux-aarch64"], ()))
+def test_pins_are_the_installed_versions() -> None:
+    """Pins exclude the train extra, have headless OpenCV, and follow the device's markers."""
+    pins = dict(wheels.pin_versions("3.11", wheels.PLATFORMS["linux-aarch64"], ()))
     assert {"numpy", "onnxruntime", "typer", "rich", "opencv-python-headless"} <= pins.keys()
     assert not {"tensorflow", "keras", "onnx", "opencv-python", "colorama", "uvicorn"} & pins.keys()
-    web = dict(wheels.pinned("3.11", wheels.PLATFORMS["linux-aarch64"], ("web",)))
+    web = dict(wheels.pin_versions("3.11", wheels.PLATFORMS["linux-aarch64"], ("web",)))
     assert {"uvicorn", "starlette", "cryptography", "cffi"} <= web.keys()
     assert pins.items() <= web.items()
 
 
 @needs_linux
-def test_as_an_archive(made: Path, tmp_path: Path) -> None:
-    """A name that ends in .tar.gz makes an archive with one folder in it, that belongs to nobody."""
+def test_a_bundle_can_be_an_archive(made: Path, tmp_path: Path) -> None:
+    """A name with .tar.gz makes an archive of one folder without an owner."""
     wheel = next(made.glob("wheels/edge_fm-*.whl"))
     out = tmp_path / "edge.tar.gz"
-    bundle.make(BundleRequest(["fashion"], out, HERE, PYTHON, wheel=wheel), silent)
+    bundle.make(BundleRequest(models=["fashion"], out=out, platform=HERE, python=PYTHON, wheel=wheel), silent)
     with tarfile.open(out) as archive:
         members = archive.getmembers()
     assert {member.name.split("/")[0] for member in members} == {"edge"}
@@ -340,7 +340,7 @@ def test_as_an_archive(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("fashion", "--platform", "linux-armv7l"), "32-bit ARM"),
         (("fashion", "--platform", "windows"), "linux-aarch64, linux-x86_64"),
@@ -351,42 +351,55 @@ def test_as_an_archive(made: Path, tmp_path: Path) -> None:
         (("fashion", "--wheel", "README.md"), "no wheel of edge-fm"),
     ],
 )
-def test_what_cannot_be_bundled(arguments: tuple[str, ...], said: str, cli: RunCli, tmp_path: Path) -> None:
-    """Each is refused with what there is, and nothing is left behind."""
+def test_wrong_arguments_are_refused(
+    arguments: tuple[str, ...], message: str, cli: RunCli, tmp_path: Path
+) -> None:
+    """The message lists the valid choices, and no file is left behind."""
     result = cli("bundle", *arguments, "-o", tmp_path / "edge")
     assert result.code == 2
-    assert said in " ".join(result.err.split())
+    assert message in " ".join(result.err.split())
     assert not list(tmp_path.iterdir())
 
 
-def test_a_wheel_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message has the wheel's name, the platform and the Python."""
+def test_a_missing_wheel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the wheel's name, the platform and the Python version."""
     monkeypatch.setattr(wheels, "pinned", lambda *_: [("numpy", "0.0.1")])
-    monkeypatch.setattr(wheels, "put_own", lambda *_: None)
+    monkeypatch.setattr(wheels, "copy_own_wheel", lambda *_: None)
     with pytest.raises(DataError, match=r"numpy==0\.0\.1 for linux-aarch64 and Python 3\.11"):
         bundle.make(
-            BundleRequest(["fashion"], tmp_path / "edge", wheels.PLATFORMS["linux-aarch64"], "3.11"), silent
+            BundleRequest(
+                models=["fashion"],
+                out=tmp_path / "edge",
+                platform=wheels.PLATFORMS["linux-aarch64"],
+                python="3.11",
+            ),
+            silent,
         )
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_model_is_not_carried_anywhere(tmp_path: Path) -> None:
-    """It is refused here, not on the device; neither is a place that is taken written over."""
+def test_a_broken_model_is_not_bundled(tmp_path: Path) -> None:
+    """It is refused here, not on the device, and an existing path is not overwritten."""
     data = bytearray(read_model("fashion"))
     data[len(data) // 2] ^= 1
     (tmp_path / "broken.onnx").write_bytes(bytes(data))
     target = wheels.PLATFORMS["linux-aarch64"]
     with pytest.raises(ModelError):
-        bundle.make(BundleRequest([str(tmp_path / "broken.onnx")], tmp_path / "edge", target, "3.11"), silent)
+        bundle.make(
+            BundleRequest(
+                models=[str(tmp_path / "broken.onnx")], out=tmp_path / "edge", platform=target, python="3.11"
+            ),
+            silent,
+        )
     (tmp_path / "edge").mkdir()
     with pytest.raises(OutputError, match="there already"):
-        bundle.make(BundleRequest(["fashion"], tmp_path / "edge", target, "3.11"), silent)
+        bundle.make(
+            BundleRequest(models=["fashion"], out=tmp_path / "edge", platform=target, python="3.11"), silent
+        )
 
 
-def test_without_the_extra_nothing_is_begun(
-    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is missing is named with the way to get it, before anything is fetched."""
+def test_a_missing_extra_is_named(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the command that installs it, before any download."""
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cyclonedx" else find(name))
     result = cli("bundle", "fashion", "-o", tmp_path / "edge")
@@ -395,6 +408,9 @@ def test_without_the_extra_nothing_is_begun(
     assert not list(tmp_path.iterdir())
 
 
-def test_names_of_wheels() -> None:
-    """A wheel's name and version are read from its file name."""
-    assert sbom.named(Path("opencv_python_headless-5.0-cp37-abi3-x.whl")) == ("opencv-python-headless", "5.0")
+def test_a_wheel_has_its_name_and_version() -> None:
+    """Name and version come from the file name."""
+    assert sbom.name_and_version(Path("opencv_python_headless-5.0-cp37-abi3-x.whl")) == (
+        "opencv-python-headless",
+        "5.0",
+    )

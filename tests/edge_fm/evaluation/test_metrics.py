@@ -1,4 +1,4 @@
-"""Evaluation: figures by their definitions, intervals that hold, any kind of model."""
+"""Evaluation: scores by definition, valid intervals, every model format."""
 
 import json
 from pathlib import Path
@@ -19,17 +19,17 @@ from tests.conftest import RunCli
 
 @pytest.fixture(scope="module")
 def wardrobe() -> Dataset:
-    """Return a part of the drawn garments."""
+    """Return a part of the wardrobe."""
     return datasets.limited(datasets.load("wardrobe"), 50, 300)
 
 
 def answering(shares: NDArray[np.float32], labels: tuple[str, ...] = GARMENTS) -> Predictor:
-    """Return a predictor that gives these probabilities."""
+    """Return a predictor that always returns these probabilities."""
     return Predictor("made up", labels, InputSpec(28, 28, 1), lambda _images: shares)
 
 
 def guesses(dataset: Dataset, right: float) -> NDArray[np.float32]:
-    """Return probabilities whose likeliest class is right for about this share of the test part."""
+    """Return probabilities with about this accuracy on the test part."""
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(10), len(dataset.test)).astype(np.float32) * np.float32(0.5)
     chosen = np.where(rng.random(len(shares)) < right, dataset.test.labels, rng.integers(0, 10, len(shares)))
@@ -39,31 +39,31 @@ def guesses(dataset: Dataset, right: float) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def evaluation(wardrobe: Dataset) -> Evaluation:
-    """Return the evaluation of guesses, seven of ten right."""
+    """Return the evaluation of random predictions with 70 % accuracy."""
     return evaluate(answering(guesses(wardrobe, 0.7)), wardrobe)
 
 
 @pytest.mark.train
-def test_figures_are_those_of_scikit_learn(evaluation: Evaluation, wardrobe: Dataset) -> None:
-    """Accuracy, loss, precision, recall, F1 and the confusion matrix, of each class and averaged."""
+def test_scores_equal_those_of_scikit_learn(evaluation: Evaluation, wardrobe: Dataset) -> None:
+    """Accuracy, loss, precision, recall, F1 and confusion matrix are equal, per class and averaged."""
     from sklearn import metrics
 
-    true, said = wardrobe.test.labels, evaluation.answers
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(true, said)
+    true, predicted = wardrobe.test.labels, evaluation.predicted
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(true, predicted)
     for index, score in enumerate(evaluation.classes):
         assert score.precision.value == pytest.approx(precision[index])
         assert score.recall.value == pytest.approx(recall[index])
         assert score.f1.value == pytest.approx(f1[index])
         assert score.images == support[index]
     assert evaluation.precision.value == pytest.approx(precision.mean())
-    assert evaluation.accuracy.value == pytest.approx(metrics.accuracy_score(true, said))
+    assert evaluation.accuracy.value == pytest.approx(metrics.accuracy_score(true, predicted))
     assert evaluation.loss.value == pytest.approx(metrics.log_loss(true, evaluation.probabilities), abs=1e-5)
-    np.testing.assert_array_equal(evaluation.confusion, metrics.confusion_matrix(true, said))
+    np.testing.assert_array_equal(evaluation.confusion, metrics.confusion_matrix(true, predicted))
 
 
-def test_intervals_are_as_wide_as_chance_makes_them(evaluation: Evaluation) -> None:
-    """Around the figure, within a tenth of 1.96 binomial standard errors on either side."""
-    accuracy, count = evaluation.accuracy, len(evaluation.answers)
+def test_intervals_match_the_binomial_error(evaluation: Evaluation) -> None:
+    """Each side is within a tenth of 1.96 binomial standard errors."""
+    accuracy, count = evaluation.accuracy, len(evaluation.predicted)
     half = 1.96 * np.sqrt(accuracy.value * (1 - accuracy.value) / count)
     assert accuracy.value - accuracy.low == pytest.approx(half, rel=0.15)
     assert accuracy.high - accuracy.value == pytest.approx(half, rel=0.15)
@@ -71,8 +71,8 @@ def test_intervals_are_as_wide_as_chance_makes_them(evaluation: Evaluation) -> N
         assert figure.low < figure.value < figure.high
 
 
-def test_a_class_that_is_never_answered(wardrobe: Dataset) -> None:
-    """Nothing predicted is a precision of 0, not a division by zero."""
+def test_a_class_that_is_never_predicted_scores_0(wardrobe: Dataset) -> None:
+    """Its precision is 0, without a division by zero."""
     shares = np.zeros((len(wardrobe.test), 10), np.float32)
     shares[:, 3] = 1
     found = evaluate(answering(shares), wardrobe)
@@ -81,23 +81,23 @@ def test_a_class_that_is_never_answered(wardrobe: Dataset) -> None:
     assert np.isfinite(found.loss.value)
 
 
-def test_the_surest_mistake_comes_first(evaluation: Evaluation, wardrobe: Dataset) -> None:
-    """All wrong pictures, no right one, sorted by how surely they were wrong."""
+def test_the_most_confident_mistake_comes_first(evaluation: Evaluation, wardrobe: Dataset) -> None:
+    """All misclassified images are sorted by decreasing confidence."""
     worst = worst_mistakes(evaluation, wardrobe.test.labels)
     assert len(worst) == round((1 - evaluation.accuracy.value) * len(wardrobe.test))
-    assert (evaluation.answers[worst] != wardrobe.test.labels[worst]).all()
+    assert (evaluation.predicted[worst] != wardrobe.test.labels[worst]).all()
     sureness = evaluation.probabilities[worst].max(axis=1)
     assert (np.diff(sureness) <= 0).all()
 
 
-def test_other_labels_than_the_models(wardrobe: Dataset) -> None:
-    """A data set with other classes is refused, and both are named."""
-    with pytest.raises(DataError, match="the model answers a, b"):
+def test_a_data_set_with_other_classes_is_refused(wardrobe: Dataset) -> None:
+    """The message names both lists of classes."""
+    with pytest.raises(DataError, match="the model has a, b"):
         evaluate(answering(np.zeros((300, 2), np.float32), ("a", "b")), wardrobe)
 
 
-def test_a_language_that_is_not_known(wardrobe: Dataset) -> None:
-    """The languages that there are are named."""
+def test_an_unknown_language_is_refused(wardrobe: Dataset) -> None:
+    """The message lists the languages of the model."""
     with pytest.raises(DataError, match="no labels in 'fr'"):
         evaluate(answering(guesses(wardrobe, 0.5)), wardrobe, "fr")
 
@@ -124,7 +124,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.train
 class TestAnyModel:
-    """`edge-fm evaluate` measures Keras, scikit-learn and ONNX alike."""
+    """`edge-fm evaluate` scores Keras, scikit-learn and ONNX models alike."""
 
     @pytest.mark.parametrize(
         "name",
@@ -139,7 +139,7 @@ class TestAnyModel:
         ],
     )
     def test_every_kind(self, cli: RunCli, runs: Path, name: str) -> None:
-        """A run folder, its file, an .h5 with its pixels found out, and what was exported, give the same accuracy."""
+        """A run folder, its file, an .h5 of inferred scale and the export have the same accuracy."""
         if name == "mlp.h5":
             from edge_fm.training.keras_fit import load_uncompiled
 
@@ -158,14 +158,14 @@ class TestAnyModel:
         assert found["loss"]["value"] == pytest.approx(reference.loss.value, abs=1e-4)
 
     def test_korean(self, cli: RunCli, runs: Path) -> None:
-        """The table names the classes in the language that is asked for."""
+        """The table has the class names of the requested language."""
         done = cli("evaluate", runs / "logreg", "--data", "wardrobe", "--lang", "ko")
         assert done.code == 0, done.err
         assert "앵클 부츠" in done.out
         assert "Ankle boot" not in done.out
 
     def test_pixels_that_no_scale_explains(self, cli: RunCli, runs: Path, tmp_path: Path) -> None:
-        """A network that is right by chance whatever its pixels were is refused, with the scores of each."""
+        """A network at chance level for every scale is refused, with the score of each scale."""
         from edge_fm_exporters.framework import import_keras
 
         keras = import_keras()
@@ -178,7 +178,7 @@ class TestAnyModel:
             open_predictor(str(tmp_path / "untrained.keras"), "wardrobe")
 
     def test_pictures_of_another_size(self, tmp_path: Path) -> None:
-        """A network for other pictures than the data set's is refused."""
+        """A network with another input shape than the data set's is refused."""
         from edge_fm_exporters.framework import import_keras
 
         keras = import_keras()
@@ -190,7 +190,7 @@ class TestAnyModel:
             open_predictor(str(tmp_path / "small.keras"), "wardrobe")
 
 
-def test_no_such_model() -> None:
-    """A name that is nothing is a sentence."""
+def test_an_unknown_model_is_refused() -> None:
+    """The message names the model that does not exist."""
     with pytest.raises(ModelError):
         open_predictor("no-such-model", "wardrobe")

@@ -1,4 +1,4 @@
-"""The report: every element is drawn, says what was measured, and the page needs nothing beside it."""
+"""The report: every figure is drawn, and the page is self-contained."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ import pytest
 from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm.drawing import canvas
-from edge_fm.drawing.canvas import BLUE, RED, Canvas
+from edge_fm.drawing.canvas import BLUE, RED, Canvas, TextStyle
 from edge_fm.evaluation import figures, report
 from edge_fm.evaluation.metrics import Evaluation, evaluate
 from edge_fm_runtime.errors import OutputError
@@ -27,13 +27,13 @@ HISTORY = [
 
 @pytest.fixture(scope="module")
 def wardrobe() -> Dataset:
-    """Return a part of the drawn garments."""
+    """Return a part of the wardrobe."""
     return datasets.limited(datasets.load("wardrobe"), 60, 200)
 
 
 @pytest.fixture(scope="module")
 def evaluation(wardrobe: Dataset) -> Evaluation:
-    """Return the evaluation of guesses in Korean, eight of ten right."""
+    """Return the evaluation of random predictions with 80 % accuracy, in Korean."""
     predictor = replace(
         answering(guesses(wardrobe, 0.8)),
         name="<b>made & up</b>",
@@ -43,13 +43,13 @@ def evaluation(wardrobe: Dataset) -> Evaluation:
 
 
 def near(drawn: Canvas, colour: canvas.Colour) -> int:
-    """Return how many pixels have a colour."""
+    """Return the number of pixels of a colour."""
     return int((drawn.pixels_bgr == np.array(colour[::-1], np.uint8)).all(axis=2).sum())
 
 
 @pytest.mark.train
 def test_the_page_shows_everything(evaluation: Evaluation, wardrobe: Dataset, tmp_path: Path) -> None:
-    """Every picture is in the folder and, byte for byte, in the page; figures are there as JSON."""
+    """Every figure is in the folder and in the page, byte for byte, and the scores are in JSON."""
     page = report.write(tmp_path / "deep" / "report", evaluation, wardrobe, HISTORY, kept_epoch=3)
     files = {path.name for path in page.parent.iterdir()}
     drawn = {"samples.png", "confusion.png", "predictions.png", "mistakes.png", "curves.png"}
@@ -67,8 +67,8 @@ def test_the_page_shows_everything(evaluation: Evaluation, wardrobe: Dataset, tm
 
 
 @pytest.mark.train
-def test_the_page_needs_nothing_beside_it(evaluation: Evaluation, wardrobe: Dataset, tmp_path: Path) -> None:
-    """No address but data in any attribute, no script, and a model's name is text, never markup."""
+def test_the_page_is_self_contained(evaluation: Evaluation, wardrobe: Dataset, tmp_path: Path) -> None:
+    """All addresses are data URLs, there is no script, and a model's name is escaped."""
     page = report.write(tmp_path, evaluation, wardrobe, HISTORY, kept_epoch=3)
     found: list[tuple[str, dict[str, str | None]]] = []
 
@@ -90,23 +90,23 @@ def test_the_page_needs_nothing_beside_it(evaluation: Evaluation, wardrobe: Data
 def test_without_a_history_there_are_no_curves(
     evaluation: Evaluation, wardrobe: Dataset, tmp_path: Path
 ) -> None:
-    """An exported file has no training to show; its report needs no matplotlib."""
+    """The report of an exported file has no curves and does not need matplotlib."""
     report.write(tmp_path, evaluation, wardrobe, [], 0)
     assert not (tmp_path / "curves.png").exists()
     assert (tmp_path / "report.html").is_file()
 
 
-def test_without_a_mistake_none_is_shown(wardrobe: Dataset, tmp_path: Path) -> None:
-    """A model that is always right has no page of mistakes."""
+def test_a_perfect_model_has_no_mistakes_figure(wardrobe: Dataset, tmp_path: Path) -> None:
+    """The report of a perfect model leaves out the figure of mistakes."""
     shares = np.eye(10, dtype=np.float32)[wardrobe.test.labels]
     report.write(tmp_path, evaluate(answering(shares), wardrobe), wardrobe, [], 0)
     assert not (tmp_path / "mistakes.png").exists()
 
 
-def test_right_is_blue_and_wrong_is_red(evaluation: Evaluation, wardrobe: Dataset) -> None:
-    """The frame and the bar of an answer have the colour of its verdict."""
+def test_correct_is_blue_and_wrong_is_red(evaluation: Evaluation, wardrobe: Dataset) -> None:
+    """Frame and bar of a prediction are blue if it is correct, else red."""
     labels = wardrobe.test.labels
-    right = np.flatnonzero(evaluation.answers == labels)[:3].tolist()
+    right = np.flatnonzero(evaluation.predicted == labels)[:3].tolist()
     wrong = figures.worst_mistakes(evaluation, labels)[:3].tolist()
     blue = figures.predictions(evaluation, wardrobe.test, right, "right")
     red = figures.predictions(evaluation, wardrobe.test, wrong, "wrong")
@@ -116,8 +116,8 @@ def test_right_is_blue_and_wrong_is_red(evaluation: Evaluation, wardrobe: Datase
     assert 0 < near(red, BLUE) < near(red, RED)  # the true class's bar
 
 
-def test_the_bar_is_as_long_as_the_probability(evaluation: Evaluation, wardrobe: Dataset) -> None:
-    """Twice as likely is twice as long."""
+def test_a_bar_is_proportional_to_the_probability(evaluation: Evaluation, wardrobe: Dataset) -> None:
+    """Twice the probability is twice the length."""
     lengths = []
     for share in (0.4, 0.8):
         shares = np.full((len(wardrobe.test), 10), (1 - share) / 9, np.float32)
@@ -130,16 +130,16 @@ def test_the_bar_is_as_long_as_the_probability(evaluation: Evaluation, wardrobe:
     assert lengths[1] == pytest.approx(2 * lengths[0], abs=2)
 
 
-def test_the_matrix_is_blue_where_right(wardrobe: Dataset) -> None:
-    """A perfect model has blue cells on the diagonal and white ones elsewhere."""
+def test_the_matrix_is_blue_on_the_diagonal(wardrobe: Dataset) -> None:
+    """A perfect model has blue cells on the diagonal and white cells elsewhere."""
     shares = np.eye(10, dtype=np.float32)[wardrobe.test.labels]
     drawn = figures.confusion(evaluate(answering(shares), wardrobe))
     assert near(drawn, BLUE) > 10 * 60 * 60
     assert near(drawn, RED) == 0
 
 
-def test_samples_show_each_picture(wardrobe: Dataset) -> None:
-    """Twenty-five pictures, each where it belongs."""
+def test_samples_show_each_image(wardrobe: Dataset) -> None:
+    """Each of 25 images is at its place."""
     drawn = figures.samples(wardrobe.train, wardrobe.class_names, "samples")
     chosen = wardrobe.train.sample(25, 0)
     corner = drawn.pixels_bgr[64 + 16 : 64 + 16 + 168, 32 : 32 + 168, 0]
@@ -148,26 +148,26 @@ def test_samples_show_each_picture(wardrobe: Dataset) -> None:
 
 
 def test_other_scripts_are_drawn() -> None:
-    """Hangul is letters, not the question marks that stand for what a font lacks."""
+    """Hangul is drawn as letters, not as question marks."""
 
     def drawn(text: str) -> bytes:
         paper = Canvas(200, 60)
-        paper.text(text, 10, 40, 30)
+        paper.text(text, 10, 40, TextStyle(size=30))
         return paper.pixels_bgr.tobytes()
 
     assert len({drawn(text) for text in ("가방", "바지", "??", "코트")}) == 4
 
 
-def test_a_long_name_is_cut_where_its_room_ends() -> None:
-    """Text with a width stays inside, and ends in an ellipsis."""
+def test_long_text_is_shortened() -> None:
+    """Text with a width stays within it and ends in an ellipsis."""
     paper = Canvas(400, 60)
-    paper.text("a name that is far too long for the room that it has", 10, 40, 20, width=150)
+    paper.text("a name that is far too long for the room that it has", 10, 40, TextStyle(size=20, width=150))
     assert (paper.pixels_bgr[:, 162:] == 255).all()
     assert (paper.pixels_bgr[:, 10:160] < 255).any()
 
 
-def test_many_classes_are_no_matrix(tmp_path: Path) -> None:
-    """With a hundred classes a matrix could not be read: the page does without."""
+def test_many_classes_have_no_matrix(tmp_path: Path) -> None:
+    """The report of a hundred classes leaves out the confusion matrix."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (200, 28, 28, 1), np.uint8)
     names = tuple(f"class {n}" for n in range(100))
@@ -179,8 +179,8 @@ def test_many_classes_are_no_matrix(tmp_path: Path) -> None:
     assert (tmp_path / "mistakes.png").is_file()
 
 
-def test_a_report_that_cannot_be_written(evaluation: Evaluation, wardrobe: Dataset, tmp_path: Path) -> None:
-    """A file where the folder should be is a sentence."""
+def test_an_unwritable_report_is_refused(evaluation: Evaluation, wardrobe: Dataset, tmp_path: Path) -> None:
+    """The message names a file in place of the folder."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="--report"):
         report.write(tmp_path / "file", evaluation, wardrobe, [], 0)

@@ -1,4 +1,4 @@
-"""The edge family: its networks."""
+"""Networks of the edge family."""
 
 import pytest
 
@@ -10,8 +10,8 @@ SPEC = InputSpec(28, 28, 1)
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", edge.WIDTHS)
-def test_the_family_is_as_large_as_it_says(name: str) -> None:
-    """Each member has the parameters that the zoo states, one softmax for each class, and takes other sizes."""
+def test_networks_have_the_stated_size(name: str) -> None:
+    """Each has the parameters stated in the zoo, one output per class, and builds for other sizes."""
     from edge_fm.models.zoo import find
 
     model = edge.build(edge.WIDTHS[name], SPEC, 10, name)

@@ -1,4 +1,4 @@
-"""The zoo: every model by name, its shape, its options, its figures to reach."""
+"""The zoo: models by name, shapes, options, reference figures."""
 
 import json
 from pathlib import Path
@@ -45,8 +45,8 @@ LAYERS = {
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", _KERAS)
-def test_networks_are_what_they_say(name: str) -> None:
-    """Each has the stated number of parameters for its data set, pixels in, probabilities out."""
+def test_networks_have_the_stated_size(name: str) -> None:
+    """Each has the stated number of parameters, and its outputs are probabilities."""
     architecture = zoo.find(name)
     model = architecture.build((28, 28, 1), 10, architecture.options)
     assert model.count_params() == architecture.parameters
@@ -58,7 +58,7 @@ def test_networks_are_what_they_say(name: str) -> None:
 @pytest.mark.train
 @pytest.mark.parametrize("name", LAYERS)
 def test_networks_have_the_layers_of_their_tutorials(name: str) -> None:
-    """The kinds of layers, in their order."""
+    """The types of the layers are equal, in order."""
     architecture = zoo.find(name)
     model = architecture.build((28, 28, 1), 10, architecture.options)
     assert [type(layer).__name__ for layer in model.layers] == LAYERS[name]
@@ -66,8 +66,8 @@ def test_networks_have_the_layers_of_their_tutorials(name: str) -> None:
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", _KERAS)
-def test_networks_take_other_pictures(name: str) -> None:
-    """Other sizes, colour and numbers of classes are a matter of the data."""
+def test_networks_adapt_to_other_data(name: str) -> None:
+    """Size, channels and number of classes follow the data."""
     architecture = zoo.find(name)
     model = architecture.build((64, 64, 3), 4, architecture.options)
     assert model.output_shape == (None, 4)
@@ -75,7 +75,7 @@ def test_networks_take_other_pictures(name: str) -> None:
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", _SKLEARN)
-def test_linear_models_are_what_they_say(name: str) -> None:
+def test_linear_models_have_the_stated_size(name: str) -> None:
     """Fitted on ten classes of 784 pixels, each has the stated number of parameters."""
     architecture = zoo.find(name)
     wardrobe = datasets.limited(datasets.load("wardrobe"), 300, 10)
@@ -95,7 +95,7 @@ def test_linear_models_are_what_they_say(name: str) -> None:
 
 @pytest.mark.train
 def test_an_option_changes_the_network() -> None:
-    """The rate that is asked for is the rate of every dropout layer; none leaves the layer out."""
+    """The rate is that of every dropout layer; 0 leaves the layers out."""
     architecture = zoo.find("mlp-dropout")
     model = architecture.build((28, 28, 1), 10, architecture.with_options({"dropout": "0.35"}))
     assert [layer.rate for layer in model.layers if "dropout" in layer.name] == [0.35, 0.35]
@@ -104,30 +104,30 @@ def test_an_option_changes_the_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "given", "message"),
     [
-        ("mlp-128", {"dropout": "0.3"}, "has no option 'dropout': what it lets you vary is none"),
-        ("cnn", {"width": "3"}, "what it lets you vary is dropout=0.4"),
+        ("mlp-128", {"dropout": "0.3"}, "has no option 'dropout': its options are none"),
+        ("cnn", {"width": "3"}, "its options are dropout=0.4"),
         ("cnn", {"dropout": "1.5"}, "a number from 0 to 0.95"),
         ("cnn", {"dropout": "nan"}, "a number from 0 to 0.95"),
         ("cnn", {"dropout": "much"}, "a number from 0 to 0.95"),
         ("logreg", {"max_iter": "2.5"}, "a whole number from 1"),
     ],
 )
-def test_options_that_cannot_be(name: str, given: dict[str, str], said: str) -> None:
-    """An option that the model lacks, or a value out of range, is a sentence."""
-    with pytest.raises(DataError, match=said):
+def test_wrong_options_are_refused(name: str, given: dict[str, str], message: str) -> None:
+    """The message names an unknown option, or the range of a value."""
+    with pytest.raises(DataError, match=message):
         zoo.find(name).with_options(given)
 
 
 def test_an_unknown_architecture_names_the_nearest() -> None:
-    """A typing error is answered with a suggestion."""
+    """The message suggests a similar name."""
     with pytest.raises(DataError, match="did you mean cnn"):
         zoo.find("cnnn")
 
 
-def test_every_row_of_the_sources_is_here() -> None:
-    """The names, and that every figure that a source shows is one to reach."""
+def test_the_zoo_has_every_figure_of_the_sources() -> None:
+    """Every published figure is a reference of its model."""
     shown = {
         name: [reference.value for variant in a.variants for reference in variant.references]
         for name, a in zoo.ARCHITECTURES.items()
@@ -155,10 +155,10 @@ def test_every_row_of_the_sources_is_here() -> None:
 
 @pytest.mark.train
 class TestTrainCommand:
-    """`edge-fm train` as it is typed."""
+    """Runs of `edge-fm train`."""
 
-    def test_the_exam(self, cli: RunCli, tmp_path: Path) -> None:
-        """A model that misses what is asked of it ends with exit code 1, and its run folder is kept."""
+    def test_min_accuracy(self, cli: RunCli, tmp_path: Path) -> None:
+        """A lower accuracy ends with exit code 1, and the run folder stays."""
         command = ["train", "wardrobe", "--model", "logreg", "--set", "max_iter=3", "-o", tmp_path / "run"]
         assert cli(*command, "--min-accuracy", "0.3").code == 0
         failed = cli(*command, "--min-accuracy", "0.999")
@@ -167,15 +167,15 @@ class TestTrainCommand:
         assert (tmp_path / "run" / "model.skops").is_file()
 
     @pytest.mark.parametrize("name", ["cnn", "edge", "digits"])
-    def test_a_model_where_the_data_belongs(self, cli: RunCli, tmp_path: Path, name: str) -> None:
-        """The name of a model as the first word is answered with the whole command that is meant."""
+    def test_a_model_in_place_of_the_data_is_refused(self, cli: RunCli, tmp_path: Path, name: str) -> None:
+        """The message has the command with data and model in their places."""
         done = cli("train", name, "-o", tmp_path / "run")
         assert done.code == 2
         data = "mnist" if name == "digits" else "fashion-mnist"
         assert f"edge-fm train {data} --model {name} -o {tmp_path / 'run'}" in done.err
 
-    def test_weights_of_an_earlier_run(self, cli: RunCli, tmp_path: Path) -> None:
-        """--init-from starts a zoo network from a run of it, and refuses a run of another one."""
+    def test_warm_start(self, cli: RunCli, tmp_path: Path) -> None:
+        """--init-from starts from a run of the same model, and refuses a run of another."""
         first, second = tmp_path / "first", tmp_path / "second"
         common = ("--epochs", 1, "--patience", 0, "--validation", 0)
         images, labels = draw_set(20, 0)
@@ -193,8 +193,8 @@ class TestTrainCommand:
         assert other.code == 2
         assert "it is a run of mlp-128" in other.err
 
-    def test_own_photographs(self, cli: RunCli, tmp_path: Path) -> None:
-        """Classes from folder names, colour, another size, unreadable files counted and named, training goes on."""
+    def test_a_folder_of_photographs(self, cli: RunCli, tmp_path: Path) -> None:
+        """Colour images of another size train, and unreadable files are counted and named."""
         rng = np.random.default_rng(0)
         for index, name in enumerate(("red", "green")):
             (tmp_path / "photos" / name).mkdir(parents=True)
@@ -215,7 +215,7 @@ class TestTrainCommand:
         assert exported.code == 0, exported.err
 
     @pytest.mark.parametrize(
-        ("options", "said"),
+        ("options", "message"),
         [
             (["--set", "dropout"], "expected NAME=VALUE"),
             (["--size", "32"], "has a size of its own"),
@@ -223,25 +223,27 @@ class TestTrainCommand:
             (["--set", "folds=many"], "expected a whole number"),
         ],
     )
-    def test_wrong_use(self, cli: RunCli, tmp_path: Path, options: list[str], said: str) -> None:
-        """What cannot be meant is a sentence and exit code 2, and nothing is begun."""
+    def test_wrong_arguments_are_refused(
+        self, cli: RunCli, tmp_path: Path, options: list[str], message: str
+    ) -> None:
+        """The message names the argument, the exit code is 2, and no folder is created."""
         done = cli("train", "wardrobe", "--model", "cnn", *options, "-o", tmp_path / "run")
         assert done.code == 2
-        assert said in done.err
+        assert message in done.err
         assert not (tmp_path / "run").exists()
 
     @pytest.mark.parametrize("folders", [["one"], ["one", "empty"]])
-    def test_folders_that_do_not_suffice(self, cli: RunCli, tmp_path: Path, folders: list[str]) -> None:
-        """One class only, or a class without a picture, is said."""
+    def test_unusable_folders_are_refused(self, cli: RunCli, tmp_path: Path, folders: list[str]) -> None:
+        """The message names a single class, or a class without images."""
         for name in folders:
             (tmp_path / "photos" / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "photos" / "one" / "a.png"), np.zeros((9, 9), np.uint8))
         done = cli("train", tmp_path / "photos", "-o", tmp_path / "run")
         assert done.code == 2
-        assert "at least two classes" in done.err or "no picture that can be read" in done.err
+        assert "at least two classes" in done.err or "no readable picture" in done.err
 
-    def test_the_edge_family_refuses_what_its_recipe_lacks(self, cli: RunCli, tmp_path: Path) -> None:
-        """An option without effect is not swallowed."""
+    def test_the_edge_family_refuses_options_of_other_models(self, cli: RunCli, tmp_path: Path) -> None:
+        """An option without effect is refused by name."""
         for option in (
             ["--set", "dropout=0.3"],
             ["--patience", "3"],
@@ -255,10 +257,10 @@ class TestTrainCommand:
     @pytest.mark.parametrize(
         "options", [["--validation", "0"], ["--set", "folds=1"], ["--set", "folds=9999"]]
     )
-    def test_a_refused_training_loses_no_earlier_run(
+    def test_a_refused_training_keeps_the_earlier_run(
         self, cli: RunCli, tmp_path: Path, options: list[str]
     ) -> None:
-        """What cannot be trained is said before the folder's earlier run is touched."""
+        """The arguments are checked before the folder changes."""
         (tmp_path / "run.json").write_text("an earlier run")
         done = cli("train", "wardrobe", "--model", "mlp-128", *options, "-o", tmp_path)
         assert done.code == 2, done.err
@@ -266,15 +268,15 @@ class TestTrainCommand:
 
 
 class TestTable:
-    """`edge-fm zoo` and docs/zoo.md, from what was measured."""
+    """Tables of the measurements: `edge-fm zoo` and docs/zoo.md."""
 
-    def test_the_page_is_what_was_measured(self) -> None:
-        """docs/zoo.md is what docs/zoo.json says, to the letter."""
+    def test_the_page_equals_the_measurements(self) -> None:
+        """docs/zoo.md is the text generated from docs/zoo.json."""
         table = measurements.load()
         assert (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8") == table.markdown()
 
-    def test_every_row_is_measured(self) -> None:
-        """Each model of the tutorials has its figures, of today's parameters, and its references are today's."""
+    def test_every_model_is_measured(self) -> None:
+        """The measurements have the parameters and references of every tutorial model."""
         rows = {row["name"]: row for row in measurements.load().raw["rows"]}
         for name, architecture in zoo.ARCHITECTURES.items():
             if not architecture.variants:
@@ -284,7 +286,7 @@ class TestTable:
             assert [(f["value"], f["metric"], f["part"]) for f in rows[name]["figures"]] == wanted
 
     def test_no_name_is_cut_when_piped(self, cli: RunCli) -> None:
-        """Each model is one line with its name and all its figures whole."""
+        """Each model is one line with its full name and all its figures."""
         lines = cli("zoo").out.splitlines()
         table = measurements.load()
         for architecture in zoo.ARCHITECTURES.values():
@@ -295,7 +297,7 @@ class TestTable:
 
     @pytest.mark.parametrize("name", zoo.ARCHITECTURES)
     def test_one_model(self, cli: RunCli, name: str) -> None:
-        """`edge-fm zoo NAME` says its layers, what it lets one vary, and what a source shows."""
+        """`edge-fm zoo NAME` prints layers, options and reference figures."""
         shown = cli("zoo", name)
         architecture = zoo.find(name)
         assert shown.code == 0
@@ -307,8 +309,8 @@ class TestTable:
                 assert str(reference) in shown.out
 
     @pytest.mark.parametrize("name", ["edge-plus", "digits", "cnn"])
-    def test_the_settings_are_those_of_its_training(self, cli: RunCli, name: str) -> None:
-        """The settings shown are those that the model is trained with where none are given: the edge family's are its recipe's."""
+    def test_the_settings_are_the_training_defaults(self, cli: RunCli, name: str) -> None:
+        """`edge-fm zoo NAME` prints the default training settings, for the edge family too."""
         of_recipe = settings_module.DEFAULTS.get(name, settings_module.EdgeSettings())
         settings = zoo.find(name).settings if name == "cnn" else of_recipe
         shown = " ".join(cli("zoo", name).out.split())
@@ -316,11 +318,11 @@ class TestTable:
         assert ("patience" in shown) == (name == "cnn")
 
     def test_as_json(self, cli: RunCli) -> None:
-        """`--json` prints all that was measured."""
+        """`--json` prints all measurements."""
         assert json.loads(cli("zoo", "--json").out)["rows"] == measurements.load().raw["rows"]
 
-    def test_a_broken_table(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """A damaged file is named, and what writes it."""
+    def test_a_broken_file_is_refused(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """The message names the file and the script that writes it."""
         (tmp_path / "zoo.json").write_text("{")
         monkeypatch.setattr(measurements, "_INSTALLED", tmp_path / "zoo.json")
         with pytest.raises(DataError, match=r"zoo\.json is broken.*benchmarks/zoo\.py"):

@@ -30,7 +30,11 @@ def photographs(people: str) -> tuple[photographs_module.Photographs, dict[str, 
     contents = tuple(np.full((112, 112), 10 * index, np.uint8) for index in range(count))
     tensors = np.zeros((count, 28, 28, 1), np.uint8)
     taken = photographs_module.Photographs(
-        contents, tensors, np.ones((count, 10), bool), ("dress",) * count, names
+        contents=contents,
+        tensors=tensors,
+        allowed=np.ones((count, 10), bool),
+        folders=("dress",) * count,
+        names=names,
     )
     return taken, dict(zip(names, people, strict=True))
 

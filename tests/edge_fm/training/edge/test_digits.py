@@ -50,7 +50,7 @@ def test_strokes_that_meet_go_on_meeting() -> None:
 def test_pens_are_thick_and_thin() -> None:
     """The same strokes are inked with at least five times as much ink by the thickest pen as by the thinnest."""
     ink = [
-        paper.inked(
+        paper.draw_strokes(
             handwriting.digit(1, np.random.default_rng(0)), 84, STILL, np.random.default_rng(seed)
         ).sum()
         for seed in range(60)
@@ -63,8 +63,8 @@ def test_ink_is_darker_than_its_sheet() -> None:
     cover = np.zeros((84, 84), np.float32)
     cover[30:50, 40:44] = 1
     for seed in range(40):
-        inked = paper.sheet(cover, np.random.default_rng(seed)).astype(int)
-        bare = paper.sheet(np.zeros_like(cover), np.random.default_rng(seed)).astype(int)
+        inked = paper.draw_sheet(cover, np.random.default_rng(seed)).astype(int)
+        bare = paper.draw_sheet(np.zeros_like(cover), np.random.default_rng(seed)).astype(int)
         assert (inked[cover > 0] < bare[cover > 0]).all()
         assert (inked[cover == 0] == bare[cover == 0]).all()
 
@@ -73,9 +73,9 @@ def test_pictures_of_paper_are_the_models_size_and_vary() -> None:
     """Written, drawn and blank pictures are uint8 of the asked size, each another, and the same again from the seed."""
     digit = datasets.load("wardrobe").train.images[0, ..., 0]
     makers: tuple[Callable[[np.random.Generator], Grey], ...] = (
-        lambda rng: paper.written(digit, Variation(), rng),
-        lambda rng: paper.drawn(3, 28, Variation(), rng),
-        lambda rng: paper.blank(28, rng),
+        lambda rng: paper.ink_digit(digit, Variation(), rng),
+        lambda rng: paper.draw_digit(3, 28, Variation(), rng),
+        lambda rng: paper.blank_sheet(28, rng),
     )
     for make in makers:
         made = [make(np.random.default_rng(seed)) for seed in range(50)]
@@ -161,9 +161,9 @@ def test_the_bundled_model_reads_digits_from_paper() -> None:
     written, blank = [], []
     for number in range(200):
         rng = np.random.default_rng([7, number])
-        cover = paper.inked(handwriting.digit(number % 10, rng), size, Variation(flip=False), rng)
-        written.append(classifier.classify(_png(paper.sheet(cover, rng))))
-        blank.append(classifier.classify(_png(paper.sheet(np.zeros_like(cover), rng))).confidence)
+        cover = paper.draw_strokes(handwriting.digit(number % 10, rng), size, Variation(flip=False), rng)
+        written.append(classifier.classify(_png(paper.draw_sheet(cover, rng))))
+        blank.append(classifier.classify(_png(paper.draw_sheet(np.zeros_like(cover), rng))).confidence)
     right = [answer.label == str(number % 10) for number, answer in enumerate(written)]
     assert np.mean(right) > 0.95
     assert np.median(blank) < np.quantile([answer.confidence for answer in written], 0.1)

@@ -48,15 +48,15 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     training, validation = photographs.read_photographs(
         PhotographFiles(folder=photos, mapping=MAPPING, held_out=held_out, soft_labels=answers), NAMES, 28
     )
-    assert validation.answers is None
-    told = training.answers
+    assert validation.soft_labels is None
+    told = training.soft_labels
     assert told is not None
     assert training.folders == ("dress", "dress", "hat", "shoes", "shoes")
     assert np.allclose(
-        told.shares, [[0.9, 0, 0.1], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0.3, 0.5, 0.2]], atol=1e-6
+        told.probabilities, [[0.9, 0, 0.1], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0.3, 0.5, 0.2]], atol=1e-6
     )
-    assert told.groups.tolist() == [[True, False, False], [False, True, True], [False, False, False]]
-    with pytest.raises(DataError, match=r"none of the 1 answers .* such as dress/0.png"):
+    assert told.folder_classes.tolist() == [[True, False, False], [False, True, True], [False, False, False]]
+    with pytest.raises(DataError, match=r"none of the 1 soft labels .* such as dress/0.png"):
         photographs.read_photographs(
             PhotographFiles(
                 folder=photos,
@@ -70,7 +70,7 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     unasked, _ = photographs.read_photographs(
         PhotographFiles(folder=photos, mapping=MAPPING, held_out=held_out), NAMES, 28
     )
-    assert unasked.answers is None
+    assert unasked.soft_labels is None
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: P
     [
         ("path,hat,dress\n", "no column shoes"),
         ("", "no column path, dress, shoes, hat"),
-        (HEAD + "a.png,0.5,0.6,0\n", "line 2: a.png has no probabilities"),
-        (HEAD + "a.png,-0.5,0.5,1\n", "line 2: a.png has no probabilities"),
-        (HEAD + "a.png,nan,0.5,0.5\n", "line 2: a.png has no probabilities"),
+        (HEAD + "a.png,0.5,0.6,0\n", r"line 2: a.png has \[.*\], expected probabilities"),
+        (HEAD + "a.png,-0.5,0.5,1\n", r"line 2: a.png has \[.*\], expected probabilities"),
+        (HEAD + "a.png,nan,0.5,0.5\n", r"line 2: a.png has \[.*\], expected probabilities"),
         (HEAD + "a.png,0.5,x,0.5\n", "cannot be read"),
         (HEAD + "a.png,0.5\n", "cannot be read"),
     ],
@@ -145,7 +145,7 @@ def test_every_view_has_its_photographs_answer(photos: Path) -> None:
         assert np.array_equal(drawn.allowed, plain.allowed)
         assert plain.answers is None
         assert drawn.answers is not None
-        shares, groups = drawn.answers.shares, drawn.answers.groups
+        shares, groups = drawn.answers.probabilities, drawn.answers.folder_classes
         assert np.array_equal(shares.any(axis=1), drawn.images.any(axis=(1, 2, 3)))
         assert np.count_nonzero(~shares.any(axis=1)) == 3
         known = shares[shares.any(axis=1)]
@@ -180,7 +180,7 @@ def test_other_answers_are_another_training(photos: Path) -> None:
     again = material(photos, dict(first))
     assert checkpoint.fingerprint(network, again, {}) == one
     assert again.photographs is not None
-    without = replace(again, photographs=replace(again.photographs, answers=None))
+    without = replace(again, photographs=replace(again.photographs, soft_labels=None))
     assert checkpoint.fingerprint(network, without, {}) == none
 
 

