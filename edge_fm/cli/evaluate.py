@@ -68,6 +68,6 @@ def _print_scores(evaluation: "Evaluation", title: str) -> None:
         for score in evaluation.classes
     ]
     means = [str(figure) for figure in (evaluation.precision, evaluation.recall, evaluation.f1)]
-    rows.append(["mean", *means, f"{len(evaluation.answers):,}"])
+    rows.append(["mean", *means, f"{len(evaluation.predicted):,}"])
     terminal.print_table(["class", "precision ", "recall ", "F1 ", "images "], rows, title)
     terminal.print_line(f"accuracy {evaluation.accuracy}   loss {evaluation.loss}")
