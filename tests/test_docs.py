@@ -24,12 +24,12 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 @cache
 def help_of(command: str) -> str:
-    """Return the output of `--help` in a wide terminal, without wrapped options."""
+    """Return the help of a command, in a wide terminal."""
     return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
 
 
 def commands_of(text: str) -> list[str]:
-    """Return the arguments of every `edge-fm` command in code blocks and inline code."""
+    """Return the edge-fm commands of a page, in code blocks and code spans."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in re.findall(r"^(?:\$ )?edge-fm (.+)$", block, re.MULTILINE)]
     sentences = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -38,7 +38,7 @@ def commands_of(text: str) -> list[str]:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub forms them."""
+    """Return the anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -51,7 +51,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 @every_page
 def test_every_command_and_option_of_a_page_exists(page: Path) -> None:
-    """The command line accepts the commands and options in a page."""
+    """Every command and option on a page exists."""
     for example in commands_of(page.read_text(encoding="utf-8")):
         command, *words = example.split()
         assert command.startswith("-") or command in COMMANDS, example
@@ -82,7 +82,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_the_python_api_of_the_readme(tmp_path: Path) -> None:
-    """The README's Python example runs."""
+    """The Python example of the README works."""
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "photo.jpg").write_bytes(encoded(np.zeros((50, 40, 3), np.uint8), ".jpg"))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The inputs of an export: the model, from its run folder or a file, and images that no two uses share."""
+"""Inputs of an export: the model, from a run folder or a file, and disjoint sets of images."""
 
 from dataclasses import dataclass
 from pathlib import Path

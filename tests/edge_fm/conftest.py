@@ -1,4 +1,4 @@
-"""Fixtures for trainings: a folder of photographs and a small network."""
+"""Photographs and networks that several tests of trainings share."""
 
 from pathlib import Path
 
@@ -23,5 +23,5 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reduce `edge-nano` to a convolution and a residual block, which compile faster."""
+    """Make `edge-nano` one convolution and one residual block, which compile sooner."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(8, 8, 16, middle_blocks=0))

@@ -1,4 +1,4 @@
-"""What a file may differ in from its source."""
+"""Tolerances between a file and its source."""
 
 import numpy as np
 import pytest
@@ -28,14 +28,14 @@ def lacking(source: list[list[float]], own: list[list[float]], max_difference: f
 
 
 def test_a_label_that_hangs_on_the_last_digit_is_no_other_label() -> None:
-    """Of two classes as likely as each other, to which the source's last digits point is chance: the file is not refused for it."""
+    """A tie within float32 rounding is not a differing label."""
     source, own = [[0.400001, 0.4, 0.199999]], [[0.4, 0.400001, 0.199999]]
     assert lacking(source, own, 1e-5) == ""
 
 
 @pytest.mark.parametrize("max_difference", [1e-5, 1e-3])
 def test_another_label_is_refused(max_difference: float) -> None:
-    """Where the source is sure by more than float32 can err, its label must be given, however far probabilities may differ."""
+    """A differing label beyond float32 rounding is refused, whatever the probabilities."""
     source, own = [[0.4002, 0.3998, 0.2]] * 2, [[0.4002, 0.3998, 0.2], [0.3999, 0.4001, 0.2]]
     assert lacking(source, own, max_difference).startswith(
         "labels agree on 50.0000%" if max_difference == 1e-3 else "probabilities differ by up to 0.0003"

@@ -105,7 +105,7 @@ def test_the_graph_is_what_one_would_write_by_hand(exported: tuple[Path, ExportR
 
 
 def test_the_passport_tells_the_truth(exported: tuple[Path, ExportResult], wardrobe: Dataset) -> None:
-    """Labels, evidence and golden inputs in the file are those that were measured: the golden probabilities are float32's to the bit, with no more than its digits."""
+    """Labels, evidence and golden probabilities in the passport are the measured ones."""
     path, result = exported
     classifier = Classifier.load(path)
     assert classifier.passport == result.passport
@@ -178,7 +178,7 @@ def test_int8_that_does_not_hold_is_not_used(
 
 @pytest.mark.real_data
 def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
-    """On the 10,000 Fashion-MNIST test images: the seed CNN's figures, float32 and int8 against Keras, and the size that int8 would have had in float32."""
+    """On 10,000 real test images, float32 and int8 match Keras as the passport states."""
     dataset = datasets.load("fashion-mnist")
     images, labels = dataset.test.images, dataset.test.labels
     assert images.shape == (10_000, 28, 28, 1)
@@ -247,7 +247,7 @@ def test_formats_sizes_and_channels(tmp_path: Path, suffix: str, shape: tuple[in
 
 
 def test_a_model_is_asked_where_nothing_converts(monkeypatch: pytest.MonkeyPatch, wardrobe: Dataset) -> None:
-    """A teacher beside a GPU, where Keras runs on JAX and no converter is installed, answers as it does anywhere, and names what is there."""
+    """A teacher on JAX without a converter answers as anywhere, and names its tools."""
     version = importlib.metadata.version
 
     def without_converters(name: str) -> str:

@@ -23,7 +23,7 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class WatchHooks:
-    """What a watch calls, and for how long it goes on.
+    """Callbacks and the end of a watch.
 
     Attributes:
         listener: called with progress within a round.

@@ -68,7 +68,7 @@ class View(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How a feed is classified.
+    """Settings of the classification of a feed.
 
     Attributes:
         region: part of each frame that is classified; all of it by default.
@@ -98,7 +98,7 @@ def run(
         SourceError: the source never gave a frame.
     """
     settings = settings or LoopSettings()
-    feed = _Feed(classifier, settings)
+    feed = _FeedState(classifier, settings)
     # A frame is done before a second thread has woken, and the decoder needs the other cores.
     cv2.setNumThreads(1)
     try:
@@ -118,7 +118,7 @@ def run(
     return feed.frames
 
 
-class _Feed:
+class _FeedState:
     """State of a feed: its model, region and smoother, and the number and rate of its frames."""
 
     def __init__(self, classifier: Classifier, settings: LoopSettings) -> None:

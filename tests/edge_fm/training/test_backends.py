@@ -29,7 +29,7 @@ ON_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level
 
 
 def on_jax(compiled: Path, *arguments: object) -> str:
-    """Run a Python module with Keras on JAX, which keeps what it has compiled in a folder, and return what it prints."""
+    """Run a Python module with Keras on JAX and a compilation cache; return its output."""
     run = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
         cwd=ROOT,
@@ -46,7 +46,7 @@ def on_jax(compiled: Path, *arguments: object) -> str:
 @pytest.mark.train
 @pytest.mark.slow
 def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
-    """What the recipe promises of its steps, of kills, of weights to begin with and of teachers holds on JAX as well."""
+    """Steps, resuming, warm starts and distillation hold on JAX too."""
     promises = [f"tests/edge_fm/training/edge/{promise}" for promise in PROMISES]
     printed = on_jax(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
     assert "passed" in printed
@@ -56,7 +56,7 @@ def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
 @pytest.mark.train
 @pytest.mark.slow
 def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
-    """With the same variable set, train trains on JAX (in bfloat16 too), and export makes a file of it, which answers as the run does."""
+    """A run trained on JAX in bfloat16 exports to a file that answers as the run does."""
     run, model, compiled = tmp_path / "run", tmp_path / "model.onnx", tmp_path / "compiled"
     part = datasets.limited(datasets.load("wardrobe"), 120, 1000)
     parts = {"x_train": part.train.images, "x_test": part.test.images}
@@ -70,7 +70,7 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
 @pytest.mark.train
 @pytest.mark.parametrize("backend", ["torch", "no-such-backend"])
 def test_a_backend_that_is_not_there_is_named(backend: str, tmp_path: Path) -> None:
-    """Where Keras cannot run on what the variable names, a training says so in one line, and not that Keras is missing."""
+    """A missing Keras backend is named in one line."""
     run = subprocess.run(
         [
             sys.executable,

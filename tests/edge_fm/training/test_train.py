@@ -113,7 +113,7 @@ def test_ctrl_c_before_anything_is_kept(wardrobe: Dataset, tmp_path: Path) -> No
 def test_early_stopping_never_sees_the_test_part(
     wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `fit` is given as validation comes from the training part only."""
+    """Early stopping validates on images of the training part only."""
     from edge_fm_exporters.framework import import_keras
 
     seen: list[Any] = []
@@ -146,7 +146,7 @@ def test_patience_needs_something_to_watch(wardrobe: Dataset, tmp_path: Path) ->
 
 
 def test_precision_and_recall_are_those_of_sure_answers(wardrobe: Dataset, tmp_path: Path) -> None:
-    """What is watched beyond accuracy is measured on the test part, by its definition."""
+    """Precision and recall are measured on the test part by their definition."""
     settings = TrainSettings(epochs=2, patience=None)
     run = train(request("mnist-mlp", wardrobe, settings), tmp_path, silent)
     model = load_uncompiled(tmp_path / runs.MODEL)

@@ -71,7 +71,7 @@ def test_pictures_of_no_class_take_no_part() -> None:
 
 
 def ood_calibration(count: int) -> ScoredImages:
-    """Return answers to pictures of a class, and as many to pictures of none, between the first class and the last."""
+    """Return probabilities for images of known classes, and as many of none."""
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 1, (2 * count, 4))
     logits[np.arange(count), rng.integers(4, size=count)] += 3
@@ -83,7 +83,7 @@ def ood_calibration(count: int) -> ScoredImages:
 
 
 def test_the_familiarity_tells_what_is_of_no_class(tiny: Classifier) -> None:
-    """Pictures of none are less familiar than pictures of a class, though the model is as sure of their labels."""
+    """Images of no class have lower known-class scores than others of equal probabilities."""
     training = ood_calibration(2000)
     decision = fit(ScoredImages(training.raw[:2000], training.allowed[:2000]), (), LABELS, 0.95, training)
     answered = {}

@@ -17,7 +17,7 @@ from tests.exporters.test_pipeline import UNIT, save, small
 
 
 class Linear:
-    """A model whose logits are sums over its input, times a factor; without one, its answer is all or nothing."""
+    """Model whose logits are scaled sums over its input; one-hot without a factor."""
 
     def __init__(self, spec: InputSpec, factor: float) -> None:
         inputs = int(np.prod(spec.shape))
@@ -34,7 +34,7 @@ class Linear:
 @pytest.mark.parametrize("fit", list(Fit))
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 48, 3)])
 def test_logits_that_move_twice_as_far_double_the_doubt(fit: Fit, shape: tuple[int, int, int]) -> None:
-    """Of every size, colour and fit, the drawn pictures are decoded small, and the bounds grow as the model's logits do."""
+    """Margins grow with the model's logits, for every size, channel count and fit."""
     spec, recipe = InputSpec(*shape), Preprocess(fit=fit)
     one, two = (reduced_decoding.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.5, 1))
     assert min(one) > 0.01
@@ -82,7 +82,7 @@ def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
 
 
 def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
-    """What the passport says was measured on the very file that was written."""
+    """The passport has the margins that were fitted to the written file."""
     source = save(tmp_path / "m.keras", small)
     passport = export(
         ExportRequest(source=source, output=tmp_path / "m.onnx", labels=("a", "b", "c"), scale=UNIT), None

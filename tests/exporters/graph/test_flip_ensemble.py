@@ -60,7 +60,7 @@ def keras_mean(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("opset", [17, 18])
 def test_float32_answers_as_the_mean_of_keras(wardrobe: Dataset, tmp_path: Path, opset: int) -> None:
-    """Every probability is within 1e-5 of the mean of the source's two answers, a picture and its mirror image get the same, alone or among others."""
+    """Probabilities are within 1e-5 of the source's mean, and an image equals its flip."""
     exported(wardrobe, tmp_path / "both.onnx", opset=opset)
     classifier, images = Classifier.load(tmp_path / "both.onnx"), wardrobe.test.images
     found = classifier.probabilities(images)
@@ -74,7 +74,7 @@ def test_float32_answers_as_the_mean_of_keras(wardrobe: Dataset, tmp_path: Path,
 
 
 def test_int8_is_held_to_the_same_mean(wardrobe: Dataset, tmp_path: Path) -> None:
-    """Every candidate answers both views, the evidence is against the mean, and the file answers a mirrored picture exactly alike."""
+    """Every int8 candidate averages both views, and its evidence is against that mean."""
     result = exported(wardrobe, tmp_path / "both.onnx", int8=True)
     assert result.passport.precision.kind is PrecisionKind.INT8
     views = wardrobe.test.images, np.ascontiguousarray(wardrobe.test.images[:, :, ::-1])
@@ -122,7 +122,7 @@ def test_from_the_command_line(cli: RunCli, tmp_path: Path) -> None:
 
 
 def test_what_has_a_left_and_a_right(cli: RunCli, tmp_path: Path) -> None:
-    """Where mirror images cost accuracy on the pictures of the choice, that is said, with both figures."""
+    """A loss of accuracy by flips is reported with both figures."""
     half = np.zeros((400, 28, 28, 1), np.uint8)
     labels = np.arange(400) % 2
     half[labels == 0, :, :14], half[labels == 1, :, 14:] = 255, 255

@@ -48,7 +48,7 @@ def test_a_file_that_does_not_tell_its_shapes() -> None:
 def one_convolution(
     inputs: int, outputs: int, groups: int, dtype: type[np.generic], *, shaped: bool = True
 ) -> bytes:
-    """Return a file of one convolution, of float32 or of dequantised weights, whose shapes are told or not."""
+    """Return a file of one convolution, float32 or dequantised, with or without shapes."""
     from onnx import TensorProto, helper, numpy_helper
 
     kernel = np.ones((outputs, inputs // groups, 3, 3), dtype)

@@ -1,4 +1,4 @@
-"""What pixels were in training: every scale is in the file, and is found where nobody says it."""
+"""Scales of the pixels: written into the file, and found where nobody states one."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.train
     ],
 )
 def test_standardised_pixels(scale: Scale, channels: int, shifts: int, tmp_path: Path) -> None:
-    """A mean and a deviation for each channel are in the file: one node, and one Add where no pixel becomes zero."""
+    """A mean and deviation per channel become one node, and one Add where no pixel becomes zero."""
     k = import_keras()
     model = shaken(
         k.Sequential(
@@ -49,7 +49,7 @@ def test_standardised_pixels(scale: Scale, channels: int, shifts: int, tmp_path:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_layers_that_scale_become_the_one_node(channels: int, tmp_path: Path) -> None:
-    """Rescaling and a Normalization with given figures are taken out of the graph and into the node at the input."""
+    """Rescaling and Normalization layers are folded into the node at the input."""
     k = import_keras()
     mean, variance = [0.1, 0.2, 0.3][:channels], [0.5, 0.6, 0.7][:channels]
     model = shaken(
@@ -106,7 +106,7 @@ def test_means_for_other_channels_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_scale_of_two_classes_is_found(tmp_path: Path) -> None:
-    """With two classes chance is one half, and a network that is right nine times in ten has learnt something."""
+    """The scale of a two-class network with 90 % accuracy is found, where chance is one half."""
     k = import_keras()
     labels = np.arange(200) % 2
     images = np.where(labels[:, None, None, None] == 1, 200, 60).astype(np.uint8) * np.ones(
@@ -127,7 +127,7 @@ def test_the_scale_of_two_classes_is_found(tmp_path: Path) -> None:
 
 
 def test_the_scale_is_found_among_all(tmp_path: Path) -> None:
-    """A network that is right only on standardised pixels has them found on training pictures, and their mean is the data's own."""
+    """The scale of a network for standardised pixels is found, with the data's own mean."""
     k = import_keras()
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3

@@ -37,7 +37,7 @@ def means(model: ModelProto, images: NDArray[np.float32]) -> dict[str, NDArray[n
 
 
 def test_no_channel_is_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind every layer the means over the calibration pictures are those of the float network; rounding alone shifts them."""
+    """Behind every layer, the means over the calibration images are those of the float network."""
     model = cleanup.clean(keras.load(SEED_CNN).convert(17))
     images = UNIT.apply(wardrobe.draw_set(20, 0)[0])
     right = means(model, images)
@@ -79,7 +79,7 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
 def test_what_is_kept_between_layers_changes_nothing(
     residual: ModelProto, monkeypatch: pytest.MonkeyPatch, most_held: int
 ) -> None:
-    """The biases are those that running all in front of each layer finds, with room for what enters it or without."""
+    """Caching between layers changes no bias, with memory for it or without."""
     images = UNIT.apply(wardrobe.draw_set(20, 0)[0])
     batches = [images[:100], images[100:]]
     with monkeypatch.context() as patched:

@@ -1,4 +1,4 @@
-"""The first convolution left in float: what it is, that it answers as before, and what onnxruntime makes of it."""
+"""The float stem: its nodes, its equality, and the kernels that onnxruntime chooses."""
 
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
 
 @pytest.mark.parametrize("relu", [True, False])
 def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, tmp_path: Path) -> None:
-    """The stem is pooled in float and becomes whole numbers afterwards; of a Relu that sees to it nothing is left."""
+    """A float stem is pooled in float and quantised afterwards."""
     network = pooled("relu" if relu else None)
     given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
     kinds = run_by_onnxruntime(
@@ -97,7 +97,7 @@ def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, 
 
 
 def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, tmp_path: Path) -> None:
-    """What a residual sum reads from behind a float stem is turned once, so that sum and pooling run channels last; the answers are the same bits."""
+    """A residual sum behind a float stem runs channels last, with the same bits."""
     import_keras().utils.set_random_seed(0)
     network = residual()
     given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)

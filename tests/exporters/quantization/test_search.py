@@ -57,7 +57,7 @@ def candidate(name: str, speedup: float, drop: float, verdict: str = "", agreeme
 
 
 class TestBest:
-    """Which of what was measured is taken."""
+    """Selection among measured candidates."""
 
     def test_the_fastest_that_holds(self) -> None:
         """A faster one with a verdict is not taken."""
@@ -70,7 +70,7 @@ class TestBest:
         assert search.best(tried).name == "fast"
 
     def test_as_fast_but_for_noise(self) -> None:
-        """Of files within a twentieth of the fastest, the one that agrees with its source on most labels."""
+        """Among files within a twentieth of the fastest, the one with most agreeing labels is chosen."""
         tried = (
             candidate("float32", 1, 0),
             candidate("a", 1.5, 0.001, agreement=0.99),
@@ -90,7 +90,7 @@ class TestSeedCnn:
     """The whole search on the seed CNN and drawn garments."""
 
     def test_every_way_is_tried_and_the_float_stem_wins(self, wardrobe: Dataset, tmp_path: Path) -> None:
-        """Three calibrations with and without the float stem, each judged on the choice; the file is one of them."""
+        """Three calibrations with and without float stem are measured, and one is written."""
         result = exported(wardrobe, tmp_path / "cnn.onnx", Int8Limits(0.02, 0.1, 0.0))
         assert [c.recipe for c in result.candidates] == [
             None,
@@ -115,7 +115,7 @@ class TestSeedCnn:
         assert len(differ) == round((1 - result.passport.evidence[0].label_agreement) * len(wardrobe.test))
 
     def test_agreement_is_of_all_that_the_training_watched(self, wardrobe: Dataset, tmp_path: Path) -> None:
-        """With pictures of other kinds that the training watched, each file's labels are compared on those, and accuracy stays that of the choice."""
+        """Labels are compared on all validation images, accuracy on the selection."""
         given = data(wardrobe)
         noise = np.random.default_rng(0).integers(0, 256, (400, 28, 28, 1), np.uint8)
         watching = replace(
@@ -182,7 +182,7 @@ class TestSeedCnn:
         assert given_back[-1].drop < min(tried.drop for tried in plain) / 4
 
     def test_any_layer_may_stay_in_float(self, wardrobe: Dataset, tmp_path: Path) -> None:
-        """A file with one layer given back answers as the float network does, the last layers too, behind whose Relu no other rounding comes.
+        """A file with any one layer in float answers as the float network does.
 
         It is in float when it runs, too: onnxruntime quantises what lies between integers after all, by its
         own lights (a bug that moved probabilities by 0.8 on a processor without VNNI).

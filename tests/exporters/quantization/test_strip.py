@@ -50,7 +50,7 @@ def test_it_computes_the_same_with_the_same_kernels(
 
 
 def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
-    """No constant is there a second time, no name and no note is the quantiser's, no convolution says what goes without saying, or from where its levels are counted, and the input model is left as it was."""
+    """No duplicate constant, quantiser name, default or zero point of 0 remains."""
     import onnx
 
     before = quantised.SerializeToString()
@@ -82,7 +82,7 @@ def test_it_is_smaller_and_holds_nothing_twice(quantised: ModelProto) -> None:
 
 
 def test_what_a_convolution_does_otherwise_is_kept() -> None:
-    """Strides, padding, groups and dilation that are not the plain ones stay, and those that are go; the answers keep their bits."""
+    """Attributes that differ from the defaults stay, and the bits of the answers too."""
     import onnx
     from onnx import TensorProto, helper
 

@@ -1,4 +1,4 @@
-"""The tutorials' own checkpoints: plain Keras code, `best_cnn_model.h5` and `.keras`, exported and run as they are."""
+"""Checkpoints of the tutorials, `best_cnn_model.h5` and `.keras`, exported and run."""
 
 import csv
 from pathlib import Path
@@ -48,7 +48,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", ["h5", "keras"])
 def test_a_checkpoint_exports_and_runs(kind: str, checkpoints: Path, cli: RunCli, tmp_path: Path) -> None:
-    """With the data named, labels and pixels are found out and said; the file labels drawn garments rightly."""
+    """With --data, labels and scale are found and reported, and the file labels garments."""
     model, pictures, table = tmp_path / "cnn.onnx", tmp_path / "pictures", tmp_path / "labels.csv"
     done = cli("export", checkpoints / f"best_cnn_model.{kind}", "--data", "wardrobe", "-o", model)
     assert done.code == 0, done.err
@@ -95,7 +95,7 @@ def test_without_data_both_options_are_named(cli: RunCli, checkpoints: Path, tmp
 
 
 def test_data_of_other_classes(cli: RunCli, tmp_path: Path) -> None:
-    """A run on garments is not measured on digits; the same classes under other names are a matter of --labels."""
+    """Data of other classes is refused; other names for the same classes need --labels."""
     run = tmp_path / "run"
     assert cli("train", "wardrobe", "--model", "logreg", "--set", "max_iter=2", "-o", run).code == 0
     wardrobe = datasets.load("wardrobe")

@@ -1,4 +1,4 @@
-"""What the export of Keras models refuses, and what it says."""
+"""Keras models that an export refuses, and the messages."""
 
 from pathlib import Path
 

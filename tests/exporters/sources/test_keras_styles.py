@@ -1,4 +1,4 @@
-"""Keras models in the styles that users have: exported and verified, or refused with a sentence that helps."""
+"""Keras models in common styles: exported and verified, or refused with a remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ Build = Callable[[], Any]
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_it_exports_and_verifies(style: str, kind: str, tmp_path: Path) -> None:
-    """The file answers as the source within 1e-5 on noise, sums to one, and replays; what was added is said."""
+    """The file answers as its source within 1e-5 on noise, sums to one, and verifies."""
     path = tmp_path / f"model.{kind}"
     shaken(STYLES[style]()).save(path)
     source = keras.load(path)
@@ -105,7 +105,7 @@ def test_two_classes_from_one_sigmoid(tmp_path: Path) -> None:
 
 
 def test_a_subclassed_model_is_refused_with_a_way_round(tmp_path: Path) -> None:
-    """A class of the user's own is code that the file does not bring: it is named, and so is what to save instead."""
+    """A subclassed model is refused by name, with what to save instead."""
     k = import_keras()
 
     class Mine(k.Model):  # type: ignore[name-defined,misc]
@@ -152,7 +152,7 @@ def test_inputs_that_are_no_pictures(
 
 
 class TestOptions:
-    """What `edge-fm export` lets one say about the file."""
+    """Options of `edge-fm export`."""
 
     @pytest.fixture
     def model(self, tmp_path: Path) -> Path:

@@ -71,7 +71,7 @@ def kept(model: object, path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", models())
 def test_the_exported_model_answers_as_the_source(kind: str, wardrobe: Dataset, tmp_path: Path) -> None:
-    """The file's label is what `predict` says, its probabilities what `predict_proba` says where there is one."""
+    """The file agrees with `predict`, and with `predict_proba` where there is one."""
     model = models()[kind].fit(pixels(wardrobe.train.images), wardrobe.train.labels)
     path = kept(model, tmp_path / "model.skops")
     data = ExportData(
@@ -169,7 +169,7 @@ def test_names_come_from_the_model(wardrobe: Dataset, tmp_path: Path) -> None:
 
 
 class TestRefused:
-    """What is no classifier of pictures, or would run code."""
+    """Files that are no image classifier, or would run code."""
 
     def check(self, model: object, said: str, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=said):

@@ -1,4 +1,4 @@
-"""What can be labelled: folders, archives, lists, patterns, and what arrives meanwhile."""
+"""Inputs of a labelling run: folders, archives, lists, patterns and arriving files."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from tests.runtime.labelling import DARK, PNG, run
 
 
 def test_zip_and_tar_members_are_inputs(model: Model, tmp_path: Path) -> None:
-    """Members are labelled without unpacking, under archive/member; hidden and damaged ones as in a folder."""
+    """Archive members are labelled in place; hidden and damaged ones as in a folder."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("x.png", "deep/y.png", ".hidden.png", "__MACOSX/z.png", "../up.png", "deep/"):
             archive.writestr(name, PNG if name[-1] != "/" else b"")
@@ -48,7 +48,7 @@ def test_zip_and_tar_members_are_inputs(model: Model, tmp_path: Path) -> None:
 
 
 def test_damaged_archives(model: Model, tmp_path: Path) -> None:
-    """An archive that is none is an error; a damaged or encrypted member is a row; one within a folder is a file."""
+    """A file that is no archive is an error; a damaged or encrypted member is a row."""
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(SourceError, match=r"bad\.zip"):
         run(model, tmp_path / "out.csv", tmp_path / "bad.zip")
@@ -70,7 +70,7 @@ def test_damaged_archives(model: Model, tmp_path: Path) -> None:
 def test_lists_patterns_and_standard_input(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`@list`, NUL-separated names on standard input and patterns name files; a listed one that is gone is kept."""
+    """`@list`, NUL-separated standard input and patterns name files; missing ones are kept."""
     (tmp_path / "list.txt").write_bytes(f"{folder}/00.png\r\n\n{folder}/gone.png\n{folder}/00.png\n".encode())
     assert [Path(p).name for p in find.find([f"@{tmp_path}/list.txt"])] == ["00.png", "gone.png"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f'{folder}/a,"b\n<script>.png\0'.encode())))
@@ -84,7 +84,7 @@ def test_lists_patterns_and_standard_input(
 
 @pytest.mark.slow
 def test_watching_waits_until_a_file_is_written(model: Model, tmp_path: Path) -> None:
-    """A file that is still growing is not labelled; when it has settled it is, and an empty folder is waited for."""
+    """A growing file is labelled only once it has settled; an empty folder is accepted."""
     folder, out = tmp_path / "in", tmp_path / "out.csv"
     folder.mkdir()
     reports: list[LabelSummary] = []

@@ -156,7 +156,7 @@ def nobody() -> Iterator[Path]:
 
 
 def test_an_unreadable_file_and_folder(model: Model, nobody: Path) -> None:
-    """What this user may not read is a row, and the run goes on."""
+    """A file without read permission becomes a row, and the run continues."""
     made = nobody / "in"
     (made / "closed").mkdir(parents=True)
     (made / "a.png").write_bytes(PNG)

@@ -59,7 +59,7 @@ def fetched(url: str, limits: Limits = Limits()) -> bytes:  # noqa: B008
 
 
 def test_a_folder_a_pattern_an_archive_and_a_list_at_urls(s3: S3, tmp_path: Path) -> None:
-    """All that names local inputs names those at URLs; what is hidden stays so, and rows say the whole URL."""
+    """URLs name folders, patterns, archives and lists as paths do; rows have the URL."""
     below = [*(f"s3://b-1/in/{index:02}.png" for index in range(12)), "s3://b-1/in/sub/deep/x.png"]
     assert sorted(find.find(["s3://b-1/in"])) == sorted([*below, "s3://b-1/in/empty.png"])
     assert find.find(["s3://b-1/in/03.png"]) == ["s3://b-1/in/03.png"]
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_said(url: str, said: str) -> None:
 
 
 def test_refused_credentials_are_said(s3: S3) -> None:
-    """Where a server refuses the credentials, that is the sentence, and it is not asked again."""
+    """Refused credentials are reported at once, without a retry."""
     s3.fault = lambda _method, _path: Fault.REFUSED
     before = s3.requests
     with pytest.raises(SourceError, match="access to s3://b-1/in is refused: check the credentials"):
@@ -119,7 +119,7 @@ def test_a_fault_now_and_then_costs_nothing(s3: S3, fault: Fault) -> None:
     [(Fault.ERROR, Status.UNREADABLE), (Fault.CUT, Status.UNREADABLE), (Fault.SILENT, Status.TIMEOUT)],
 )
 def test_a_fault_that_stays_is_a_status(s3: S3, fault: Fault, status: Status) -> None:
-    """What cannot be had after all tries gets its status, not an endless wait."""
+    """An input that cannot be fetched after all tries gets its status."""
     s3.fault = lambda _method, path: fault if "03.png" in path else None
     with pytest.raises(InputError, match=f"could not be fetched in {remote.TRIES} tries") as error:
         fetched("s3://b-1/in/03.png")
@@ -127,7 +127,7 @@ def test_a_fault_that_stays_is_a_status(s3: S3, fault: Fault, status: Status) ->
 
 
 def test_sizes_at_urls() -> None:
-    """An empty object is empty; one over the limit is refused without being taken in; one that is gone is missing."""
+    """An empty, a too large and a missing object get their statuses without a download."""
     assert fetched("s3://b-1/in/empty.png") == b""
     with pytest.raises(InputError) as error:
         fetched("s3://b-1/in/03.png", Limits(max_bytes=len(PNG) - 1))
@@ -139,7 +139,7 @@ def test_sizes_at_urls() -> None:
 
 
 def test_urls_are_labelled_like_files(s3: S3, tiny_path: Path, tmp_path: Path) -> None:
-    """Objects and members of archives at URLs get the rows that the same bytes get on disk, in contained workers."""
+    """Objects and archive members at URLs get the rows of the same bytes on disk."""
     local = tmp_path / "in"
     (local / "sub" / "deep").mkdir(parents=True)
     for index in range(12):
@@ -161,7 +161,7 @@ def test_urls_are_labelled_like_files(s3: S3, tiny_path: Path, tmp_path: Path) -
 
 
 def test_tar_members_that_are_gone_cut_or_sparse(tiny_path: Path, tmp_path: Path) -> None:
-    """Members are read from where they lie; one that the archive ends within, or that is gone, gets its row."""
+    """Members are read by range; one that is cut off or missing gets its row."""
     archive = tmp_path / "a.tar"
     archive.write_bytes(tar_of({"1.png": PNG, "2.png": DARK}))
     opener = locators.Opener(Limits())
@@ -183,7 +183,7 @@ def test_tar_members_that_are_gone_cut_or_sparse(tiny_path: Path, tmp_path: Path
 
 
 def test_a_folder_at_a_url_is_written_whole_or_refused(s3: S3) -> None:
-    """What is put into a bucket is there after an error on the way; refused credentials are said at once."""
+    """A write to a bucket is retried until whole; refused credentials are reported."""
     folder = Folder("s3://b-1/results/")
     assert folder.names() == []
     assert folder.read("a.bin") is None

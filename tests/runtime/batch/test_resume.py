@@ -48,7 +48,7 @@ def test_a_resumed_run_gives_the_same_bytes(model: Model, many: Path, tmp_path: 
 
 
 def test_what_a_killed_run_left_is_swept(model: Model, many: Path, tmp_path: Path) -> None:
-    """A half-written output of a run that was killed goes with the next run; another output's, or a user's file, stays."""
+    """The next run removes a killed run's partial output, and no other file."""
     mine, others = (
         tmp_path / ".out.csv.x1y2.partial",
         [tmp_path / ".out.csv.csv.x.partial", tmp_path / "out.csv.partial"],
@@ -143,7 +143,7 @@ def test_a_disk_that_fills_up_is_a_sentence(model: Model, many: Path, tmp_path: 
 
 
 def test_a_journal_that_cannot_begin_frees_the_output(model: Model, many: Path, tmp_path: Path) -> None:
-    """Without room for the journal's first line the run stops with the reason, and leaves no lock and no file."""
+    """Without space for the journal, the run stops with the reason and leaves no file."""
     kept = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, kept[1]))

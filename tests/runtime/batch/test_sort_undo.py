@@ -78,7 +78,7 @@ def test_a_torn_line_is_told_and_blocks_nothing(sorted_by: SortBy, torn: str, cl
 
 
 def test_a_sort_goes_on_behind_a_torn_line(sorted_by: SortBy, folder: Path) -> None:
-    """What is appended to a journal with a torn end can be undone."""
+    """Records that are appended behind a torn line can be undone."""
     into, placements = sorted_by(sort.Way.COPY)
     journal = into / sort_undo.JOURNAL
     journal.write_text(journal.read_text(encoding="utf-8") + '{"way": "co', encoding="utf-8")
@@ -107,7 +107,7 @@ def test_a_move_that_was_killed_between_filesystems(sorted_by: SortBy) -> None:
 def test_a_move_between_filesystems_is_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where renaming is not possible, a failed copy leaves the source and nothing under the target's name."""
+    """A failed copy across filesystems leaves the source and no target."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"data")
     rename = Path.rename

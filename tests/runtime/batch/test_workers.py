@@ -59,7 +59,7 @@ def test_a_slow_file_is_a_timeout(model: Model, tmp_path: Path, workers: int) ->
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits a worker's memory")
 def test_a_file_that_needs_too_much_memory(model: Model, tmp_path: Path) -> None:
-    """A picture that does not fit into the worker's memory gets `crashed`, and may be tried again with more."""
+    """An image beyond the memory limit gets `crashed`, and is retried with a larger limit."""
     made = folder_with(tmp_path, "035-large.png", large_png(10_000))
     label(model, [str(made)], tmp_path / "out.csv", Options(memory_bytes=64 * 2**20), lambda *_: None)
     found = statuses(tmp_path / "out.csv")
@@ -73,7 +73,7 @@ def test_a_file_that_needs_too_much_memory(model: Model, tmp_path: Path) -> None
 def test_the_memory_of_a_large_picture_serves_the_next(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of twelve megapixels after twelve megapixels, not every page is fetched from the system again."""
+    """Memory of a large image is reused by the next one."""
     monkeypatch.setattr(
         ForkServer, "is_possible", lambda: False
     )  # a forked worker's faults are not told to us
@@ -93,7 +93,7 @@ def test_the_memory_of_a_large_picture_serves_the_next(
 
 
 def below(pid: int) -> list[int]:
-    """Return the processes that a process, and those that it, has started: a fork server before its workers."""
+    """Return all descendants of a process: a fork server before its workers."""
     own = [
         int(child)
         for path in Path(f"/proc/{pid}/task").glob("*/children")
@@ -104,14 +104,14 @@ def below(pid: int) -> list[int]:
 
 @pytest.fixture
 def descendants() -> Callable[[], list[int]]:
-    """Return what tells the processes that this test has started: others may have left theirs, such as the tracker of multiprocessing."""
+    """Return the processes that this test has started, without those of other tests."""
     before = set(below(os.getpid()))
     return lambda: [pid for pid in below(os.getpid()) if pid not in before]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to find the workers")
 @pytest.mark.parametrize(
-    ("kind", "first", "count"),
+    "loss",
     [
         (signal.SIGKILL, 1, 2),
         (signal.SIGSEGV, 1, 2),
@@ -123,13 +123,12 @@ def descendants() -> Callable[[], list[int]]:
 def test_a_lost_worker_loses_nothing(
     model: Model,
     tmp_path: Path,
-    kind: signal.Signals,
-    first: int,
-    count: int,
+    loss: tuple[signal.Signals, int, int],
     descendants: Callable[[], list[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Workers killed or stopped from outside in mid-run, alone or with what forks them, leave the bytes of an undisturbed run."""
+    """Workers killed or stopped in mid-run leave the bytes of an undisturbed run."""
+    kind, first, count = loss
     monkeypatch.setattr(supervised_process, "START_S", 5.0)
     made = folder_with(tmp_path, "x.png", PNG, others=1500)
     label(model, [str(made)], tmp_path / "whole.csv", Options(workers=2), lambda *_: None)
@@ -151,7 +150,7 @@ def test_a_lost_worker_loses_nothing(
 def test_where_nothing_can_be_forked(
     model: Model, tmp_path: Path, descendants: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers that are programs of their own, as on macOS and Windows, give the rows of forked ones, and a lost one is replaced."""
+    """Spawned workers, as on macOS and Windows, give the rows of forked ones."""
     made = folder_with(tmp_path, "035-slow.png", large_png(11_500), others=200)
     options = Options(workers=2, timeout_s=0.5)
     label(model, [str(made)], tmp_path / "forked.csv", options, lambda *_: None)
@@ -238,7 +237,7 @@ def _beginnings(sizes: list[int], workers: int) -> list[tuple[int, int, int]]:
 
 
 def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many inputs and workers there are, each is handed out once, in whole batches and in short messages at the end."""
+    """Chunks cover every input once, in whole batches, with short ones at the end."""
 
     class Recorder:
         def __init__(self, _job: object, workers: int, _timeout_s: float) -> None:
@@ -267,7 +266,7 @@ def test_chunks_cover_every_input_once(model: Model, monkeypatch: pytest.MonkeyP
 
 
 def test_the_last_chunk_is_shared(model: Model, tmp_path: Path) -> None:
-    """Whoever takes the last chunk takes half and leaves half, so that slow pictures keep all workers busy to the end."""
+    """The last chunk is halved, so that slow images keep all workers busy."""
     names = [str(tmp_path / f"{index}.png") for index in range(8)]
     for name in names:
         Path(name).write_bytes(PNG)

@@ -45,7 +45,7 @@ def test_a_video_file_plays_to_its_end(tiny: Classifier, video: Path) -> None:
 def test_grey_frames_are_those_of_the_colours(
     tiny: Classifier, tmp_path: Path, suffix: str, codec: str
 ) -> None:
-    """A video's luma plane, with foot room or without, gives what its colours give, within two grey levels."""
+    """The luma plane equals the grey conversion within two levels."""
     path = tmp_path / f"x{suffix}"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 20, (320, 240))
     rng = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_grey_frames_are_those_of_the_colours(
 def test_a_plane_that_is_not_the_grey_picture_is_not_used(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the first frame does not prove it, frames come in colour."""
+    """A luma plane that the first frame disproves is not used."""
     monkeypatch.setattr("edge_fm_runtime.live.cameras.luma._LIMITED", np.full(256, 99, np.uint8))
     monkeypatch.setattr("edge_fm_runtime.live.cameras.luma._FULL", np.full(256, 99, np.uint8))
     camera = open_camera(str(video), CameraSettings(fast=True, grey=True))
@@ -103,7 +103,7 @@ def test_a_file_keeps_its_own_rate(tmp_path: Path) -> None:
 def test_frames_that_are_answered_together_are_told_one_by_one(
     tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Flat out a few frames go through the model at once; each has its own reading, in order, and a view can end between them."""
+    """Frames of one inference have their own results in order, and a view can end between them."""
     levels = [0, 255] * 20
 
     class Ready(FakeCapture):
@@ -204,7 +204,7 @@ def jpeg(level: int) -> bytes:
 
 
 def test_jpegs_on_a_pipe_are_frames() -> None:
-    """Pictures are cut out of the stream whatever the chunks and the rubbish between; a damaged one is passed over."""
+    """JPEGs are cut out of a stream whatever its chunks and garbage; damaged ones are skipped."""
     broken = bytearray(jpeg(9))
     del broken[300:400]
     stream = b"rubbish" + jpeg(10) + bytes(broken) + b"\xff" + jpeg(200) + jpeg(30)[:-2]

@@ -74,7 +74,7 @@ def test_views_are_told_while_no_frame_comes(tiny: Classifier) -> None:
 
 
 def test_text_says_each_change_once(tiny: Classifier) -> None:
-    """One line for each change of label, at the feed's own time, with unknown said as unknown; and what is new of the source."""
+    """The text view prints each change of label once, with the feed's time and messages."""
     lines: list[str] = []
     notes: list[str] = []
     camera = Frames(0, 0, None, None, 255, 255, 180, 0, notice="lost")
@@ -118,7 +118,7 @@ def test_a_region_lies_within_any_frame(text: str, size: tuple[int, int], box: B
     ],
 )
 def test_the_centre_is_what_halving_brings_to_the_input(size: int, shorter: int, side: int) -> None:
-    """It is the input's side times a power of two, or nearly, and never under nine tenths of the frame's shorter side."""
+    """The centre is the input's size times a power of two, at least 0.9 of the frame."""
     region = Region.parse("centre")
     region.suit(InputSpec(size, size, 1))
     assert region.box(2 * shorter, shorter) == Box(
@@ -136,7 +136,7 @@ def test_a_region_that_is_none(text: str) -> None:
 
 
 def test_only_the_region_is_classified(tiny: Classifier) -> None:
-    """What lies outside the region does not reach the model, and the reading says which part did."""
+    """Pixels outside the region never reach the model, and the result has the region."""
     picture = frame(255, 100, 200)
     picture[:, 150:] = 0
     view = Recorder()

@@ -1,4 +1,4 @@
-"""What a feed leaves behind: log, video, snapshots, unknown frames; and the signs of life for systemd."""
+"""Records of a feed: log, video, snapshots, unknown frames; and notifications of systemd."""
 
 import json
 import shutil
@@ -84,7 +84,7 @@ def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_a_recording_keeps_the_pace_of_the_feed(tmp_path: Path, suffix: str) -> None:
-    """Frames that come too fast are left out and gaps are filled, so that the video lasts as long as the feed."""
+    """A recording drops early frames and fills gaps, so that it lasts as long as the feed."""
     path = tmp_path / f"out{suffix}"
     recording = Recording(path, print, rate=10)
     times_s = [n / 40 for n in range(40)] + [1 + n / 5 for n in range(10)]
@@ -182,7 +182,7 @@ def test_a_full_disk_does_not_end_the_keeping(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 def test_systemd_is_told_by_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ready with the first frame, a sign of life twice a watchdog period from show and wait, and the end at the end."""
+    """The loop notifies systemd: ready, watchdog pings and stopping."""
     now_s = [1000.0]
     monkeypatch.setattr("edge_fm_runtime.live.sd_notify.time.monotonic", lambda: now_s[0])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

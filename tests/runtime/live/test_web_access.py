@@ -40,7 +40,7 @@ def test_every_route_asks_for_the_token(open_view: OpenView, path: str) -> None:
 
 
 def test_the_token_opens_in_both_forms(open_view: OpenView) -> None:
-    """A bearer header works as it is; `?token=` becomes a cookie that scripts cannot read and leaves the address."""
+    """A bearer token works; `?token=` becomes an HTTP-only cookie and leaves the URL."""
     view = open_view(token=TOKEN)
     assert get(view, "api/state", headers={"authorization": "Bearer right"}).status_code == 200
     with httpx.Client(base_url=view.address) as browser:
@@ -109,7 +109,7 @@ def test_a_link_from_elsewhere_opens_the_page(view: WebView) -> None:
 
 
 def test_over_https_with_a_certificate_of_its_own(open_view: OpenView, tmp_path: Path) -> None:
-    """The certificate names this machine, is trusted when it is pinned, kept, and its key is the owner's alone."""
+    """The self-signed certificate names this machine, persists, and its key is private."""
     pair = tls.own_certificate(tmp_path / "tls", ("shop.example",))
     view = open_view(tls=pair, token=TOKEN)
     trusting = ssl.create_default_context(cafile=pair[0])

@@ -40,7 +40,7 @@ def photographs(people: str) -> tuple[photographs_module.Photographs, dict[str, 
 
 
 def test_a_persons_photographs_are_of_one_fold() -> None:
-    """Folds are about as large, no person is in two, a photograph of nobody named is a person's own, and the same is divided alike again."""
+    """Folds have about equal size, no group is divided, and the same division is reproducible."""
     part = small().train
     taken, whose = photographs("aaaabbbccdefgh")
     del whose["dress/13.png"]
@@ -78,7 +78,7 @@ def test_a_file_of_people_of_other_photographs_is_refused(tmp_path: Path) -> Non
 
 
 def test_what_is_left_out_is_that_fold() -> None:
-    """What a network trains on and what it is asked about part the training between them, and another validation part is refused."""
+    """A network trains on all but its fold; another validation part is refused."""
     part = small().train
     taken, whose = photographs("abcd")
     divided = cross_fitting.divide(FoldSettings(count=2, groups=whose), EdgeSettings(), part, taken)
@@ -99,7 +99,7 @@ def test_what_is_left_out_is_that_fold() -> None:
 
 
 def test_every_picture_of_an_epoch_knows_its_fold() -> None:
-    """A picture, its view in a scene and a photograph's view have the fold of what they show, and folds change no picture."""
+    """Each image of an epoch has the fold of its content, and folds change no image."""
     shades = np.repeat(np.arange(1, 61, dtype=np.uint8) * 4, 28 * 28).reshape(60, 28, 28, 1)
     part = datasets.Split(shades, np.zeros(60, np.int64))
     taken, whose = photographs("abcdef")
@@ -150,7 +150,7 @@ def test_who_has_not_seen_a_picture_answers() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each network answers as its own run does, a student learns from them beside another teacher, the same command trains none again, and another seed is refused."""
+    """Out-of-fold networks teach a student, are not trained twice, and refuse another seed."""
     whole = datasets.load
     monkeypatch.setattr(
         datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 120, 40)
@@ -206,7 +206,7 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
 def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --people the networks of the folds part the photographs by person, say what they get right of those they have not seen, and teach a student of both."""
+    """Folds respect groups of photographs, report out-of-fold scores and teach a student."""
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     people = {

@@ -26,7 +26,7 @@ STILL = Variation(flip=False, rotation=0)
 
 @pytest.mark.parametrize("value", range(10))
 def test_a_digit_is_written_in_every_variant(value: int) -> None:
-    """Each digit comes in all its variants, never the same twice, again from its seed, and stays about in its square."""
+    """Each digit has all its variants, is reproducible from a seed, and stays in its square."""
     written = [handwriting.digit(value, np.random.default_rng(seed)) for seed in range(60)]
     assert {len(one) for one in written} == {len(variant) for variant in handwriting.VARIANTS[value]}
     points = [np.concatenate(one) for one in written]
@@ -48,7 +48,7 @@ def test_strokes_that_meet_go_on_meeting() -> None:
 
 
 def test_pens_are_thick_and_thin() -> None:
-    """The same strokes are inked with at least five times as much ink by the thickest pen as by the thinnest."""
+    """The thickest pen lays at least five times as much ink as the thinnest."""
     ink = [
         paper.draw_strokes(
             handwriting.digit(1, np.random.default_rng(0)), 84, STILL, np.random.default_rng(seed)
@@ -70,7 +70,7 @@ def test_ink_is_darker_than_its_sheet() -> None:
 
 
 def test_pictures_of_paper_are_the_models_size_and_vary() -> None:
-    """Written, drawn and blank pictures are uint8 of the asked size, each another, and the same again from the seed."""
+    """Images of paper are uint8 of the given size, vary, and are reproducible from a seed."""
     digit = datasets.load("wardrobe").train.images[0, ..., 0]
     makers: tuple[Callable[[np.random.Generator], Grey], ...] = (
         lambda rng: paper.ink_digit(digit, Variation(), rng),
@@ -121,7 +121,7 @@ def test_digits_reads_digits_only(cli: RunCli, tmp_path: Path) -> None:
 @pytest.mark.train
 @pytest.mark.usefixtures("small_network")
 def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path) -> None:
-    """Without averaging the second network ends as the first; with it, between where that began and where it ended."""
+    """With an EMA the saved weights lie between the first and the last; without, they are the last."""
     keras = import_keras()
     part = datasets.limited(datasets.load("wardrobe"), 120, 40)
     material = TrainingImages(part.train, None, {}, 10)
@@ -155,7 +155,7 @@ def test_other_digits_are_no_digits() -> None:
 
 
 def test_the_bundled_model_reads_digits_from_paper() -> None:
-    """From file bytes on, `digits` reads nearly all digits on drawn sheets, and is less sure of sheets without one."""
+    """`digits` reads nearly all digits on drawn sheets, and is less sure of blank sheets."""
     classifier = Classifier.load("digits")
     size = 280
     written, blank = [], []

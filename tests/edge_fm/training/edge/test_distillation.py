@@ -37,7 +37,7 @@ def test_the_loss_asks_only_for_what_is_known() -> None:
 
 @pytest.mark.train
 def test_a_teachers_answers_count_as_told() -> None:
-    """The loss is least at the teacher's own answers where it has the whole share, and the plain one where it has none."""
+    """The loss is least at the teacher's probabilities at weight 1, and the plain loss at weight 0."""
     ops = import_keras().ops
     answers = np.array([[0.6, 0.3, 0.1]], np.float32)
     teacher = distillation.Teacher("x", "", lambda images: np.repeat(answers, len(images), axis=0))
@@ -81,7 +81,7 @@ def test_several_teachers_answer_with_the_mean() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
-    """A student comes nearer to its teacher than to the truth where the two differ, and another teacher cannot go on with its training."""
+    """A student follows its teacher where labels differ; another teacher cannot resume it."""
     part = small()
     wrong = replace(part, train=datasets.Split(part.train.images, (part.train.labels + 1) % 10))
 

@@ -1,4 +1,4 @@
-"""What `train --bf16` promises."""
+"""Training in bfloat16."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.edge_fm.pictures import small
 def test_a_training_in_bfloat16_ends_in_a_float32_model(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its run folder holds a network of float32 throughout, whose export answers as it does, and whatever is built next is of float32."""
+    """A run in bfloat16 saves a float32 network, and later networks are float32."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(16, 16, 16))
     part, images = small(), datasets.load("wardrobe").test.images[:100]
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)

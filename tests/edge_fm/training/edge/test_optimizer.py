@@ -1,4 +1,4 @@
-"""What the optimiser of the recipe promises."""
+"""Steps of the edge family's optimizer."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_convolution_is_stepped_as_far_in_every_direction() -> None:
 def test_a_step_of_a_convolution_is_as_long_as_adamws_usually_are(
     shape: tuple[int, ...], size: float
 ) -> None:
-    """A weight moves by a fifth of the learning rate, in the mean square, whatever the shape of its kernel and the size of the gradient."""
+    """A weight moves by a fifth of the learning rate (RMS), whatever its kernel and gradient."""
     gradient = np.random.default_rng(0).normal(0, size, shape).astype(np.float32)
     step = moved(shape, [gradient], muon_with_ema(RATE, 0.0, 0.9))
     assert np.sqrt(np.mean(step**2)) == pytest.approx(0.2 * RATE, rel=0.3)
@@ -53,7 +53,7 @@ def test_a_step_of_a_convolution_is_as_long_as_adamws_usually_are(
 @pytest.mark.train
 @pytest.mark.parametrize("shape", [(3, 3, 1, 24), (7, 7, 32, 1), (64, 10), (24,)])
 def test_all_else_is_stepped_by_adamw(shape: tuple[int, ...]) -> None:
-    """The first convolution of a grey picture, the weights of places, the last layer and biases move as AdamW moves them."""
+    """The first convolution, depthwise kernels, the last layer and biases move as in AdamW."""
     rng = np.random.default_rng(0)
     gradients = [rng.normal(size=shape).astype(np.float32) for _ in range(3)]
     theirs = moved(shape, gradients, import_keras().optimizers.AdamW(RATE, weight_decay=0.1))
@@ -74,7 +74,7 @@ def test_every_kernel_decays(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.train
 def test_the_average_is_kept_beside_the_weights() -> None:
-    """The average of the weights after every step is given on request, and the weights go on from where they are."""
+    """The EMA is available after every step, and the weights continue from their own values."""
     keras = import_keras()
     rng = np.random.default_rng(0)
     variable, average = (keras.Variable(np.zeros((3, 3, 4, 4), np.float32)) for _ in range(2))

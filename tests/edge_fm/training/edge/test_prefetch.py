@@ -34,7 +34,7 @@ def of_epoch(material: TrainingImages, mix: Mix, index: int) -> epoch_data.Epoch
 
 
 def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
-    """While the caller has one epoch's pictures the next one's are begun, each once and in turn; what fails, fails there."""
+    """The next epoch is drawn during the current one, once and in order; errors reach the caller."""
     begun = [threading.Event() for _ in range(3)]
     order: list[int] = []
 
@@ -68,7 +68,7 @@ def test_several_epochs_are_drawn_in_processes_each_as_by_itself() -> None:
 
 
 def test_what_fails_in_a_process_fails_where_it_is_asked_for() -> None:
-    """Epochs are drawn by other processes, and what one cannot draw is raised where the training asks for it."""
+    """An error in a drawing process is raised where the training asks for the epoch."""
     with prefetch.prefetch_in_processes(2, tenfold, range(4)) as drawn_of:
         (nothing, first), (ten, second) = drawn_of(0), drawn_of(1)
         assert (nothing, ten) == (0, 10)
@@ -78,7 +78,7 @@ def test_what_fails_in_a_process_fails_where_it_is_asked_for() -> None:
 
 
 def test_a_training_on_few_cores_draws_by_itself() -> None:
-    """No process is started where the training needs all cores, and some cores are left to it where there are many."""
+    """No process is started on few cores, and some cores are left to training on many."""
     assert prefetch.processes_for(2) == 0
     with prefetch.prefetch_in_processes(0, tenfold, range(2)) as drawn_of:
         assert drawn_of(1) == (10, os.getpid())

@@ -1,4 +1,4 @@
-"""`train --size`: data that has a size of its own enlarged, and networks of the edge family that see finer pictures."""
+"""`train --size`: enlarged data sets, and networks of the edge family with larger inputs."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_a_data_set_is_enlarged_as_the_runtime_does_it() -> None:
     "spec", [None, SPEC, InputSpec(32, 32, 1), InputSpec(56, 28, 1), InputSpec(56, 56, 3)]
 )
 def test_what_is_no_multiple_is_left_alone(spec: InputSpec | None, tmp_path: Path) -> None:
-    """A size that is no whole multiple on both axes, or has other channels, could be meant otherwise: the pictures stay as they are."""
+    """Images whose size is no whole multiple on both axes, or with other channels, stay as they are."""
     assert datasets.load("wardrobe", spec).spec == SPEC
     images, labels = np.arange(20 * 14 * 14, dtype=np.uint8).reshape(20, 14, 14, 1), np.arange(20) % 2
     parts = {"x_train": images, "y_train": labels, "x_test": images[:4], "y_test": labels[:4]}
@@ -54,7 +54,7 @@ def test_what_is_no_multiple_is_left_alone(spec: InputSpec | None, tmp_path: Pat
 
 
 def test_shrinking_undoes_a_repetition() -> None:
-    """Pictures of which every pixel is repeated come back as they were, and those of another size are left alone."""
+    """Images with repeated pixels shrink to the originals; other sizes stay as they are."""
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 3), np.uint8)
     repeated = images.repeat(3, axis=1).repeat(3, axis=2)
     np.testing.assert_array_equal(datasets.resized(repeated, InputSpec(28, 28, 3)), images)
@@ -82,7 +82,7 @@ def test_pictures_are_varied_as_far_at_any_size() -> None:
 
 @pytest.mark.train
 def test_a_finer_network_begins_where_the_coarse_one_was(finer: Dataset) -> None:
-    """With a bundled file's weights, a network for 56x56 answers pictures of repeated pixels as the file does the pictures, and so may be trained on."""
+    """A 56x56 network with a bundled file's weights answers enlarged images as the file does."""
     keras = import_keras()
     keras.utils.set_random_seed(1)
     model = edge.build(edge.WIDTHS["edge-nano"], FINER, 10, "edge-nano")
@@ -123,7 +123,7 @@ def test_a_teacher_for_another_size_is_shown_the_same_views(times: int) -> None:
 def test_from_a_size_to_a_labelled_folder(
     cli: RunCli, finer: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network for 56x56 begun with a bundled one is trained, begun with again, exported, measured and used like any other."""
+    """A 56x56 network is trained from a bundled one, warm started, exported, measured and used."""
     whole = datasets.load
     monkeypatch.setattr(
         datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 300, 100)

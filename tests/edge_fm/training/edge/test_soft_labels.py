@@ -1,4 +1,4 @@
-"""What a model of another kind holds photographs to be: read from a file, and learnt in the place of a teacher's answer."""
+"""Soft labels of photographs: read from a file, and learnt beside a teacher."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_answers_are_of_the_photographs_that_they_name(photos: Path, tmp_path: Path) -> None:
-    """A photograph of the training has its own answer whatever the order of rows and columns, one without is what its folder says, and those held out have none."""
+    """Soft labels are matched by path; a photograph without one has its folder's label."""
     file = tmp_path / "answers.csv"
     file.write_text(HEAD + "shoes/1.png,0.2,0.3,0.5\ndress/0.png,0.1,0.9,0\nelsewhere.png,1,0,0\n")
     answers = photographs.read_soft_labels(file, tuple(MAPPING))
@@ -95,7 +95,7 @@ def test_answers_that_are_none(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
-    """Half is the teacher's answer; of the other half a folder's probability goes to its classes as the teacher parts them, that of no class to all alike; who was not asked of keeps the teacher's answer."""
+    """Targets are half teacher, half soft labels shared among classes as the teacher does."""
     said = np.array([[0.1, 0.6, 0.3]], np.float32)
     teacher = distillation.Teacher("x", "", lambda images: np.repeat(said, len(images), axis=0))
     groups = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
@@ -135,7 +135,7 @@ def material(photos: Path, answers: dict[str, np.ndarray] | None) -> TrainingIma
 
 
 def test_every_view_has_its_photographs_answer(photos: Path) -> None:
-    """Each view goes with the answer about its photograph, a blended one with a mixture of two, and pictures of the data set with none; the pictures are those without answers."""
+    """Each view has its photograph's soft label, mixed where mixup mixes; images are unchanged."""
     answers = {"dress/0.png": np.array([0.6, 0.3, 0.1], np.float32)}
     asked, unasked = material(photos, answers), material(photos, None)
     for blended in (0.0, 1.0):
@@ -190,7 +190,7 @@ def test_other_answers_are_another_training(photos: Path) -> None:
 def test_a_training_takes_answers(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command reads the file, says how much it holds, trains on it and records it; weights are others than without it."""
+    """A training reads, uses and records soft labels, and ends with other weights than without."""
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     (tmp_path / "answers.csv").write_text(HEAD + "dress/0.png,0.2,0.3,0.5\ndress/1.png,0.2,0.3,0.5\n")

@@ -24,7 +24,7 @@ from tests.edge_fm.pictures import MAP, photographs_table, small, training_sourc
 
 @pytest.mark.parametrize("usual", [settings_module.EdgeSettings(), settings_module.DEFAULTS["digits"]])
 def test_the_last_fifth_of_the_epochs_is_calm(usual: settings_module.EdgeSettings) -> None:
-    """Pictures are erased and bent until then, whole from there on, and half as many blended; nothing else changes, and without a calm nothing does."""
+    """The last fifth runs without erasing and elastic distortion and with half the mixup."""
     settings = replace(usual, epochs=10)
     mixes = [settings.mix_of(index) for index in range(10)]
     assert mixes[:8] == [usual.mix] * 8
@@ -54,7 +54,7 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    """Stopped after any epoch and run again, a training ends with the very weights of one that was not stopped."""
+    """A training killed at any epoch and resumed ends with the weights of an undisturbed one."""
     settings = settings_module.EdgeSettings(epochs=3, batch_size=32)
     sources = training_sources(small())
 
@@ -87,7 +87,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
-    """What a run has learnt is there from the first epoch on."""
+    """A warm start has the accuracy of its run from the first epoch on."""
     part = small()
     begun = settings_module.EdgeSettings(epochs=12, batch_size=16, ema_decay=0.9)
     plain = training_sources(part)
@@ -107,7 +107,7 @@ def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
 def test_a_training_goes_on_from_the_run_that_it_began_with(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A killed training goes on only with the same run, a run of another network is refused, and no run is written into."""
+    """A killed warm start resumes only with the same run, and never writes into that run."""
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     begun = settings_module.EdgeSettings(epochs=2, batch_size=32)
@@ -149,7 +149,7 @@ def test_a_training_goes_on_from_the_run_that_it_began_with(
 
 @pytest.mark.train
 def test_no_test_picture_is_used() -> None:
-    """Every picture of an epoch comes from the training part: with an erased training part no trace of test or validation is left."""
+    """An epoch with an erased training part shows no trace of validation and test images."""
     dataset = small()
     blank = datasets.Split(np.zeros_like(dataset.train.images), dataset.train.labels)
     material = TrainingImages(blank, None, {"test": (dataset.test.images, np.ones((40, 10), bool))}, 10)
@@ -194,7 +194,7 @@ def test_from_photographs_to_int8(
 def test_photographs_of_nothing_only_teach(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Photographs that are all of no class teach a model to be unsure: no figure is made of them, and threshold and temperature stay fitted to the data set's."""
+    """Photographs of no class train the model, but enter no figure, threshold or temperature."""
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     for kind in ("dress", "shoes"):
@@ -215,7 +215,7 @@ def test_photographs_of_nothing_only_teach(
 def test_nothing_is_learnt_or_chosen_from_the_test_part(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another test part, weights, calibration, familiarity, temperature, threshold and the figures of every int8 are the very same."""
+    """Another test part changes no weight, calibration, threshold or int8 figure."""
     # Else the fastest of this moment is chosen, and temperature and threshold are of that file.
     monkeypatch.setattr(search, "_time", lambda candidates, _shape: candidates)
     part = small()

@@ -43,7 +43,7 @@ def network(name: str, dataset: Dataset) -> Any:
 
 @pytest.mark.parametrize(("name", "file"), [("edge", "fashion"), ("edge-nano", "fashion-nano")])
 def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
-    """With the weights of an int8 file a network gives nearly every picture its label, and in training, where batches are normalised, most."""
+    """A network with the weights of an int8 file agrees with it on nearly all labels."""
     dataset = garments(file)
     model, images = network(name, dataset), dataset.test.images
     warm_start(model, Path(file), NOWHERE, dataset.class_names, dataset.train.images)
@@ -55,7 +55,7 @@ def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, *, mirrored: bool) -> None:
-    """Every probability of the network is that of the one that was exported, normalisation folded away and measured again, also from a mirrored file."""
+    """A network restored from its float32 export has its probabilities, with flip averaging too."""
     first = network("edge-nano", wardrobe)
     warm_start(first, Path("fashion-nano"), NOWHERE, wardrobe.class_names, wardrobe.train.images)
     first.save(tmp_path / "first.keras")
@@ -77,7 +77,7 @@ def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, 
 
 
 def test_what_is_no_such_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other classes, another member of the family, weights that answer otherwise than their file and a file that is missing are refused with what to give."""
+    """Other classes, networks and weights, and a missing file, are refused with a remedy."""
     dataset = garments("fashion")
     model = network("edge", dataset)
 
@@ -101,7 +101,7 @@ def test_what_is_no_such_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_folder_of_a_bundled_name_is_a_run(
     wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run folder that is called as a bundled model is begun with as a run, as everywhere else: this one is none."""
+    """A run folder with the name of a bundled model is read as a run."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fashion").mkdir()
     with pytest.raises(DataError, match="fashion"):
@@ -114,7 +114,7 @@ def test_a_folder_of_a_bundled_name_is_a_run(
 def test_from_the_command_line(
     cli: RunCli, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the file has learnt is there after the first epoch, the record says where it is from, and what is wrong is told before anything is written."""
+    """--init-from starts at the file's accuracy, records it, and refuses before writing."""
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: wardrobe)
     out = tmp_path / "run"
     refused = cli(
