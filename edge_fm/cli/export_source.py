@@ -88,8 +88,9 @@ def load_export_data(dataset: "Dataset", calibration: str | None, run: Path | No
     from edge_fm_exporters.decision.confidence import DecisionImages
     from edge_fm_exporters.labelled_images import LabelledImages
 
-    def load_images(name: str) -> DecisionImages | None:
-        return DecisionImages.load(run / name) if run is not None and (run / name).is_file() else None
+    def load_images(*names: str) -> DecisionImages | None:
+        files = [run / name for name in names] if run is not None else []
+        return next((DecisionImages.load(file) for file in files if file.is_file()), None)
 
     sample = dataset.train.sample(len(dataset.train), seed=0)
     return ExportData(
@@ -100,7 +101,7 @@ def load_export_data(dataset: "Dataset", calibration: str | None, run: Path | No
         validation=load_images(runs.VALIDATION),
         training=LabelledImages(f"{dataset.name} (training)", "train", sample.images, sample.labels),
         selection=_selection_images(dataset, run),
-        ood_calibration=load_images(runs.OOD_CALIBRATION),
+        ood_calibration=load_images(runs.OOD_CALIBRATION, runs.FORMER_OOD_CALIBRATION),
     )
 
 

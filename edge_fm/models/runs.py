@@ -29,6 +29,8 @@ CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
 OOD_CALIBRATION = "ood_calibration.npz"
+FORMER_OOD_CALIBRATION = "lesson.npz"
+"""The name of `OOD_CALIBRATION` in run folders of version 0.1.0."""
 
 
 def begin(folder: Path) -> None:

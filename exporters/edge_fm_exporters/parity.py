@@ -157,7 +157,7 @@ def labels_from_bytes(sealed: bytes, comparison: Comparison, pictures: LabelledI
     chosen = np.linspace(0, len(pictures.images) - 1, min(FROM_BYTES, len(pictures.images))).astype(int)
     right = 0
     for index in chosen:
-        said = classifier.classify(as_png(pictures.images[index], classifier.passport.preprocess)).label
+        label = classifier.classify(as_png(pictures.images[index], classifier.passport.preprocess)).label
         row = comparison.own[index]
-        right += row[labels.index(said)] >= row.max() - classifier.passport.precision.tolerance
+        right += row[labels.index(label)] >= row.max() - classifier.passport.precision.tolerance
     return int(right), len(chosen)

@@ -72,7 +72,7 @@ def with_passport(data: bytes, passport: Passport, batch: int | None) -> bytes:
 
 
 def _decision(candidate: VerifiedGraph, order: ResolvedExport, data: ExportData | None) -> Decision:
-    """Fit temperature, familiarity, threshold and doubt to the very file that is written."""
+    """Fit temperature, known-class weights, threshold and decode margin to the file itself."""
     session = OnnxSession(candidate.data)
     moved = reduced_decoding.fit(session.run, order.source.spec, order.request.preprocess)
     own = Decision(

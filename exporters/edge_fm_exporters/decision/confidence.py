@@ -1,6 +1,6 @@
 """Fit a decision: temperature, known-class score, and the confidence below which an image is unknown.
 
-Temperature and threshold are fitted to pictures that no training saw; the familiarity, which has a number for
+Temperature and threshold are fitted to held-out images; the known-class score, which has a number for
 each class, to pictures of the training.
 """
 
@@ -81,7 +81,7 @@ def fit(
     """Return the decision that suits a model's answers.
 
     The temperature has the least mean of minus the logarithm of the probability of all allowed classes
-    together (Guo et al., 2017, arXiv:1706.04599, for several allowed classes); the familiarity is a logistic
+    together (Guo et al., 2017, arXiv:1706.04599, for several allowed classes); the score is a logistic
     regression that tells pictures of a class from pictures of none; the threshold leaves `coverage` of the
     pictures known.
 
@@ -91,7 +91,7 @@ def fit(
         labels: of the classes.
         coverage: share of the validation pictures of a class that stay known, in (0, 1].
         training: on pictures of the training; without any, or where none is of no class, everything is
-            familiar.
+            known.
 
     Raises:
         DataError: no picture has an allowed class.

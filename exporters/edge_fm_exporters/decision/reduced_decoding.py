@@ -85,10 +85,12 @@ def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | 
     """
     rows, (second, likeliest) = np.arange(len(before)), np.argsort(before, axis=1)[:, -2:].T
     shares = [seen[rows, label] for seen in (before, after) for label in (likeliest, second)]
-    told = np.all([share > 0 for share in shares], axis=0)
-    if not told.any():
+    informative = np.all([share > 0 for share in shares], axis=0)
+    if not informative.any():
         return None
-    first, then = (np.log(high[told]) - np.log(low[told]) for high, low in (shares[:2], shares[2:]))
+    first, then = (
+        np.log(high[informative]) - np.log(low[informative]) for high, low in (shares[:2], shares[2:])
+    )
     return float(np.sqrt(np.mean((first - then) ** 2)))
 
 

@@ -37,9 +37,9 @@ def find_scale(
     )
     best, accuracy = max(scores, key=lambda pair: pair[1])
     if accuracy <= _least(source.classes):
-        said = ", ".join(f"{scale} {score:.1%}" for scale, score in scores)
+        accuracies = ", ".join(f"{scale} {score:.1%}" for scale, score in scores)
         raise ExportError(
-            f"{source.path} is right on {training.name} no more often than by chance, whatever its pixels were ({said}): "
+            f"{source.path} is right on {training.name} no more often than by chance, whatever its pixels were ({accuracies}): "
             f"give the data that it was trained on, or {OPTIONS}"
         )
     return best, scores

@@ -61,7 +61,7 @@ def with_uint8_input(model: ModelProto, stem: tuple[str, ...], spec: InputSpec, 
 
     Args:
         model: quantised but for the stem, float32 input.
-        stem: what `nodes` said.
+        stem: the result of `nodes`.
         spec: of the input.
         scale: of the pixels; a plain one.
     """

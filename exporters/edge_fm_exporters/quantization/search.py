@@ -58,8 +58,8 @@ class Candidate:
         drop: accuracy lost against the source; labels that differ, where the pictures have no classes.
         drop_interval: that holds with 95 % (a paired bootstrap over the pictures).
         worst_class: index of the class that loses most recall, and how much; None without classes.
-        label_agreement: with the source, in [0, 1], on what the training watched if that is known, as many
-            pictures of each kind; else on the pictures that accuracy is measured on.
+        label_agreement: with the source, in [0, 1], on the validation images of the training if they are
+            known, as many of each kind; else on the images that accuracy is measured on.
         latency_us: median for one picture, one thread.
         speedup: against float32.
         verdict: why it may not be used; empty if it may.
@@ -130,7 +130,7 @@ def search(
         fp32: the float32 file.
         inputs: what to quantise, and pictures.
         limits: what int8 may cost.
-        listener: told what is tried.
+        listener: called with what is tried.
     """
     recipes = [QuantizationSettings(calibration) for calibration in Calibration]
     if float_stem.nodes(inputs.model) and not inputs.nodes and inputs.scale.plain:

@@ -55,9 +55,9 @@ def strip_redundant(model: ModelProto) -> ModelProto:
             graph.initializer.remove(constant)
     for node in graph.node:
         if node.op_type == "Conv":
-            told = [attribute for attribute in node.attribute if not _is_plain(attribute)]
+            required = [attribute for attribute in node.attribute if not _is_plain(attribute)]
             del node.attribute[:]
-            node.attribute.extend(told)
+            node.attribute.extend(required)
         node.name = "" if node.op_type in _PAIRS else _short(node.name)
         node.input[:] = [names.get(name, _short(name)) for name in node.input]
         node.output[:] = [_short(name) for name in node.output]

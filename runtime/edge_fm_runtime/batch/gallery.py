@@ -33,7 +33,7 @@ def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> in
     Args:
         table: what `edge-fm label` wrote.
         output: the `.html` file.
-        listener: told of progress.
+        listener: called with progress.
 
     Raises:
         SourceError: the table cannot be read.

@@ -1,6 +1,6 @@
 """Record a feed: a log of label changes, a video, and frames with unknown labels.
 
-A disk that is full, or a folder that goes away, is said once and never ends the feed.
+A disk that is full, or a folder that goes away, is reported once and never ends the feed.
 """
 
 import json

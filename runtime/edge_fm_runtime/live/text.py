@@ -20,7 +20,7 @@ class TextView:
 
         Args:
             say: takes a line for each change of label.
-            note: takes what is said of the source, such as that it is lost.
+            note: called with messages about the source, such as that it is lost.
         """
         self._say, self._note = say, note
         self._last = self._last_notice = ""

@@ -55,8 +55,8 @@ class WindowView:
         self._reading: FrameResult | None = None
         self._shape = (0, 0)
         self._mirror = self._keys = self._paused = False
-        self._notice = self._said = ""
-        self._said_until_s = 0.0
+        self._notice = self._message = ""
+        self._message_until_s = 0.0
         self._drag: Callable[[int, int], Box] | None = None
 
     def show(self, reading: FrameResult) -> bool:
@@ -83,10 +83,10 @@ class WindowView:
         """Draw the current state and handle one key."""
         if self._reading is None:  # pragma: no cover - both callers have one
             return True
-        said = self._said if time.monotonic() < self._said_until_s else ""
+        message = self._message if time.monotonic() < self._message_until_s else ""
         if not self._is_visible():  # drawing would open it again
             return False
-        notice = said or self._notice or ("paused" if self._paused else "")
+        notice = message or self._notice or ("paused" if self._paused else "")
         picture = overlay.draw(self._reading, mirror=self._mirror, keys=self._keys, notice=notice)
         if picture.shape[:2] != self._shape:
             self._shape = picture.shape[0], picture.shape[1]
@@ -121,11 +121,11 @@ class WindowView:
         try:
             path = snapshot.save(reading, self._model, self._snapshots, "snapshot")
         except OSError as error:
-            self._said = f"no snapshot: {error.strerror or error}"
+            self._message = f"no snapshot: {error.strerror or error}"
         else:
-            self._said = f"kept {path.name}"
+            self._message = f"kept {path.name}"
             self._note(f"snapshot: {path}")
-        self._said_until_s = time.monotonic() + _SAID_S
+        self._message_until_s = time.monotonic() + _SAID_S
 
     def _mouse(self, event: int, x: int, y: int, _flags: int, _parameter: object) -> None:
         """Move the region that is under the mouse, or draw a new one beside it."""

@@ -106,7 +106,7 @@ def test_ctrl_c_before_anything_is_kept(wardrobe: Dataset, tmp_path: Path) -> No
 
     with pytest.raises(DataError, match="nothing was kept"):
         train(request("cnn", wardrobe, TrainSettings()), tmp_path, interrupt)
-    with pytest.raises(DataError, match="no run folder"):
+    with pytest.raises(DataError, match="not a run folder"):
         Run.load(tmp_path)
 
 

@@ -70,7 +70,7 @@ class Worker:
         """Return the encoded rows of a chunk.
 
         Args:
-            job: what the worker is for; told it once.
+            job: what the worker is for; sent once.
             chunk: the inputs.
 
         Raises:

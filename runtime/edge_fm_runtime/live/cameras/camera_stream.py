@@ -83,15 +83,15 @@ class CameraStream:
         """
         with self._condition:
             self._condition.wait_for(lambda: self._newest is not None or self.ended, wait_s)
-            shot, self._newest = self._newest, None
-        if shot is None and not self._frames:
+            newest, self._newest = self._newest, None
+        if newest is None and not self._frames:
             silent_s = time.monotonic() - self._opened_s
             if self.ended or silent_s > FIRST_FRAME_S:
                 raise SourceError(
                     f"{self._name} gave no frame{'' if self.ended else f' for {silent_s:.0f} s'}: "
                     "is another program using it, or does it send what OpenCV cannot decode?"
                 )
-        return [] if shot is None else [shot]
+        return [] if newest is None else [newest]
 
     def close(self) -> None:
         """Stop the thread; one that hangs in its source ends with the process."""

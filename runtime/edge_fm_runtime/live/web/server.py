@@ -58,7 +58,7 @@ class WebView:
             current: returns the model in use, for frames of browsers' own cameras.
             model: its name.
             settings: where, and for whom.
-            note: told the address.
+            note: called with the address.
 
         Raises:
             SourceError: the extra is not installed, the address cannot be listened at, or the certificate is
