@@ -14,6 +14,7 @@ from edge_fm_runtime.machine.bench import Measurement
 from tests.conftest import RunCli
 
 
+@pytest.mark.slow
 def test_each_file_is_measured(tiny_path: Path) -> None:
     """Percentiles are in order; start and memory are a whole process's; size and precision the file's."""
     tiny, fashion = bench.measure([str(tiny_path), "fashion"], lambda _done, _total, _what: None, rounds=30)
@@ -50,6 +51,7 @@ def test_the_chart_has_a_disc_for_each_model() -> None:
     assert centres[0][1] > centres[1][1]
 
 
+@pytest.mark.slow
 def test_the_command(cli: RunCli, tmp_path: Path) -> None:
     """`--json` prints the figures alone; a chart without data to measure accuracy on is refused."""
     refused = cli("bench", "fashion", "--chart", tmp_path / "chart.png")

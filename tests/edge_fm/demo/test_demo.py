@@ -12,6 +12,7 @@ from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.image.opencv import cv2
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_the_demo_exports_labels_and_classifies_a_video(tmp_path: Path) -> None:
     """It writes labels, a contact sheet and an int8 model, with at least 80 % correct labels."""
@@ -27,6 +28,7 @@ def test_the_demo_exports_labels_and_classifies_a_video(tmp_path: Path) -> None:
     assert any("240 frames" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_demo_needs_neither_the_extra_nor_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

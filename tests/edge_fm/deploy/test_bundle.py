@@ -328,6 +328,7 @@ def test_pins_are_the_installed_versions() -> None:
     assert pins.items() <= web.items()
 
 
+@pytest.mark.slow
 @needs_linux
 def test_a_bundle_can_be_an_archive(made: Path, tmp_path: Path) -> None:
     """A name with .tar.gz makes an archive of one folder without an owner."""

@@ -126,6 +126,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestAnyModel:
     """`edge-fm evaluate` scores Keras, scikit-learn and ONNX models alike."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "name",
         [

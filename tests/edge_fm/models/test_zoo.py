@@ -174,6 +174,7 @@ class TestTrainCommand:
         data = "mnist" if name == "digits" else "fashion-mnist"
         assert f"edge-fm train {data} --model {name} -o {tmp_path / 'run'}" in done.err
 
+    @pytest.mark.slow
     def test_warm_start(self, cli: RunCli, tmp_path: Path) -> None:
         """--init-from starts from a run of the same model, and refuses a run of another."""
         first, second = tmp_path / "first", tmp_path / "second"
@@ -193,6 +194,7 @@ class TestTrainCommand:
         assert other.code == 2
         assert "it is a run of mlp-128" in other.err
 
+    @pytest.mark.slow
     def test_a_folder_of_photographs(self, cli: RunCli, tmp_path: Path) -> None:
         """Colour images of another size train, and unreadable files are counted and named."""
         rng = np.random.default_rng(0)

@@ -73,6 +73,7 @@ def test_float32_answers_as_the_mean_of_keras(wardrobe: Dataset, tmp_path: Path,
     assert np.abs(found - own).max() > 0.1
 
 
+@pytest.mark.slow
 def test_int8_is_held_to_the_same_mean(wardrobe: Dataset, tmp_path: Path) -> None:
     """Every int8 candidate averages both views, and its evidence is against that mean."""
     result = exported(wardrobe, tmp_path / "both.onnx", int8=True)
@@ -88,6 +89,7 @@ def test_int8_is_held_to_the_same_mean(wardrobe: Dataset, tmp_path: Path) -> Non
     assert evidence.source_accuracy == np.mean(keras_mean(views[0]).argmax(axis=1) == wardrobe.test.labels)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_fixed_batch(wardrobe: Dataset, tmp_path: Path) -> None:
     """With --batch 4 it takes four pictures and answers four, the same as with any number."""
     exported(wardrobe, tmp_path / "four.onnx", batch=4)
@@ -108,6 +110,7 @@ def test_the_work_is_counted_twice(wardrobe: Dataset, tmp_path: Path) -> None:
     assert sum(layer.parameters for layer in found.values()) == 333_526
 
 
+@pytest.mark.slow
 def test_from_the_command_line(cli: RunCli, tmp_path: Path) -> None:
     """--tta flip goes all the way: the file verifies, and inspect shows where the mirror image comes from."""
     out = tmp_path / "both.onnx"

@@ -85,6 +85,7 @@ class TestBest:
         assert search.best(tried).name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.train
 class TestSeedCnn:
     """The whole search on the seed CNN and drawn garments."""

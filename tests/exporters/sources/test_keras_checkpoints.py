@@ -46,6 +46,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["h5", "keras"])
 def test_a_checkpoint_exports_and_runs(kind: str, checkpoints: Path, cli: RunCli, tmp_path: Path) -> None:
     """With --data, labels and scale are found and reported, and the file labels garments."""

@@ -118,6 +118,7 @@ def test_digits_reads_digits_only(cli: RunCli, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.usefixtures("small_network")
 def test_what_is_kept_is_the_average_of_the_steps(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_pictures_are_varied_as_far_at_any_size() -> None:
         np.testing.assert_allclose(middle(far) / 2, middle(moved), atol=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_a_finer_network_begins_where_the_coarse_one_was(finer: Dataset) -> None:
     """A 56x56 network with a bundled file's weights answers enlarged images as the file does."""

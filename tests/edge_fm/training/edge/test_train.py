@@ -34,6 +34,7 @@ def test_the_last_fifth_of_the_epochs_is_calm(usual: settings_module.EdgeSetting
     assert replace(settings, strong_aug_off_fraction=0.0).mix_of(9) == usual.mix
 
 
+@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.usefixtures("small_network")
 def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def network(name: str, dataset: Dataset) -> Any:
     return edge.build(edge.WIDTHS[name], dataset.spec, len(dataset.class_names), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "file"), [("edge", "fashion"), ("edge-nano", "fashion-nano")])
 def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
     """A network with the weights of an int8 file agrees with it on nearly all labels."""
@@ -53,6 +54,7 @@ def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
     assert np.mean(np.asarray(model(scaled, training=True)).argmax(axis=1) == answers) >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, *, mirrored: bool) -> None:
     """A network restored from its float32 export has its probabilities, with flip averaging too."""
@@ -76,6 +78,7 @@ def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, 
     np.testing.assert_allclose(np.asarray(again(scaled)), np.asarray(first(scaled)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_no_such_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other classes, networks and weights, and a missing file, are refused with a remedy."""
     dataset = garments("fashion")
