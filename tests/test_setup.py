@@ -56,7 +56,7 @@ def setup(
         ({"pip_options": "--isolated"}, "older than 22.3", "python3 -m pip install --upgrade pip"),
     ],
 )
-def test_a_machine_that_lacks_something_is_told_in_one_line(
+def test_each_missing_tool_has_a_one_line_remedy(
     tmp_path: Path, faults: dict[str, Any], found: str, remedy: str
 ) -> None:
     """Each refusal says what was found and the command that helps, and leaves no environment behind."""

@@ -218,7 +218,7 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["fashion", "fashion-nano"])
-def test_a_bundled_model_scores_what_it_says(name: str) -> None:
+def test_a_bundled_model_scores_as_its_passport_states(name: str) -> None:
     """A bundled model is right on the real test set as often as its passport says."""
     classifier = Classifier.load(name)
     dataset = datasets.load("fashion-mnist", classifier.passport.input)

@@ -28,7 +28,7 @@ def test_each_file_is_measured(tiny_path: Path) -> None:
     assert tiny.p50_us < fashion.p50_us
 
 
-def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
+def test_a_failed_start_gives_its_reason(tmp_path: Path) -> None:
     """A file that the measuring process cannot open is named, with that process's last line."""
     (tmp_path / "broken.onnx").write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"broken\.onnx could not be opened in a new process: .*ModelError"):

@@ -18,9 +18,9 @@ from tests.conftest import ROOT
 
 PROMISES = (
     "test_optimizer.py",
-    "test_train.py::test_a_killed_training_goes_on_to_the_same_weights",
+    "test_train.py::test_a_killed_training_resumes_to_the_same_weights",
     "test_train.py::test_a_training_begins_with_the_weights_of_a_run",
-    "test_distillation.py::test_a_student_learns_what_its_teacher_says",
+    "test_distillation.py::test_a_student_follows_its_teacher",
 )
 
 

@@ -82,7 +82,7 @@ def ood_calibration(count: int) -> ScoredImages:
     return ScoredImages(raw.astype(np.float32), allowed)
 
 
-def test_the_familiarity_tells_what_is_of_no_class(tiny: Classifier) -> None:
+def test_the_known_class_score_separates_images_of_no_class(tiny: Classifier) -> None:
     """Images of no class have lower known-class scores than others of equal probabilities."""
     training = ood_calibration(2000)
     decision = fit(ScoredImages(training.raw[:2000], training.allowed[:2000]), (), LABELS, 0.95, training)
@@ -100,7 +100,7 @@ def test_the_familiarity_tells_what_is_of_no_class(tiny: Classifier) -> None:
     assert np.mean([p.status is Status.OK for p in answered["with"][:2000]]) == pytest.approx(0.95, abs=0.005)
 
 
-def test_without_pictures_of_no_class_everything_is_familiar() -> None:
+def test_without_images_of_no_class_everything_is_known() -> None:
     """A training that had none, or nothing else, leaves confidences as they are."""
     training = ood_calibration(50)
     known = ScoredImages(training.raw[:50], training.allowed[:50])
@@ -108,7 +108,7 @@ def test_without_pictures_of_no_class_everything_is_familiar() -> None:
         assert fit(known, (), LABELS, 0.95, seen).known_class_weights == ()
 
 
-def test_the_familiarity_is_part_of_the_passport(tiny: Classifier) -> None:
+def test_the_known_class_weights_are_in_the_passport(tiny: Classifier) -> None:
     """It survives the file; too few weights or too large ones are refused; a file from before it has none."""
     passport = replace(tiny.passport, decision=Decision(known_class_weights=(1.5, -0.25, -0.5)))
     assert Passport.from_json(passport.to_json()) == passport

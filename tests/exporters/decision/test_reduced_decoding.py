@@ -33,7 +33,7 @@ class Linear:
 
 @pytest.mark.parametrize("fit", list(Fit))
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 48, 3)])
-def test_logits_that_move_twice_as_far_double_the_doubt(fit: Fit, shape: tuple[int, int, int]) -> None:
+def test_logits_that_move_twice_as_far_double_the_margin(fit: Fit, shape: tuple[int, int, int]) -> None:
     """Margins grow with the model's logits, for every size, channel count and fit."""
     spec, recipe = InputSpec(*shape), Preprocess(fit=fit)
     one, two = (reduced_decoding.fit(Linear(spec, factor).run, spec, recipe) for factor in (0.5, 1))
@@ -41,7 +41,7 @@ def test_logits_that_move_twice_as_far_double_the_doubt(fit: Fit, shape: tuple[i
     assert two == pytest.approx(2 * np.array(one), rel=0.05)
 
 
-def test_what_rounds_coarsely_is_doubted_however_many_pixels_are_left() -> None:
+def test_coarse_rounding_keeps_a_margin_at_any_size() -> None:
     """A model whose logits are rounded moves when hardly a pixel does, and one that is exact hardly moves."""
     spec, exact = InputSpec(28, 28, 1), Linear(InputSpec(28, 28, 1), 0.01)
 
@@ -72,7 +72,7 @@ def test_a_model_of_huge_margins_is_exported_all_the_same() -> None:
     )
 
 
-def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
+def test_unanimous_votes_leave_the_default_margin() -> None:
     """A tree's all or nothing has no logits to be measured, and is exported all the same."""
     spec = InputSpec(28, 28, 1)
     assert reduced_decoding.fit(Linear(spec, 0).run, spec, Preprocess()) == (
@@ -81,7 +81,7 @@ def test_votes_that_are_never_shared_leave_the_usual_doubt() -> None:
     )
 
 
-def test_an_exported_file_carries_its_own_doubt(tmp_path: Path) -> None:
+def test_an_exported_file_carries_its_own_margin(tmp_path: Path) -> None:
     """The passport has the margins that were fitted to the written file."""
     source = save(tmp_path / "m.keras", small)
     passport = export(

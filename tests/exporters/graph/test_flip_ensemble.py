@@ -74,7 +74,7 @@ def test_float32_answers_as_the_mean_of_keras(wardrobe: Dataset, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_int8_is_held_to_the_same_mean(wardrobe: Dataset, tmp_path: Path) -> None:
+def test_int8_is_verified_against_the_same_mean(wardrobe: Dataset, tmp_path: Path) -> None:
     """Every int8 candidate averages both views, and its evidence is against that mean."""
     result = exported(wardrobe, tmp_path / "both.onnx", int8=True)
     assert result.passport.precision.kind is PrecisionKind.INT8

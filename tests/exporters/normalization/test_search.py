@@ -82,7 +82,7 @@ def test_layers_that_scale_become_the_one_node(channels: int, tmp_path: Path) ->
         ("standard", "--data"),
     ],
 )
-def test_a_scale_that_says_nothing(text: str, said: str) -> None:
+def test_an_invalid_scale_is_refused(text: str, said: str) -> None:
     """Each mistake is answered with what can be written."""
     with pytest.raises(ExportError, match=said):
         parse_scale(text, None)

@@ -65,7 +65,7 @@ def residual() -> Any:
     return k.Model(image, k.layers.Dense(10, activation="softmax")(x))
 
 
-def test_the_stem_is_what_it_says(wardrobe: Dataset) -> None:
+def test_the_stem_is_the_first_layers(wardrobe: Dataset) -> None:
     """Convolution, Relu and pooling of one channel; the file with it in float answers as the one without."""
     source = keras.load(SEED_CNN)
     model = cleanup.clean(source.convert(17))

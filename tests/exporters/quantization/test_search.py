@@ -115,7 +115,7 @@ class TestSeedCnn:
         differ = {flip.index for flip in result.flips}
         assert len(differ) == round((1 - result.passport.evidence[0].label_agreement) * len(wardrobe.test))
 
-    def test_agreement_is_of_all_that_the_training_watched(self, wardrobe: Dataset, tmp_path: Path) -> None:
+    def test_agreement_covers_all_validation_images(self, wardrobe: Dataset, tmp_path: Path) -> None:
         """Labels are compared on all validation images, accuracy on the selection."""
         given = data(wardrobe)
         noise = np.random.default_rng(0).integers(0, 256, (400, 28, 28, 1), np.uint8)

@@ -60,7 +60,7 @@ def test_what_is_no_picture_classifier(tmp_path: Path) -> None:
         )
 
 
-def test_int8_without_pictures_says_what_it_needs(tmp_path: Path) -> None:
+def test_int8_without_images_names_the_option(tmp_path: Path) -> None:
     """int8 cannot be calibrated on nothing."""
     source = save(tmp_path / "m.keras", small)
     with pytest.raises(ExportError, match="--data"):

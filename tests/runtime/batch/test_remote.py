@@ -83,13 +83,13 @@ def test_a_folder_a_pattern_an_archive_and_a_list_at_urls(s3: S3, tmp_path: Path
         ("zz://host/x", "Protocol not known"),
     ],
 )
-def test_what_is_not_there_is_said(url: str, said: str) -> None:
+def test_a_missing_remote_input_is_named(url: str, said: str) -> None:
     """A URL that names nothing is refused with the URL in the sentence."""
     with pytest.raises(SourceError, match=said):
         find.find([url])
 
 
-def test_refused_credentials_are_said(s3: S3) -> None:
+def test_refused_credentials_are_named(s3: S3) -> None:
     """Refused credentials are reported at once, without a retry."""
     s3.fault = lambda _method, _path: Fault.REFUSED
     before = s3.requests

@@ -95,7 +95,7 @@ def test_another_model_or_option_starts_over(
     assert (fresh.resumed, fresh.note) == (0, "")
 
 
-def test_a_second_run_is_told_who_holds_the_output(model: Model, many: Path, tmp_path: Path) -> None:
+def test_a_second_run_names_the_holder_of_the_output(model: Model, many: Path, tmp_path: Path) -> None:
     """Two runs on one output cannot mix their rows."""
     begun, go_on = threading.Event(), threading.Event()
 

@@ -64,7 +64,7 @@ def test_a_link_is_removed_only_while_it_leads_to_its_source(sorted_by: SortBy) 
 @pytest.mark.parametrize(
     "torn", ['{"way": "copy", "sou', '{"way": "copy"}', "\0\0\0", "[1, 2]", '{"way": 1e999}']
 )
-def test_a_torn_line_is_told_and_blocks_nothing(sorted_by: SortBy, torn: str, cli: RunCli) -> None:
+def test_a_torn_line_is_reported_and_blocks_nothing(sorted_by: SortBy, torn: str, cli: RunCli) -> None:
     """A line cut by a kill or a full disk is counted; the lines around it are undone."""
     into, placements = sorted_by(sort.Way.COPY)
     journal = into / sort_undo.JOURNAL
@@ -77,7 +77,7 @@ def test_a_torn_line_is_told_and_blocks_nothing(sorted_by: SortBy, torn: str, cl
     assert not any(placement.target.exists() for placement in placements)
 
 
-def test_a_sort_goes_on_behind_a_torn_line(sorted_by: SortBy, folder: Path) -> None:
+def test_a_sort_continues_after_a_torn_line(sorted_by: SortBy, folder: Path) -> None:
     """Records that are appended behind a torn line can be undone."""
     into, placements = sorted_by(sort.Way.COPY)
     journal = into / sort_undo.JOURNAL

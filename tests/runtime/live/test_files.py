@@ -100,7 +100,7 @@ def test_a_file_keeps_its_own_rate(tmp_path: Path) -> None:
     camera.close()
 
 
-def test_frames_that_are_answered_together_are_told_one_by_one(
+def test_frames_of_a_batch_reach_the_views_one_by_one(
     tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frames of one inference have their own results in order, and a view can end between them."""

@@ -66,14 +66,14 @@ def test_a_view_that_cannot_close_leaves_nothing_open(tiny: Classifier) -> None:
     assert last.closed
 
 
-def test_views_are_told_while_no_frame_comes(tiny: Classifier) -> None:
+def test_views_get_a_notice_while_no_frame_comes(tiny: Classifier) -> None:
     """A feed that waits keeps its views alive and says why."""
     view = Recorder()
     assert loop.run(tiny, Frames(0, None, None, 255, notice="camera 0 is lost"), [view]) == 2
     assert view.notices == ["camera 0 is lost"] * 2
 
 
-def test_text_says_each_change_once(tiny: Classifier) -> None:
+def test_text_prints_each_change_once(tiny: Classifier) -> None:
     """The text view prints each change of label once, with the feed's time and messages."""
     lines: list[str] = []
     notes: list[str] = []

@@ -124,7 +124,7 @@ def test_a_recording_that_cannot_be(tmp_path: Path, name: str) -> None:
         Recording(tmp_path / name, print)
 
 
-def test_a_snapshot_is_the_frame_and_what_was_said(tmp_path: Path) -> None:
+def test_a_snapshot_is_the_frame_and_its_result(tmp_path: Path) -> None:
     """The picture is the camera's, whole, and the JSON beside it says label, ranking, region and model."""
     told = reading(7)
     path = snapshot.save(told, "fashion", tmp_path / "new", "snapshot")
@@ -181,7 +181,7 @@ def test_a_full_disk_does_not_end_the_keeping(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
-def test_systemd_is_told_by_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_notifies_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop notifies systemd: ready, watchdog pings and stopping."""
     now_s = [1000.0]
     monkeypatch.setattr("edge_fm_runtime.live.sd_notify.time.monotonic", lambda: now_s[0])
@@ -206,7 +206,7 @@ def test_systemd_is_told_by_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert told[-1] == "STOPPING=1"
 
 
-def test_without_systemd_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside a service, and when systemd has gone, the feed goes on."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert SdNotifier().show(reading())

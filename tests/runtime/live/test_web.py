@@ -37,7 +37,7 @@ def test_the_page_needs_nothing_from_elsewhere(view: WebView) -> None:
     assert page.headers["x-frame-options"] == "DENY"
 
 
-def test_the_state_is_what_the_loop_told_last(view: WebView) -> None:
+def test_the_state_is_the_last_result_of_the_loop(view: WebView) -> None:
     """Label, ranking, input, rates and history follow the loop; before the first frame it says so."""
     view.wait("camera 0 is lost")
     assert get(view, "api/state").json() == {

@@ -58,7 +58,7 @@ def test_a_persons_photographs_are_of_one_fold() -> None:
         assert len(of_person) == 1
 
 
-def test_many_folds_are_told_apart() -> None:
+def test_many_folds_are_distinct() -> None:
     """Every picture is of one of the folds, also where there are hundreds."""
     part = datasets.Split(np.zeros((600, 28, 28, 1), np.uint8), np.zeros(600, np.int64))
     of = cross_fitting.divide(FoldSettings(count=300, groups={}), EdgeSettings(), part, None).folds(
@@ -67,7 +67,7 @@ def test_many_folds_are_told_apart() -> None:
     assert np.array_equal(np.bincount(of.product_images, minlength=300), np.full(300, 2))
 
 
-def test_a_file_of_people_of_other_photographs_is_refused(tmp_path: Path) -> None:
+def test_groups_of_other_photographs_are_refused(tmp_path: Path) -> None:
     """Names that fit none of the photographs are said, before anything is trained, and not passed over."""
     taken, _ = photographs("ab")
     sources = training_sources(small(), photographs=(taken, taken))
@@ -260,7 +260,7 @@ def test_folds_that_do_not_go_together(cli: RunCli, tmp_path: Path, tables: str,
         ("path,a\nx\n", "cannot be read"),
     ],
 )
-def test_a_file_of_people_that_is_none(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_groups_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     """A file of other columns, a short row or no file is refused with what was expected."""
     (tmp_path / "people.csv").write_text(text)
     with pytest.raises(DataError, match=said):

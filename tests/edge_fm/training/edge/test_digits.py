@@ -84,7 +84,7 @@ def test_pictures_of_paper_are_the_models_size_and_vary() -> None:
         assert (make(np.random.default_rng(3)) == made[3]).all()
 
 
-def test_an_epoch_of_paper_uses_no_watched_picture() -> None:
+def test_an_epoch_of_paper_uses_no_validation_image() -> None:
     """An epoch has its shares of written, drawn and blank pictures, and is the same whatever is watched."""
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (40, 28, 28, 1), dtype=np.uint8), np.arange(40) % 10)
@@ -100,7 +100,7 @@ def test_an_epoch_of_paper_uses_no_watched_picture() -> None:
     assert np.array_equal(*seen)
 
 
-def test_what_is_watched_on_paper_has_its_classes() -> None:
+def test_validation_images_on_paper_keep_their_classes() -> None:
     """A split as a camera sees it is the split's own pictures and as many drawn, each of one class."""
     split = Split(np.zeros((6, 28, 28, 1), np.uint8), np.array([0, 1, 2, 3, 4, 9]))
     images, allowed = epoch_data.camera_views(split, 10, epoch_data.PAPER, Variation(flip=False), 0)

@@ -36,7 +36,7 @@ def test_the_loss_asks_only_for_what_is_known() -> None:
 
 
 @pytest.mark.train
-def test_a_teachers_answers_count_as_told() -> None:
+def test_the_distillation_weight_scales_the_teacher() -> None:
     """The loss is least at the teacher's probabilities at weight 1, and the plain loss at weight 0."""
     ops = import_keras().ops
     answers = np.array([[0.6, 0.3, 0.1]], np.float32)
@@ -58,7 +58,7 @@ def test_a_teachers_answers_count_as_told() -> None:
     assert value(0.0, [0.2, 0.2, 0.6]) == pytest.approx(-np.log(0.6), rel=1e-4)
 
 
-def test_several_teachers_answer_with_the_mean() -> None:
+def test_several_teachers_are_averaged() -> None:
     """Two teachers count alike, and none of them can be exchanged without its being noticed."""
     garments = datasets.load("wardrobe")
     images = garments.test.images[:200]
@@ -80,7 +80,7 @@ def test_several_teachers_answer_with_the_mean() -> None:
 @pytest.mark.train
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
-def test_a_student_learns_what_its_teacher_says(tmp_path: Path) -> None:
+def test_a_student_follows_its_teacher(tmp_path: Path) -> None:
     """A student follows its teacher where labels differ; another teacher cannot resume it."""
     part = small()
     wrong = replace(part, train=datasets.Split(part.train.images, (part.train.labels + 1) % 10))

@@ -89,9 +89,7 @@ def test_a_training_on_few_cores_draws_by_itself() -> None:
 @pytest.mark.train
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
-def test_a_training_ends_the_same_whoever_draws_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prefetch_does_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With processes that draw its epochs a training ends with the very weights that it has without."""
     sources = training_sources(datasets.limited(datasets.load("wardrobe"), 120, 40))
     settings, weights = settings_module.EdgeSettings(epochs=3, batch_size=32), []

@@ -19,7 +19,7 @@ BUNDLED_RECIPES = sorted(recipe.RECIPES.glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", BUNDLED_RECIPES, ids=lambda path: path.name)
-def test_a_bundled_recipe_says_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundled_recipe_is_complete(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each bundled recipe is valid, and states every setting instead of leaving it to a default."""
     monkeypatch.setenv("PHOTOS", "photos")
     made = recipe.read_recipe(path)
@@ -126,7 +126,9 @@ def test_options_that_belong_in_the_recipe(cli: RunCli, tmp_path: Path) -> None:
 @pytest.mark.train
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
-def test_a_recipe_is_trained_as_it_says(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_is_trained_with_its_settings(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From file to run folder: settings of the recipe and overrides are those of the run's record."""
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)

@@ -109,7 +109,7 @@ def test_a_finer_network_begins_where_the_coarse_one_was(finer: Dataset) -> None
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
-def test_a_teacher_for_another_size_is_shown_the_same_views(times: int) -> None:
+def test_a_teacher_of_another_size_gets_the_same_views(times: int) -> None:
     """A teacher answers for a view of another size as it does for that view brought to its own."""
     dataset = datasets.limited(datasets.load("wardrobe", InputSpec(28 * times, 28 * times, 1)), 20, 20)
     teacher = distillation.open_teacher("fashion-nano", "wardrobe", dataset)

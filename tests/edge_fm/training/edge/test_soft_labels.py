@@ -94,7 +94,7 @@ def test_answers_that_are_none(tmp_path: Path, text: str, said: str) -> None:
         photographs.read_soft_labels(tmp_path / "nowhere.csv", tuple(MAPPING))
 
 
-def test_half_is_the_other_models_and_its_parting_the_teachers() -> None:
+def test_soft_labels_and_teacher_share_the_target() -> None:
     """Targets are half teacher, half soft labels shared among classes as the teacher does."""
     said = np.array([[0.1, 0.6, 0.3]], np.float32)
     teacher = distillation.Teacher("x", "", lambda images: np.repeat(said, len(images), axis=0))

@@ -54,7 +54,7 @@ def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) ->
 @pytest.mark.train
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """A training killed at any epoch and resumed ends with the weights of an undisturbed one."""
     settings = settings_module.EdgeSettings(epochs=3, batch_size=32)
     sources = training_sources(small())
@@ -105,7 +105,7 @@ def test_a_training_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.train
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
-def test_a_training_goes_on_from_the_run_that_it_began_with(
+def test_a_resumed_training_keeps_its_initial_run(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A killed warm start resumes only with the same run, and never writes into that run."""
@@ -192,7 +192,7 @@ def test_from_photographs_to_int8(
 @pytest.mark.train
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
-def test_photographs_of_nothing_only_teach(
+def test_photographs_of_no_class_only_train(
     cli: RunCli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Photographs of no class train the model, but enter no figure, threshold or temperature."""
