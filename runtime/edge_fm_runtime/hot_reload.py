@@ -84,9 +84,10 @@ class HotReloader:
         self._handled = state
         try:
             reloaded = self._open(self._path)
-        except EdgeFmError as error:
+        except Exception as error:  # noqa: BLE001  # a running feed survives any file
+            fault = str(error) if isinstance(error, EdgeFmError) else f"{type(error).__name__}: {error}"
             self._notify(
-                f"{self._path} was replaced, but the new file is refused: {error}. The old model stays in use"
+                f"{self._path} was replaced, but the new file is refused: {fault}. The old model stays in use"
             )
             return None
         self._notify(f"{self._path} was replaced; the new model is verified and in use from now on")

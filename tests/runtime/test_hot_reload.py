@@ -55,6 +55,27 @@ def test_a_new_model_is_loaded(path: Path, tiny: Classifier) -> None:
     assert ["verified" in text for text in notices] == [True]
 
 
+def test_an_unexpected_exception_does_not_end_the_reload(
+    path: Path, tiny: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that nobody foresaw is notified once, and the next file is loaded."""
+
+    def fail(*_arguments: object) -> Classifier:
+        raise OverflowError("int too large")
+
+    notices: list[str] = []
+    reloader = HotReloader(str(path), tiny, notices.append)
+    put(read_model("fashion"), path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "from_bytes", fail)
+        assert check_twice(reloader) is None
+        assert check_twice(reloader) is None
+    assert len(notices) == 1
+    assert "OverflowError: int too large" in notices[0]
+    put(read_model("digits"), path)
+    assert check_twice(reloader) is not None
+
+
 @pytest.mark.parametrize("damage", ["half", "one byte", "empty", "no model"])
 def test_a_damaged_file_is_refused_and_a_good_one_after_it_is_not(
     damage: str, path: Path, tiny: Classifier

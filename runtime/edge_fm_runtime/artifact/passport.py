@@ -272,7 +272,7 @@ class Passport:
 def _check_version(version: int) -> None:
     if version > VERSION:
         raise ModelError(
-            f"the model's passport has version {version}, but this edge-fm reads versions 1 to {VERSION}: "
+            f"the model's passport has version {version!s:.20}, but this edge-fm reads versions 1 to {VERSION}: "
             "update edge-fm, or export the model again with this one"
         )
 

@@ -6,7 +6,6 @@ field, so that older files may lack it; `formerly`, the key that it had in older
 
 import base64
 import binascii
-import math
 from dataclasses import Field, fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
@@ -16,6 +15,12 @@ from edge_fm_runtime.errors import ModelError
 
 BROKEN = "the model's passport is broken"
 REMEDY = "Export the model again with 'edge-fm export'"
+
+_MAX_INTEGER = 2**53 - 1
+"""Largest integer that every JSON parser reads exactly (RFC 8259, section 6)."""
+
+_MAX_FLOAT = 3.4e38
+"""About the largest float32, in which models compute."""
 
 
 def require(condition: bool, found: str) -> None:
@@ -41,7 +46,8 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
         path: place of the value for error messages, such as `passport.decision`.
 
     Raises:
-        ModelError: a value has another type, a key is missing, unknown or given twice.
+        ModelError: a value has another type, a number is out of range, or a key is missing, unknown
+            or given twice.
     """
     if is_dataclass(kind):
         return _read_dataclass(kind, value, path)
@@ -57,10 +63,13 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
             return base64.b64decode(read(str, value, path), validate=True)
         except (binascii.Error, ValueError):
             raise ModelError(f"{BROKEN}: {path} is not base64. {REMEDY}") from None
-    if kind is float and type(value) is int:
-        value = float(value)
+    if type(value) is int:
+        require(abs(value) <= _MAX_INTEGER, f"{path} with an integer beyond {_MAX_INTEGER}")
+        value = float(value) if kind is float else value
     require(type(value) is kind, f"{path} {value!r:.60}, which is no {kind.__name__}")
-    require(kind is not float or math.isfinite(value), f"{path} {value!r}, which is not finite")
+    require(
+        kind is not float or abs(value) <= _MAX_FLOAT, f"{path} {value!r}, which is not finite in float32"
+    )
     return value
 
 

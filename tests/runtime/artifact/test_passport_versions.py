@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,16 @@ def json_of(version: int) -> dict[str, Any]:
 def square(level: int) -> bytes:
     """Return an even grey PNG."""
     return cv2.imencode(".png", np.full((8, 8), level, np.uint8))[1].tobytes()
+
+
+def places_of_numbers(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the container and the key of every number in parsed JSON."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in list(items):
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            yield value, key
+        else:
+            yield from places_of_numbers(item)
 
 
 def test_there_is_a_file_of_every_version() -> None:
@@ -165,3 +176,16 @@ def test_an_unknown_key_is_refused(place: str) -> None:
     path = ".".join(part for part in ("passport", place, "unknown_bellow") if part)
     with pytest.raises(ModelError, match=f"it has {path}, which is no field"):
         Passport.from_json(json.dumps(value))
+
+
+@pytest.mark.parametrize("text", ["1e300", "-1e300", str(2**63), "9" * 400, "-" + "9" * 400], ids=len)
+def test_a_number_out_of_range_is_refused_wherever_it_is(text: str) -> None:
+    """A number that float32 cannot hold is a `ModelError` in every field, never another exception."""
+    value = json_of(VERSION)
+    places = list(places_of_numbers(value))
+    assert len(places) > 20
+    for container, key in places:
+        original, container[key] = container[key], json.loads(text)
+        with pytest.raises(ModelError):
+            Passport.from_json(json.dumps(value))
+        container[key] = original
