@@ -1,5 +1,6 @@
 """Options and commands that were renamed or removed: each is refused with its new spelling."""
 
+import shlex
 from collections.abc import Sequence
 
 _IN_A_RECIPE = "is now written in a recipe file: edge-fm train RECIPE.toml -o RUN"
@@ -44,6 +45,8 @@ def find(arguments: Sequence[str]) -> str | None:
     command, *words = arguments
     if command in COMMANDS:
         return f"edge-fm {command} {COMMANDS[command]}"
+    if command == "train" and (line := _new_train_line(words)):
+        return f"edge-fm train: --data is now the first argument: {line}"
     options = OPTIONS.get(command, {})
     for word in words:
         if word == "--":
@@ -52,3 +55,14 @@ def find(arguments: Sequence[str]) -> str | None:
         if option in options:
             return f"edge-fm {command}: {option} {options[option]}"
     return None
+
+
+def _new_train_line(words: Sequence[str]) -> str | None:
+    """Return the present form of `train NAME --data DATA ...`, or None if it is not of that form."""
+    split = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    if "--data" not in split[1:-1] or split[0].startswith("-"):
+        return None
+    name, *rest = split
+    at = rest.index("--data")
+    others = ["--init-from" if word == "--start" else word for word in rest[:at] + rest[at + 2 :]]
+    return shlex.join(["edge-fm", "train", rest[at + 1], "--model", name, *others])

@@ -1,5 +1,6 @@
 """Options and commands that were renamed or removed."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -28,6 +29,19 @@ def test_a_renamed_option_names_the_new_one(cli: RunCli, command: str, option: s
     """The message has the command, the old spelling and what to write instead."""
     assert refused(cli, command, "source", option) == f"error: edge-fm {command}: {option} {message}\n"
     assert refused(cli, command, f"{option}=3") == f"error: edge-fm {command}: {option} {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cnn --data fashion-mnist -o runs/cnn", "fashion-mnist --model cnn -o runs/cnn"),
+        ("edge -o run --data=mnist --start fashion", "mnist --model edge -o run --init-from fashion"),
+        ("cnn --epochs=3 --data 'my photos' -o run", "'my photos' --model cnn --epochs 3 -o run"),
+    ],
+)
+def test_an_old_train_line_is_spelled_out_anew(cli: RunCli, old: str, new: str) -> None:
+    """`train NAME --data DATA` is refused with the whole line as it is typed now."""
+    assert refused(cli, "train", *shlex.split(old)).endswith(f": edge-fm train {new}\n")
 
 
 @pytest.mark.parametrize(("command", "message"), renamed.COMMANDS.items())
