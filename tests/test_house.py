@@ -1,4 +1,4 @@
-"""Entries in each root, class names and docstrings: what keeps the code easy to find your way in."""
+"""Entries in each root, unique class names, and docstrings."""
 
 import ast
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Small Keras networks in the styles that users have, and what their exported files answer."""
+"""Small Keras networks in common styles, and the answers of their exported files."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The classifier, on a model whose answers are known."""
+"""The classifier, on a model with known answers."""
 
 from dataclasses import replace
 from pathlib import Path

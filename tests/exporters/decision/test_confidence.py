@@ -1,4 +1,4 @@
-"""The decision: temperature, threshold and groups from validation pictures."""
+"""The decision: temperature, threshold, groups and known-class score."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The doubt: how near two labels may be before a picture that was decoded small is decoded whole."""
+"""The margin below which a reduced-size decode is repeated at full size."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Scales of the pixels: written into the file, and found where nobody states one."""
+"""Pixel scales: written into the file, and found where none is given."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Biases that make up for what rounding the weights shifts."""
+"""Bias correction after quantisation of the weights."""
 
 from collections import Counter
 from collections.abc import Iterator

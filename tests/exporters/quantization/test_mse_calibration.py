@@ -1,4 +1,4 @@
-"""The ranges of activations that err least."""
+"""Activation ranges with the smallest mean squared error."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""int8 that is chosen: what is tried, what is given back to float, what is refused."""
+"""Selection of an int8 file: candidates, layers kept in float, limits."""
 
 import csv
 import json

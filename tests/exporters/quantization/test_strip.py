@@ -1,4 +1,4 @@
-"""A quantised file without bytes that say nothing."""
+"""Removal of redundant names, duplicate constants and defaults."""
 
 from collections import Counter
 from pathlib import Path

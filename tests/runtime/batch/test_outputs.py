@@ -1,4 +1,4 @@
-"""The forms that labels are written in hold the same rows."""
+"""Output formats hold the same rows."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Inputs at URLs: listed, fetched with patience, and given up with a row."""
+"""Inputs at URLs: listed, fetched with retries, and given a row when they fail."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Labelling that was stopped, disturbed or had no room: nothing is lost, and the same command goes on."""
+"""Interrupted labelling: nothing is lost, and the same command resumes."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""A stable part of the inputs, and the parts put together again."""
+"""Shards of the inputs, and their merge."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sorting pictures by their labels, and the gallery."""
+"""Sorting of images by label, and the gallery."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Files that hang, exhaust memory or kill a worker cost themselves their row, and nothing else."""
+"""Files that hang, exhaust memory or kill a worker cost one row each."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The live feed from cameras: the newest frame, those that are lost, and those that are not there."""
+"""Live feed from cameras: the newest frame, lost cameras, missing cameras."""
 
 import threading
 import time

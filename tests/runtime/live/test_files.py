@@ -1,4 +1,4 @@
-"""The live feed from videos, folders of pictures and JPEGs on a pipe."""
+"""Live feed from videos, folders of images and JPEGs on a pipe."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The live feed: the loop, the text, the region and steady answers, and the picture of it all."""
+"""The live loop: views, text, region, label smoothing and overlay."""
 
 import threading
 import time

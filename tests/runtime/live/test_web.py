@@ -1,4 +1,4 @@
-"""The page: a real server on loopback, asked over real connections."""
+"""The page: a real server on loopback, with real connections."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Who may see the page: tokens, host names, other pages, https."""
+"""Access to the page: tokens, host names, origins, HTTPS."""
 
 import re
 import ssl

@@ -1,4 +1,4 @@
-"""Networks that have each not seen one fold, and what they teach."""
+"""Out-of-fold networks, and the student that they teach."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Losses of what is known and of what teachers say, and students that learn it."""
+"""Losses of partial labels and of teachers, and students that learn from them."""
 
 import json
 from dataclasses import replace

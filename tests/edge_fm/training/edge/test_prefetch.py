@@ -1,4 +1,4 @@
-"""Epochs drawn beside the training."""
+"""Prefetch of epochs in processes beside the training."""
 
 import os
 import subprocess

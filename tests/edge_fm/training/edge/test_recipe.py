@@ -1,4 +1,4 @@
-"""Recipe files: every setting in one place, and every mistake in them named with its line."""
+"""Recipe files: every setting in one place; each mistake is named with its line."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The training behind the bundled models: its course, what it begins with, and what it never sees."""
+"""Training of the edge family: resume, initial weights, and images that it must not use."""
 
 import json
 import shutil

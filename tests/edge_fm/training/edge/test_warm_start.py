@@ -1,4 +1,4 @@
-"""`train --start FILE`: a training that begins with the weights of an exported file."""
+"""`train --init-from FILE`: training from the weights of an exported file."""
 
 from pathlib import Path
 from typing import Any
