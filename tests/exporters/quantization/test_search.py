@@ -272,13 +272,13 @@ class TestFromBytes:
     def test_preprocessing_that_does_not_fit_is_noticed(
         self, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Pictures that arrive upside down on the device are a failed export, and nothing is written."""
+        """Images that arrive upside down on the device fail the export, and nothing is written."""
         useful = parity.as_png
         monkeypatch.setattr(parity, "as_png", lambda image, recipe: useful(image[::-1], recipe))
         monkeypatch.setattr("edge_fm_exporters.passport_writer._golden", lambda *_: ())
         request = ExportRequest(
             source=SEED_CNN, output=tmp_path / "m.onnx", labels=wardrobe.class_names, scale=UNIT
         )
-        with pytest.raises(ExportError, match=r"from file bytes on, .* of 200 pictures get another label"):
+        with pytest.raises(ExportError, match=r"of 200 images get another label from their file bytes"):
             export(request, data(wardrobe))
         assert not (tmp_path / "m.onnx").exists()
