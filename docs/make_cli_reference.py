@@ -23,7 +23,8 @@ _HEAD = """# Command reference
 <!-- Written by docs/make_cli_reference.py; change the help texts in edge_fm/cli/ instead. -->
 
 Exit codes of all commands: 0 for success; 1 for a command that finished with a bad result, such as an image
-that could not be read or a check that failed; 2 for a wrong option, model or data set.
+that could not be read or a check that failed; 2 for a wrong option, model or data set; 70 for a fault of
+edge-fm itself, whose traceback `--debug` shows.
 """
 
 

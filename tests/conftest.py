@@ -72,7 +72,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     from edge_fm.cli import main
 
     def run(*arguments: object) -> CliResult:
-        monkeypatch.setattr("sys.argv", ["edge-fm", *map(str, arguments)])
+        words = [str(argument) for argument in arguments]
+        monkeypatch.setattr("sys.argv", ["edge-fm", *words[:1], "--debug", *words[1:]])
         code: object = 0
         try:
             main()

@@ -1,6 +1,7 @@
 """The application: every command, by group, and the one place that catches the error family."""
 
 import inspect as docstrings
+import shlex
 import sys
 from typing import Annotated
 
@@ -28,10 +29,13 @@ from edge_fm.cli import (
     webcam,
     zoo,
 )
+from edge_fm.cli.standard_output import CheckedOutput
 from edge_fm.cli.terminal import print_error
 from edge_fm_runtime.errors import EdgeFmError
 
 WRONG_USAGE = 2
+UNEXPECTED = 70
+"""Exit code for a fault of edge-fm itself; `EX_SOFTWARE` of BSD's sysexits.h."""
 
 app = typer.Typer(
     name="edge-fm",
@@ -71,6 +75,9 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected error; any command takes it.")
+    ] = False,
 ) -> None:
     """Take a small image classifier from Keras to a device.
 
@@ -80,7 +87,8 @@ def _options(
 
 def run() -> None:
     """Run the command line; an error of the family becomes a message and exit code 2."""
-    arguments = sys.argv[1:]
+    arguments, debug = _without_debug(sys.argv[1:])
+    output, sys.stdout = sys.stdout, CheckedOutput(sys.stdout)
     try:
         if message := renamed.find(arguments):
             print_error(message)
@@ -89,6 +97,28 @@ def run() -> None:
     except EdgeFmError as error:
         print_error(str(error))
         sys.exit(WRONG_USAGE)
+    except Exception as error:
+        if debug:
+            raise
+        print_error(_unexpected(arguments, error))
+        sys.exit(UNEXPECTED)
     finally:
+        sys.stdout = output
         if launcher := sys.modules.get("edge_fm_runtime.batch.workers.launcher"):
             launcher.discard()
+
+
+def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Return the arguments without `--debug`, and whether it was among them, before any `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    own = [argument for argument in arguments[:end] if argument != "--debug"]
+    return own + arguments[end:], len(own) < end
+
+
+def _unexpected(arguments: list[str], error: Exception) -> str:
+    """Return one line about a fault of edge-fm: the command, the exception and how to report it."""
+    fault = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"unexpected {fault:.300}, in: edge-fm {shlex.join(arguments):.300}. This is a fault of edge-fm: "
+        "repeat the command with --debug, and report it with the traceback"
+    )

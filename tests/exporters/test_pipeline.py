@@ -122,6 +122,7 @@ def test_the_passport_tells_the_truth(exported: tuple[Path, ExportResult], wardr
     assert max(len(repr(value)) for row in rows for value in row) <= len("1.23456789e-10")
 
 
+@pytest.mark.slow
 def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_path: Path) -> None:
     """int8 loses at most 0.005 on the drawn garments and is at most 0.3 of the size."""
     import onnx
@@ -152,6 +153,7 @@ def test_int8_keeps_the_accuracy_at_a_third_of_the_size(wardrobe: Dataset, tmp_p
     assert max(int(np.abs(w.astype(int)).max()) for w in weights if w.size > 1) <= 64
 
 
+@pytest.mark.slow
 def test_int8_that_does_not_hold_is_not_used(
     wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +178,7 @@ def test_int8_that_does_not_hold_is_not_used(
     assert "--max-drop" in result.kept_fp32 or "--min-speedup" in result.kept_fp32
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
     """On 10,000 real test images, float32 and int8 match Keras as the passport states."""
@@ -216,6 +219,7 @@ def test_parity_on_the_real_test_set(tmp_path: Path) -> None:
     assert sizes[True] <= 0.3 * sizes[False]
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["fashion", "fashion-nano"])
 def test_a_bundled_model_scores_as_its_passport_states(name: str) -> None:

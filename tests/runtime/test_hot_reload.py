@@ -177,6 +177,7 @@ def test_the_loop_switches_between_two_frames(
     assert reloader.current is not tiny
 
 
+@pytest.mark.slow
 def test_watching_labels_everything_again(path: Path, tmp_path: Path) -> None:
     """After a replacement all images are labelled again: the rows of a file are from one model."""
     images = tmp_path / "in"

@@ -122,6 +122,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.train
 class TestAnyModel:
     """`edge-fm evaluate` scores Keras, scikit-learn and ONNX models alike."""

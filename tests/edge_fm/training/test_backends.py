@@ -67,6 +67,7 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
 
 
+@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.parametrize("backend", ["torch", "no-such-backend"])
 def test_a_backend_that_is_not_there_is_named(backend: str, tmp_path: Path) -> None:

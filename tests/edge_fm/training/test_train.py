@@ -44,6 +44,7 @@ def trained(wardrobe: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return folder, train(request("cnn", wardrobe, TrainSettings(epochs=3)), folder, silent)
 
 
+@pytest.mark.slow
 def test_the_run_folder_is_complete(trained: tuple[Path, Run], wardrobe: Dataset) -> None:
     """Model, record, history and curves are there, and the record is what was measured."""
     folder, run = trained
@@ -76,6 +77,7 @@ def test_the_kept_weights_are_the_best_and_uncompiled(trained: tuple[Path, Run],
     assert (folder / runs.MODEL).stat().st_size < 1.5e6
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(
     trained: tuple[Path, Run], wardrobe: Dataset, tmp_path: Path
 ) -> None:
@@ -86,6 +88,7 @@ def test_the_same_seed_gives_the_same_model(
     assert again.test_accuracy == pytest.approx(trained[1].test_accuracy, abs=0.02)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_so_far(wardrobe: Dataset, tmp_path: Path) -> None:
     """Interrupted in the second epoch, the first one's weights are a whole run."""
 
@@ -98,6 +101,7 @@ def test_ctrl_c_keeps_the_best_so_far(wardrobe: Dataset, tmp_path: Path) -> None
     assert Run.load(tmp_path).test_accuracy == run.test_accuracy
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_is_kept(wardrobe: Dataset, tmp_path: Path) -> None:
     """Interrupted in the first epoch, there is no run, and that is said."""
 
@@ -110,6 +114,7 @@ def test_ctrl_c_before_anything_is_kept(wardrobe: Dataset, tmp_path: Path) -> No
         Run.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_early_stopping_never_sees_the_test_part(
     wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +150,7 @@ def test_patience_needs_something_to_watch(wardrobe: Dataset, tmp_path: Path) ->
         train(request("mlp-128", wardrobe, TrainSettings(validation_share=0)), tmp_path, silent)
 
 
+@pytest.mark.slow
 def test_precision_and_recall_are_those_of_sure_answers(wardrobe: Dataset, tmp_path: Path) -> None:
     """Precision and recall are measured on the test part by their definition."""
     settings = TrainSettings(epochs=2, patience=None)
@@ -180,6 +186,7 @@ def test_rare_classes_weigh_more(wardrobe: Dataset) -> None:
     assert class_weights(np.repeat([0, 1], [100, 99])) is None
 
 
+@pytest.mark.slow
 def test_weights_help_the_rare_class(wardrobe: Dataset, tmp_path: Path) -> None:
     """With one class cut to a tenth, balancing finds more of it."""
     keep = np.flatnonzero((wardrobe.train.labels != 6) | (np.arange(len(wardrobe.train)) % 20 == 0))

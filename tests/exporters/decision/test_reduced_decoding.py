@@ -31,6 +31,7 @@ class Linear:
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", list(Fit))
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 48, 3)])
 def test_logits_that_move_twice_as_far_double_the_margin(fit: Fit, shape: tuple[int, int, int]) -> None:
@@ -81,6 +82,7 @@ def test_unanimous_votes_leave_the_default_margin() -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_exported_file_carries_its_own_margin(tmp_path: Path) -> None:
     """The passport has the margins that were fitted to the written file."""
     source = save(tmp_path / "m.keras", small)

@@ -58,6 +58,7 @@ def keras_mean(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(np.mean(both, axis=0), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [17, 18])
 def test_float32_answers_as_the_mean_of_keras(wardrobe: Dataset, tmp_path: Path, opset: int) -> None:
     """Probabilities are within 1e-5 of the source's mean, and an image equals its flip."""
@@ -102,6 +103,7 @@ def test_a_file_of_a_fixed_batch(wardrobe: Dataset, tmp_path: Path) -> None:
     np.testing.assert_allclose(four, free, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_work_is_counted_twice(wardrobe: Dataset, tmp_path: Path) -> None:
     """`inspect` counts the multiply-adds of both views, and the parameters once."""
     exported(wardrobe, tmp_path / "both.onnx")

@@ -17,6 +17,7 @@ from tests.exporters.networks import exported, shaken
 pytestmark = pytest.mark.train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scale", "channels", "shifts"),
     [

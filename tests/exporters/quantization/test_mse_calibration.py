@@ -92,6 +92,7 @@ def test_zeros_behind_a_relu_do_not_count() -> None:
     assert 0 == few["y"][0] < few["y"][1] < values.max()
 
 
+@pytest.mark.slow
 def test_each_calibration_is_another() -> None:
     """The calibrations give different files (a bug: one of onnxruntime's chooses among one range)."""
     from onnx import numpy_helper

@@ -67,6 +67,7 @@ def test_a_checkpoint_exports_and_runs(kind: str, checkpoints: Path, cli: RunCli
     assert sum(right) >= 0.8 * len(right)
 
 
+@pytest.mark.slow
 def test_a_network_of_whole_numbers(cli: RunCli, checkpoints: Path, tmp_path: Path) -> None:
     """A network that was trained on pixels of 0 to 255 is found out too."""
     from edge_fm.training.keras_fit import load_uncompiled

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.train
 Build = Callable[[], Any]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("style", "kind"),
     [*((style, "keras") for style in STYLES), ("branches", "h5"), ("logits", "h5"), ("residual", "h5")],
@@ -151,6 +152,7 @@ def test_inputs_that_are_no_pictures(
         keras.load(tmp_path / "m.keras")
 
 
+@pytest.mark.slow
 class TestOptions:
     """Options of `edge-fm export`."""
 

@@ -139,6 +139,7 @@ def test_mutated_files_never_crash(data: st.DataObject) -> None:
             Classifier.from_bytes(bytes(mutated), labels=None)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.recursive(
@@ -185,6 +186,7 @@ def test_graphs_that_a_mutation_broke_are_refused(place: int, byte: int) -> None
         answer()
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_mutated_passports_never_crash(data: st.DataObject) -> None:

@@ -84,6 +84,7 @@ def test_a_truncated_video_gives_what_it_has(tiny: Classifier, tmp_path: Path) -
     assert 0 < loop.run(tiny, open_camera(str(path), FAST), [Recorder()]) < 40
 
 
+@pytest.mark.slow
 def test_a_file_keeps_its_own_rate(tmp_path: Path) -> None:
     """A frame comes when it is due, not before, and a reader that was held up is not rushed after it."""
     path = tmp_path / "slow.mp4"
@@ -143,6 +144,7 @@ def test_a_decoder_that_fails_ends_the_feed(tiny: Classifier) -> None:
     assert loop.run(tiny, VideoFile(Failing(1, 2), "x.mp4", fast=True), [Recorder()]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)
 def test_a_decoder_that_hangs_can_be_stopped(tiny: Classifier) -> None:
     """A file whose next frame never comes keeps the loop alive, and closing it does not hang."""

@@ -56,6 +56,7 @@ def test_the_next_epoch_is_drawn_beside_the_training_of_this_one() -> None:
     assert list(prefetch.prefetch(draw, [])) == []
 
 
+@pytest.mark.slow
 def test_several_epochs_are_drawn_in_processes_each_as_by_itself() -> None:
     """Processes draw what a training draws by itself, for each epoch the same pictures, classes and order."""
     dataset = datasets.load("wardrobe")
