@@ -30,8 +30,7 @@ END
 esac
 
 range=$(sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"$/\1 \2/p' pyproject.toml)
-low=${range% *}
-high=$((${range#* } - 1))
+low=${range% *} high=$((${range#* } - 1))
 supported="Python 3.$low to 3.$high"
 command -v "$python" >/dev/null ||
     refuse "there is no $python here: install $supported; on Debian or Ubuntu, run 'apt-get install python3 python3-pip'"
@@ -45,8 +44,9 @@ command -v "$python" >/dev/null ||
     refuse "the pip of $python is older than 22.3: run '$python -m pip install --upgrade pip'"
 
 [ -x .venv/bin/python ] || "$python" -m venv --without-pip --clear .venv
-echo "== .venv: $(.venv/bin/python -V)"
-echo "== installing $what at the versions in constraints.txt, which may take minutes"
+found=$(.venv/bin/python -V)
+[ "${found%.*}" = "$("$python" -V | cut -d. -f1,2)" ] || refuse ".venv has $found: remove it, and run this again"
+echo "== installing $what into .venv ($found) at the versions in constraints.txt, which may take minutes"
 pip install -c constraints.txt -e "$what"
 if ! found=$(.venv/bin/python -c "import cv2" 2>&1); then
     opencv=$(sed -n 's/^opencv-python==//p' constraints.txt)

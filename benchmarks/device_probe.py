@@ -1,7 +1,7 @@
 """Classify images on two machines and compare the results, for `device.sh`.
 
-    device_probe.py answer OUT.npz IMAGES... --models MODEL...   on each machine device_probe.py compare
-    THERE.npz HERE.npz                   print the differences; exit code 1 beyond a bound
+    device_probe.py answer OUT.npz IMAGES... --models MODEL...   # on each machine
+    device_probe.py compare THERE.npz HERE.npz   # print the differences; exit code 1 beyond a bound
 
 The runtime decodes and classifies every image file. No other packages are needed.
 """

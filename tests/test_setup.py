@@ -101,3 +101,14 @@ def test_an_active_environment_is_passed_over(tmp_path: Path) -> None:
     active.mkdir(parents=True)
     (active / "python3").symlink_to("/bin/false")
     assert "no pip" in setup(tmp_path, "web", path=f"{active}:", no_pip=1).stderr
+
+
+def test_an_environment_of_another_python_is_named(tmp_path: Path) -> None:
+    """A .venv of another version is refused, as the packages in it would not fit."""
+    other = tmp_path / ".venv" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\necho Python 3.9.1\n")
+    other.chmod(0o755)
+    refused = setup(tmp_path, "train")
+    assert refused.returncode == 1
+    assert refused.stderr == "setup.sh: .venv has Python 3.9.1: remove it, and run this again\n"

@@ -88,7 +88,9 @@ def _options(
 def run() -> None:
     """Run the command line; an error of the family becomes a message and exit code 2."""
     arguments, debug = _without_debug(sys.argv[1:])
-    output, sys.stdout = sys.stdout, CheckedOutput(sys.stdout)
+    output = sys.stdout
+    if output is not None:  # None if the process was started without a standard output
+        sys.stdout = CheckedOutput(output)
     try:
         if message := renamed.find(arguments):
             print_error(message)

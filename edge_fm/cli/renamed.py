@@ -26,7 +26,7 @@ OPTIONS = {
         "--teacher-share": _IN_A_RECIPE,
         "--answers": _IN_A_RECIPE,
         "--people": _IN_A_RECIPE,
-        "--folds": _IN_A_RECIPE,
+        "--folds": "is now --set folds=N, or count under [folds] of a recipe",
         "--bf16": _IN_A_RECIPE,
         "--no-bf16": _IN_A_RECIPE,
     },
@@ -48,21 +48,22 @@ def find(arguments: Sequence[str]) -> str | None:
     if command == "train" and (line := _new_train_line(words)):
         return f"edge-fm train: --data is now the first argument: {line}"
     options = OPTIONS.get(command, {})
-    for word in words:
-        if word == "--":
-            break
-        option = word.partition("=")[0]
-        if option in options:
-            return f"edge-fm {command}: {option} {options[option]}"
-    return None
+    own = words[: words.index("--")] if "--" in words else words
+    old = [option for option in (word.partition("=")[0] for word in own) if option in options]
+    if not old:
+        return None
+    option = next((option for option in old if option != "--data"), old[0])  # data only changes its place
+    return f"edge-fm {command}: {option} {options[option]}"
 
 
 def _new_train_line(words: Sequence[str]) -> str | None:
-    """Return the present form of `train NAME --data DATA ...`, or None if it is not of that form."""
+    """Return the present form of `train NAME --data DATA ...`, or None if more than that has changed."""
     split = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    if "--data" not in split[1:-1] or split[0].startswith("-"):
+    if split.count("--data") != 1 or "--data" not in split[1:-1] or "--model" in split:
         return None
     name, *rest = split
     at = rest.index("--data")
     others = ["--init-from" if word == "--start" else word for word in rest[:at] + rest[at + 2 :]]
+    if name.startswith("-") or rest[at + 1].startswith("-") or not OPTIONS["train"].keys().isdisjoint(others):
+        return None
     return shlex.join(["edge-fm", "train", rest[at + 1], "--model", name, *others])

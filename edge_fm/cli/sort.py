@@ -83,7 +83,7 @@ def sort(
 
 def _undo(into: Path) -> None:
     """Undo a sort; exit with code 1 if files were kept or the journal has torn lines."""
-    from edge_fm_runtime.batch.sort_undo import undo
+    from edge_fm_runtime.batch.sort_undo import JOURNAL, undo
 
     result = undo(into)
     terminal.print_line(f"undone: {result.undone:,} files in {into}")
@@ -91,7 +91,8 @@ def _undo(into: Path) -> None:
         terminal.print_note(f"kept {path}: {reason}")
     if result.torn:
         terminal.print_note(
-            f"{result.torn:,} lines of the undo journal are incomplete; their files were left as they are"
+            f"{result.torn:,} line{'s' if result.torn > 1 else ''} of {into / JOURNAL} incomplete: "
+            "look there for files that were left as they are, then delete it"
         )
     if result.kept or result.torn:
         raise typer.Exit(terminal.BAD_RESULT)

@@ -14,6 +14,7 @@ class CheckedOutput:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._failure = ""
 
     def write(self, text: str) -> int:
         """Write a text and return its length.
@@ -38,6 +39,8 @@ class CheckedOutput:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        if self._failure:
+            raise OutputError(self._failure)
         try:
             yield
         except BrokenPipeError:
@@ -49,7 +52,8 @@ class CheckedOutput:
             ) from None
         except OSError as error:
             self._discard()
-            raise OutputError(f"standard output cannot be written: {error.strerror or error}") from None
+            self._failure = f"standard output cannot be written: {error.strerror or error}"
+            raise OutputError(self._failure) from None
 
     def _discard(self) -> None:
         """Send what is buffered to nowhere, so that Python does not fail on it once more as it ends."""

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 _RECIPE_OPTIONS = ("--set", "--epochs", "--seed", "--init-from", "--min-accuracy")
 """Options that can be given beside a recipe file; it says all else itself."""
 
+_RECIPE_KEYS = {
+    "--model": "model",
+    "--size": "size",
+    "--batch-size": "settings.batch_size",
+    "--learning-rate": "settings.learning_rate",
+    "--validation": "settings.validation_share",
+}
+"""Keys of a recipe for options that cannot be given beside it."""
+
 _OF_THE_MODEL = "the model's own"
 
 
@@ -110,7 +119,7 @@ def train(
         typer.Option(
             "--init-from",
             metavar="MODEL",
-            help="Start from the weights of a run or bundled model.",
+            help="Start from the weights of a run; an edge model also from a bundled model or .onnx file.",
             show_default="random weights",
         ),
     ] = None,
@@ -119,6 +128,7 @@ def train(
         typer.Option(
             metavar="N",
             min=0,
+            max=2**32 - 1,
             help="Seed of weights, order and split.",
             show_default="0",
         ),
@@ -128,13 +138,13 @@ def train(
         typer.Option(metavar="SHARE", min=0, max=1, help="Exit with code 1 below this test accuracy."),
     ] = None,
 ) -> None:
-    """Train a model into a run folder; Ctrl-C keeps the best epoch.
+    """Train a model into a run folder; Ctrl-C keeps what was learnt.
 
     DATA is fashion-mnist, mnist, wardrobe, a folder with one sub-folder per class, an .npz file, or a recipe
     file that holds every setting of a model of the edge family.
 
-    Training never looks at the test part. An interrupted training of the edge family resumes with the same
-    command.
+    Nothing is chosen on the test part. Ctrl-C keeps the best epoch; a model of the edge family resumes with
+    the same command instead.
 
     'edge-fm zoo NAME' lists the options that a model takes, with their defaults.
 
@@ -144,6 +154,7 @@ def train(
     Example: edge-fm train fashion.toml -o runs/fashion
     """
     from edge_fm.training.edge.recipe import find_recipe
+    from edge_fm_runtime.errors import DataError
 
     given: dict[str, Any] = {
         "--model": model,
@@ -164,7 +175,10 @@ def train(
     _check_data_comes_first(data, out)
     recipe = find_recipe(data) if data.endswith(".toml") else None
     if data.endswith(".toml"):
-        run = _train_recipe(_read_recipe(data, recipe, given), out)
+        chosen = _read_recipe(data, recipe, given)
+        if chosen.folds and min_accuracy is not None:
+            raise DataError("--min-accuracy is for one network, and [folds] trains several: leave it out")
+        run = _train_recipe(chosen, out)
     else:
         run = _train_model(data, out, given)
     if run is not None:
@@ -190,10 +204,12 @@ def _read_recipe(data: str, path: Path | None, given: dict[str, Any]) -> "EdgeRe
     if path is None:
         bundled = ", ".join(sorted(file.name for file in recipe.RECIPES.glob("*.toml")))
         raise DataError(f"there is no recipe {data}: give a file that exists, or one of {bundled}")
-    refused = sorted(given.keys() - set(_RECIPE_OPTIONS))
-    if refused:
+    for option in sorted(given.keys() - set(_RECIPE_OPTIONS)):
+        if option not in _RECIPE_KEYS:
+            raise DataError(f"a model that is trained from a recipe takes no {option}: leave it out")
         raise DataError(
-            f"{', '.join(refused)} cannot be given beside a recipe: write it in the recipe, or as --set TABLE.KEY=VALUE"
+            f"{option} cannot be given beside a recipe: write it in the recipe, or as "
+            f"--set {_RECIPE_KEYS[option]}={given[option]}"
         )
     return recipe.read_recipe(path, _overrides(given))
 
@@ -214,7 +230,14 @@ def _train_model(data: str, out: Path, given: dict[str, Any]) -> "Run | None":
     values: dict[str, Any] = {"model": architecture.name, "data": data}
     if "--size" in given:
         values["size"] = given["--size"]
-    return _train_recipe(recipe.build_recipe(values | recipe.read_overrides(_overrides(given))), out)
+    overrides = _overrides(given)
+    for key in ("model", "data"):
+        if key in overrides:
+            raise DataError(f"--set {key}={overrides[key]}: give it as edge-fm train DATA --model NAME")
+    chosen = recipe.build_recipe(values | recipe.read_overrides(overrides))
+    if chosen.folds and "--min-accuracy" in given:
+        raise DataError("--min-accuracy is for one network, and [folds] trains several: leave it out")
+    return _train_recipe(chosen, out)
 
 
 def _overrides(given: dict[str, Any]) -> dict[str, str]:
@@ -341,7 +364,7 @@ def _print_run(run: "Run", out: Path) -> None:
     terminal.print_line(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
     for part, figures in run.scores.items():
         terminal.print_line(f"{part}: {_format_figures(figures)}")
-    terminal.print_line(f"run folder: {out}   next: edge-fm export {out} --int8 -o {run.architecture}.onnx")
+    terminal.print_line(f"run folder: {out}   next: edge-fm export {out} --int8 -o {out.resolve().name}.onnx")
 
 
 def _check_accuracy(run: "Run", min_accuracy: float | None) -> None:

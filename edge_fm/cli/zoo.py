@@ -71,7 +71,7 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
         ["made for", architecture.data],
         ["trained with", architecture.framework],
         ["train takes", ", ".join(architecture.train_options)],
-        ["--set", ", ".join(f"{key}={value:g}" for key, value in architecture.options.items()) or "nothing"],
+        ["--set", _format_options(architecture)],
         ["settings", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())],
         *(
             ["published", f"{reference}" + _format_variant(variant)]
@@ -83,6 +83,15 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
             for column, cell in zip(COLUMNS, table.cells(architecture.name), strict=True)
         ),
     ]
+
+
+def _format_options(architecture: "Architecture") -> str:
+    """Return what `--set` takes, with defaults."""
+    from edge_fm.models import edge
+
+    if architecture.name in edge.WIDTHS:
+        return "any key of a recipe, such as mix.views=4 (docs/train.md)"
+    return ", ".join([*(f"{key}={value:g}" for key, value in architecture.options.items()), "folds=0"])
 
 
 def _training_settings(architecture: "Architecture") -> dict[str, object]:
@@ -97,6 +106,7 @@ def _training_settings(architecture: "Architecture") -> dict[str, object]:
         "epochs": usual.epochs,
         "batch_size": usual.batch_size,
         "learning_rate": usual.learning_rate,
+        "validation_share": round(usual.validation_share, 4),
         "seed": usual.seed,
     }
 

@@ -8,8 +8,6 @@ from edge_fm.evaluation.metrics import Predictor
 from edge_fm.models import runs
 from edge_fm_runtime.classifier import Classifier
 
-_SOURCES = {".keras", ".h5", ".skops"}
-
 
 def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Predictor, Dataset]:
     """Open a model and the data set to evaluate it on, with images of the model's size.
@@ -25,11 +23,13 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         DataError: the data set or the run folder cannot be used.
         ExportError: the scale of a model file cannot be determined.
     """
+    from edge_fm_exporters.sources import FORMATS
+
     path = Path(model)
     if path.is_dir():
         run = runs.Run.load(path)
         return _from_source(path.resolve().name, path / run.model, data, run.scale, run.class_names)
-    if path.suffix in _SOURCES:
+    if path.suffix in FORMATS:
         return _from_source(path.name, path, data, scale, None)
     classifier = Classifier.load(model)
     passport = classifier.passport

@@ -20,7 +20,7 @@ from edge_fm_runtime.errors import DataError
 _SCALE = np.float32(255)
 _STEPS = 16
 _BETTER = 1e-3
-"""By how much the validation loss must fall, in nats, for an epoch to count as better."""
+"""Fall of the validation loss, in nats, from which an epoch counts as better."""
 
 
 def fit(model: KerasModel, inputs: FitInputs) -> Fitted:

@@ -57,7 +57,7 @@ def train(request: TrainRequest, folder: Path, listener: Listener) -> Run:
         DataError: it was interrupted before one epoch was done, or the images do not suffice.
     """
     architecture, dataset, settings = request.architecture, request.dataset, request.settings
-    _check(request)
+    _check(request, folder)
     runs.begin(folder)
     started_s = time.monotonic()
     scores: dict[str, Figures] = {}
@@ -92,7 +92,7 @@ def train(request: TrainRequest, folder: Path, listener: Listener) -> Run:
     return run
 
 
-def _check(request: TrainRequest) -> None:
+def _check(request: TrainRequest, folder: Path) -> None:
     """Refuse what cannot be trained before anything of an earlier run in the folder is touched."""
     settings, is_keras = request.settings, request.architecture.framework is Framework.KERAS
     if is_keras and settings.patience and not settings.validation_share:
@@ -101,6 +101,21 @@ def _check(request: TrainRequest) -> None:
         )
     if settings.folds:
         request.dataset.require_folds(settings.folds)
+    if request.init_from is not None:
+        _check_initial_run(request, request.init_from, folder)
+
+
+def _check_initial_run(request: TrainRequest, start: Path, folder: Path) -> None:
+    if start.resolve() == folder.resolve():
+        raise DataError(
+            f"{start} cannot be both the initial weights and the output: give another folder with -o"
+        )
+    run, own = Run.load(start), (request.architecture.name, request.dataset.class_names)
+    if (run.architecture, run.class_names) != own:
+        raise DataError(
+            f"{start} is a run of {run.architecture} with the classes {', '.join(run.class_names)}: "
+            f"--init-from needs a run of {request.architecture.name} with the classes of the data"
+        )
 
 
 def _split(dataset: Dataset, settings: TrainSettings) -> tuple[Split, NamedSplit | None]:

@@ -146,13 +146,13 @@ def as_png(image: NDArray[np.uint8], recipe: Preprocess) -> bytes:
     return bytes(cv2.imencode(".png", pixels, _SMALLEST)[1].tobytes())
 
 
-def labels_from_bytes(sealed: bytes, comparison: Comparison, pictures: LabelledImages) -> tuple[int, int]:
+def labels_from_bytes(data: bytes, comparison: Comparison, pictures: LabelledImages) -> tuple[int, int]:
     """Return (matching, tried): images that get their tensor's label from encoded bytes.
 
     Raises:
         ModelError: the runtime refuses the file.
     """
-    classifier = Classifier.from_bytes(sealed)
+    classifier = Classifier.from_bytes(data)
     labels = classifier.passport.labels
     chosen = np.linspace(0, len(pictures.images) - 1, min(FROM_BYTES, len(pictures.images))).astype(int)
     right = 0

@@ -27,7 +27,7 @@ _GOLDEN_INPUTS = 8
 def write_passport(
     candidate: VerifiedGraph, order: ResolvedExport, data: ExportData | None, pictures: LabelledImages
 ) -> tuple[bytes, Passport]:
-    """Return the sealed file and its passport.
+    """Return the file with its passport, and the passport.
 
     Args:
         candidate: the file, compared with its source.

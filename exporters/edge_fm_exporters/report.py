@@ -24,7 +24,7 @@ def rows(result: ExportResult) -> list[list[str]]:
 def _row(candidate: Candidate, result: ExportResult, chosen: tuple[tuple[str, str], ...]) -> list[str]:
     low, high = candidate.drop_interval
     used = (candidate.recipe.settings if candidate.recipe is not None else ()) == chosen
-    verdict = "**chosen**" if used else candidate.verdict or "passes"
+    verdict = "chosen" if used else candidate.verdict or "passes"
     worst = "-"
     if candidate.worst_class is not None:
         worst = f"{result.passport.labels[candidate.worst_class[0]]} {candidate.worst_class[1]:+.4f}"
@@ -37,7 +37,7 @@ def _row(candidate: Candidate, result: ExportResult, chosen: tuple[tuple[str, st
         f"{candidate.label_agreement:.2%}",
         f"{candidate.latency_us:.0f}",
         f"{candidate.speedup:.2f}",
-        verdict.strip("*"),
+        verdict,
     ]
 
 

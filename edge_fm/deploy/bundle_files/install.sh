@@ -42,8 +42,8 @@ while [ $# -gt 0 ]; do
     --prefix)
         [ $# -ge 2 ] || die "--prefix needs a folder"
         [ -n "$2" ] || die "--prefix needs a folder"
-        prefix=$(readlink -m -- "$2")
-        bin=$prefix/bin
+        prefix=$2
+        bin=$(readlink -m -- "$2")/bin
         shift 2
         ;;
     --python)
@@ -71,8 +71,9 @@ watch) [ $# -eq 2 ] || die "--service watch needs a folder and an output: --serv
 esac
 if [ -n "$service" ]; then
     [ "$(id -u)" = 0 ] || die "--service needs root: sudo sh install.sh --service $service ..."
-    command -v systemctl >/dev/null || die "--service needs systemd, and there is no systemctl"
+    systemctl list-units >/dev/null 2>&1 || die "--service needs systemd, which does not run here"
 fi
+prefix=$(readlink -m -- "$prefix") # uninstall.sh compares it with real paths
 
 # Every file of the bundle is present and unchanged.
 cd "$here"
@@ -111,7 +112,10 @@ esac
 if [ -e "$prefix" ] && [ ! -d "$prefix" ]; then
     die "$prefix is a file: give a folder with --prefix"
 fi
-if [ -d "$prefix" ] && [ ! -f "$record" ] && [ -n "$(ls -A "$prefix" 2>/dev/null)" ]; then
+if [ ! -f "$record" ] && [ -L "$prefix/current" ] && [ -f "$prefix/current/.complete" ]; then
+    die "$prefix has an older edge-fm without a list of its files: move your own files out, run 'sh $prefix/uninstall.sh', which removes the whole folder, and run this again. Or give another --prefix"
+fi
+if [ ! -f "$record" ] && ls -A "$prefix" 2>/dev/null | grep -qvxE 'kept-models|kept-files'; then
     die "$prefix holds files that are not of an edge-fm install: give an empty or new folder with --prefix"
 fi
 link=$bin/edge-fm
@@ -119,11 +123,17 @@ if [ -e "$link" ] || [ -L "$link" ]; then
     [ "$(readlink "$link" 2>/dev/null)" = "$prefix/current/bin/edge-fm" ] ||
         die "$link is there already and does not belong to $prefix: move it away, or give another --prefix"
 fi
+is_our_unit() { grep -qF -e "ExecStart=$prefix/" -e "ExecStart=\"$prefix/" "$1"; }
+unit_file=/etc/systemd/system/edge-fm-$service.service
+if [ -n "$service" ] && [ -e "$unit_file" ] && ! is_our_unit "$unit_file"; then
+    die "$unit_file is there already and does not belong to $prefix: move it away"
+fi
 "$python" -c 'import venv' 2>/dev/null || die "$python has no module venv: install it (Debian: apt install python3-venv)"
-mkdir -p "$prefix" 2>/dev/null || die "$prefix cannot be written: give --prefix DIR, or run as root"
-[ -w "$prefix" ] || die "$prefix cannot be written: give --prefix DIR, or run as root"
-free_kb=$(df -Pk "$prefix" | awk 'NR == 2 { print $4 }')
+above=$prefix
+while [ ! -d "$above" ]; do above=$(dirname -- "$above"); done
+free_kb=$(df -Pk "$above" | awk 'NR == 2 { print $4 }')
 [ "$free_kb" -ge "$need_kb" ] || die "$prefix has $((free_kb / 1024)) MB free, and $((need_kb / 1024)) MB are needed"
+{ mkdir -p "$prefix" && [ -w "$prefix" ]; } 2>/dev/null || die "$prefix cannot be written: give --prefix DIR, or run as root"
 
 # Every entry is recorded before it is created, so that uninstall.sh removes these entries only.
 remember() { grep -qxF -- "$1" "$record" 2>/dev/null || printf '%s\n' "$1" >>"$record"; }
@@ -133,7 +143,15 @@ mkdir -p "$prefix/releases"
 
 new=$prefix/releases/$release
 if [ ! -f "$new/.complete" ]; then
-    [ ! -e "$new" ] || sh "$here/uninstall.sh" --release "$new" # left by an interrupted installation
+    if [ -e "$new" ]; then # left by an interrupted or failed installation
+        [ "$(readlink "$prefix/current" 2>/dev/null)" != "releases/$release" ] || rm -f -- "$prefix/current"
+        sh "$here/uninstall.sh" --release "$new"
+    fi
+    if [ -e "$new" ]; then # it holds files of a user, which must not be listed as ours below
+        mkdir -p "$prefix/kept-files"
+        mv -T --backup=numbered -- "$new" "$prefix/kept-files/$release"
+        say "kept: $prefix/kept-files/$release"
+    fi
     say "installing into $new"
     mkdir -p "$new"
     : >"$new/.incomplete"
@@ -155,15 +173,31 @@ say "checking this machine"
 # The next run replaces a release that fails.
 "$new/bin/edge-fm" doctor || {
     rm -f "$new/.complete"
-    die "a check of this machine failed: see above. $prefix is unchanged"
+    die "a check of this machine failed: see above. This release is not put in use"
 }
-for model in "$new"/models/*.onnx; do
-    "$new/bin/edge-fm" verify "$model" || {
+for model in models/*.onnx; do
+    "$new/bin/edge-fm" verify "$new/$model" || {
         rm -f "$new/.complete"
-        die "$(basename "$model") gives other results here than at export. $prefix is unchanged"
+        die "$(basename "$model") gives other results here than at export. This release is not put in use"
     }
 done
 : >"$new/.complete"
+
+# Models that were added to the release in use, or replaced there, are used in the new one too.
+if [ -f "$prefix/current/.models" ] && [ "$(readlink "$prefix/current")" != "releases/$release" ]; then
+    for model in "$prefix"/current/models/*.onnx; do
+        [ -f "$model" ] || continue
+        sum=$(sha256sum <"$model" | cut -c1-64)
+        ! grep -qF "$sum" "$prefix/current/.models" || continue
+        if "$new/bin/edge-fm" inspect "$model" >/dev/null 2>&1; then
+            cp -p -- "$model" "$new/.model.partial"
+            mv -- "$new/.model.partial" "$new/models/${model##*/}"
+            say "your model stays in use: models/${model##*/}"
+        else
+            say "your model cannot be read here, and is not used any more: models/${model##*/}"
+        fi
+    done
+fi
 
 # The new release is in use from here on; a link is replaced atomically.
 for entry in current current.new uninstall.sh "$link"; do
@@ -180,8 +214,10 @@ unit() {
     shift
     remember "/etc/systemd/system/$name.service"
     # The unit names the link "current", not the release behind it, which the next upgrade removes.
-    PWD=$prefix/current "$prefix/current/bin/python" -m edge_fm service "$@" >"/etc/systemd/system/$name.service.new" ||
+    PWD=$prefix/current "$prefix/current/bin/python" -m edge_fm service "$@" >"/etc/systemd/system/$name.service.new" || {
+        rm -f "/etc/systemd/system/$name.service.new"
         die "the unit cannot be created: see above"
+    }
     mv "/etc/systemd/system/$name.service.new" "/etc/systemd/system/$name.service"
     systemctl daemon-reload
     systemctl enable "$name"
@@ -194,7 +230,7 @@ webcam) unit webcam webcam "$@" ;;
 watch) unit watch label "$1" --watch -o "$2" ;;
 '')
     for name in webcam watch; do
-        if [ -f "/etc/systemd/system/edge-fm-$name.service" ] && grep -qF "$prefix/" "/etc/systemd/system/edge-fm-$name.service"; then
+        if [ -f "/etc/systemd/system/edge-fm-$name.service" ] && is_our_unit "/etc/systemd/system/edge-fm-$name.service"; then
             systemctl try-restart "edge-fm-$name" || say "restart it yourself: systemctl restart edge-fm-$name"
         fi
     done

@@ -1,7 +1,7 @@
 """Draw the images of one epoch: product images, camera scenes, drawings, photographs, backgrounds.
 
 Everything is drawn anew from (seed, epoch), so any epoch can be had again without those before it, and the
-next ones can be drawn while this one is trained on (`ahead.py`).
+next ones can be drawn while this one is trained on (`prefetch.py`).
 """
 
 from collections.abc import Callable

@@ -62,8 +62,8 @@ class FoldPlan:
         """
         if (self.catalogue, self.seed) != (len(training), seed):
             raise DataError(
-                f"the folds are of {self.catalogue:,} pictures and --seed {self.seed}, and this training has {len(training):,} and --seed {seed}: "
-                "networks would answer for what they have seen"
+                f"the folds were made from {self.catalogue:,} images with seed {self.seed}, and this training has "
+                f"{len(training):,} and seed {seed}: use the same seed and validation_share"
             )
         catalogue = np.random.default_rng([seed, self.count]).permutation(len(training)) % self.count
         of = None

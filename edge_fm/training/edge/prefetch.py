@@ -68,7 +68,7 @@ def prefetch_in_processes(
 
 
 _drawing: dict[str, Callable[[int], Any]] = {}
-"""What a process of `drawn_by` was told to draw."""
+"""Epoch that a prefetch process draws."""
 
 
 def _begin(draw: Callable[[int], Any]) -> None:

@@ -16,109 +16,13 @@ from typing import Any
 
 from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets.photographs import check_map, read_map
-from edge_fm.models import edge
 from edge_fm.training.edge.epoch_data import Mix
+from edge_fm.training.edge.recipe_schema import CLASS_MAP, check, find_lines, nest
 from edge_fm.training.edge.settings import DEFAULTS, EdgeSettings
 from edge_fm_runtime.errors import DataError
 
 RECIPES = Path(__file__).parent / "recipes"
 """Recipes of the bundled models and of their teachers."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Type and range of a key's value.
-
-    Attributes:
-        kind: `int`, `float`, `bool` or `str`; a `float` may be written as a whole number.
-        low: lowest number.
-        high: highest number.
-        choices: words of which a `str` must be one; empty for any.
-        many: whether the value is a list of such.
-    """
-
-    kind: type
-    low: float = 0
-    high: float = float("inf")
-    choices: tuple[str, ...] = ()
-    many: bool = False
-
-    def __str__(self) -> str:
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        if self.many:
-            return "a list of texts"
-        if self.kind in {bool, str}:
-            return names[self.kind]
-        limits = (
-            f" of {self.low:g} or more"
-            if self.high == float("inf")
-            else f" from {self.low:g} to {self.high:g}"
-        )
-        return names[self.kind] + limits
-
-    def accepts(self, value: object) -> bool:
-        """Return whether a value is of the type and in the range."""
-        if self.many:
-            return isinstance(value, list) and all(isinstance(entry, str) and entry for entry in value)
-        if self.kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not self.kind:
-            return False
-        if isinstance(value, str):
-            return bool(value) and (not self.choices or value in self.choices)
-        return isinstance(value, bool) or (isinstance(value, int | float) and self.low <= value <= self.high)
-
-
-_SHARE = Range(float, 0, 1)
-
-SCHEMA: Mapping[str, Mapping[str, Range]] = {
-    "": {
-        "model": Range(str, choices=tuple(edge.WIDTHS)),
-        "data": Range(str),
-        "size": Range(int, 8, 1024),
-        "init_from": Range(str),
-    },
-    "settings": {
-        "epochs": Range(int, 1),
-        "batch_size": Range(int, 1),
-        "learning_rate": Range(float, 1e-6, 1),
-        "weight_decay": Range(float, 0, 1),
-        "label_smoothing": Range(float, 0, 0.99),
-        "ema_decay": Range(float, 0, 0.99999),
-        "strong_aug_off_fraction": Range(float, 0, 0.99),
-        "late_mixup": _SHARE,
-        "validation_share": Range(float, 0.001, 0.5),
-        "bf16": Range(bool),
-        "seed": Range(int),
-    },
-    "mix": {
-        "views": Range(int, 1, 100),
-        "mixup": _SHARE,
-        "scenes": _SHARE,
-        "drawn": _SHARE,
-        "empties": _SHARE,
-    },
-    "augmentation": {
-        "flip": Range(bool),
-        "rotation": Range(float, 0, 180),
-        "tilt": Range(float, 0, 180),
-        "erase": _SHARE,
-        "elastic": Range(float, 0, 10),
-    },
-    "photographs": {
-        "folder": Range(str),
-        "class_map": Range(str),
-        "hold_out": Range(str),
-        "soft_labels": Range(str),
-    },
-    "distillation": {"teachers": Range(str, many=True), "weight": _SHARE},
-    "folds": {"count": Range(int, 2, 1000), "groups": Range(str)},
-}
-"""Keys of each table of a recipe; the first are those above every table."""
-
-_CLASS_MAP = "photographs.class_map"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,21 +100,21 @@ def read_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> EdgeR
         DataError: the file cannot be read, or a key is unknown, of a wrong type or out of range.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         tables: dict[str, Any] = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, no TOML, or a number with thousands of digits
         raise DataError(f"the recipe {path} cannot be read: {error}") from error
-    places = _lines(text)
+    places = find_lines(text)
 
     def place(key: str) -> str:
         return f"{path}, line {places[key]}" if key in places else str(path)
 
-    values = _checked(tables, place) | read_overrides(overrides or {})
+    values = check(tables, place) | read_overrides(overrides or {})
     missing = [name for name in ("model", "data") if name not in values]
     if missing:
         raise DataError(f'{path} lacks {" and ".join(missing)}: write a line such as {missing[0]} = "..."')
     try:
-        return build_recipe(values)
+        return build_recipe(_expanded(values))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -223,7 +127,7 @@ def read_overrides(given: Mapping[str, str]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, text in given.items():
-        values |= _checked(_nested(name, text), lambda key: f"--set {key}")
+        values |= check(nest(name, text), lambda key: f"--set {key}")
     return values
 
 
@@ -241,12 +145,12 @@ def build_recipe(values: Mapping[str, Any]) -> EdgeRecipe:
         settings = replace(settings, distillation_weight=float(values["distillation.weight"]))
     recipe = EdgeRecipe(
         model=values["model"],
-        data=_expanded(values["data"]),
+        data=values["data"],
         size=values.get("size"),
         init_from=_path(values.get("init_from")),
         settings=settings,
         photographs=_photographs(values),
-        teachers=tuple(map(_expanded, values.get("distillation.teachers", ()))),
+        teachers=tuple(values.get("distillation.teachers", ())),
         folds=values.get("folds.count"),
         groups=_path(values.get("folds.groups")),
     )
@@ -275,10 +179,10 @@ def _photographs(values: Mapping[str, Any]) -> PhotographSource | None:
         return None
     if not {"folder", "class_map"} <= given:
         raise DataError("[photographs] needs folder and class_map")
-    class_map = values[_CLASS_MAP]
+    class_map = values[CLASS_MAP]
     return PhotographSource(
-        folder=Path(_expanded(values["photographs.folder"])),
-        class_map=class_map if isinstance(class_map, dict) else Path(_expanded(class_map)),
+        folder=Path(values["photographs.folder"]),
+        class_map=class_map if isinstance(class_map, dict) else Path(class_map),
         hold_out=_path(values.get("photographs.hold_out")),
         soft_labels=_path(values.get("photographs.soft_labels")),
     )
@@ -293,61 +197,23 @@ def _of(values: Mapping[str, Any], table: str, kind: type) -> dict[str, Any]:
     return {name: float(value) if types[name] is float else value for name, value in found.items()}
 
 
-def _checked(tables: Mapping[str, Any], place: Any) -> dict[str, Any]:  # noqa: ANN401  # a function
-    """Return the values of all tables by `table.key`, every one checked."""
-    values: dict[str, Any] = {}
-    for name, entry in tables.items():
-        if isinstance(entry, dict) and name in SCHEMA and name:
-            values |= {f"{name}.{key}": value for key, value in entry.items()}
-        else:
-            values[name] = entry
-    for key, value in values.items():
-        table, _, name = key.rpartition(".")
-        allowed = SCHEMA[table].get(name)
-        if allowed is None:
-            where = f"[{table}]" if table else "the top of a recipe"
-            tables_too = "" if table else f", and the tables {', '.join(t for t in SCHEMA if t)}"
-            raise DataError(
-                f"{place(key)}: {where} has no key {name!r}; it takes {', '.join(SCHEMA[table])}{tables_too}"
-            )
-        is_inline_map = key == _CLASS_MAP and isinstance(value, dict)
-        if not is_inline_map and not allowed.accepts(value):
-            raise DataError(f"{place(key)}: {name} = {value!r}, expected {allowed}")
-    return values
-
-
-def _nested(name: str, given: str) -> dict[str, Any]:
-    """Return the tables that `--set name=given` stands for; a value that is not TOML is text."""
-    table, _, key = name.rpartition(".")
-    if not table:
-        table = next((table for table, keys in SCHEMA.items() if name in keys), "settings")
-    if table not in SCHEMA:
-        raise DataError(f"--set {name}: expected TABLE.KEY, such as settings.epochs=10")
-    try:
-        value = tomllib.loads(f"value = {given}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = given
-    return {table: {key: value}} if table else {key: value}
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Return the line of each `table.key`, from 1."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            table = header[1]
-            found.setdefault(table, number)
-        elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
-            found.setdefault(f"{table}.{key[1]}" if table else key[1], number)
-    return found
-
-
 def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(_expanded(text))
+    return None if text is None else Path(text)
 
 
-def _expanded(text: str) -> str:
+def _expanded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with environment variables replaced in texts and lists of texts."""
+    return {
+        key: _expand(value)
+        if isinstance(value, str)
+        else list(map(_expand, value))
+        if isinstance(value, list)
+        else value
+        for key, value in values.items()
+    }
+
+
+def _expand(text: str) -> str:
     """Return a text with environment variables replaced.
 
     Raises:

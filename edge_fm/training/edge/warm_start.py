@@ -37,15 +37,14 @@ def warm_start(
         model: a built `keras.Model` of the edge family, named as its architecture.
         start: a run folder, an `.onnx` file, or the name of a bundled model; for pictures as large as the
             model's, or a whole number of times smaller.
-        folder: of the training that begins.
+        folder: run folder of this training.
         class_names: in the order of the model's outputs.
         pictures: (N, height, width, channels) uint8 to be trained on; they stand for what an export has
             folded away.
 
     Raises:
-        DataError: `start` is no run, `folder` itself, a run or file of another architecture or earlier
-            network, or one that tells other classes apart or takes pictures of a size that does not go into
-            the model's, or its weights cannot be read.
+        DataError: `start` is no run, or `folder` itself, or has another architecture, other classes or an
+            input size that does not divide the model's, or its weights cannot be read.
         ModelError: `start` is a file that is missing or refused.
     """
     if not start.is_dir() and (str(start) in BUNDLED or start.suffix == ".onnx"):
@@ -57,11 +56,13 @@ def warm_start(
 def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[str, ...]) -> None:
     run = runs.Run.load(start)
     if start.resolve() == folder.resolve():
-        raise DataError(f"{start} cannot be begun with and written to: give another folder with -o")
+        raise DataError(
+            f"{start} cannot be both the initial weights and the output: give another folder with -o"
+        )
     if (run.architecture, run.class_names) != (model.name, class_names):
         raise DataError(
-            f"{start} is a run of {run.architecture} that tells {', '.join(run.class_names)} apart: to begin with it, train "
-            f"{run.architecture} on the same classes"
+            f"{start} is a run of {run.architecture} with the classes {', '.join(run.class_names)}: "
+            f"--init-from needs a run of {model.name} with the classes of the data"
         )
     _require_size(start, InputSpec(*run.input_shape), model)
     try:
@@ -69,7 +70,7 @@ def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[s
         model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"the weights of {start} cannot be begun with, they are damaged or of an earlier network ({error}): train it anew"
+            f"cannot initialise from {start}: its weights are damaged or of an older network ({error}). Train it again"
         ) from error
 
 
@@ -80,17 +81,18 @@ def _from_file(
     classifier = Classifier.from_bytes(data)
     if classifier.passport.labels != class_names:
         raise DataError(
-            f"{start} tells {', '.join(classifier.passport.labels)} apart: to begin with it, train {model.name} on the same classes"
+            f"{start} has the classes {', '.join(classifier.passport.labels)}: --init-from needs a model with the "
+            "classes of the data"
         )
-    stranger = DataError(
-        f"{start} is no {model.name} of today: begin with a file of the same member of the edge family"
+    mismatch = DataError(
+        f"{start} is not a current {model.name} network: --init-from needs an export of the same model"
     )
     theirs = classifier.passport.input
     _require_size(start, theirs, model)
     found = weights.read_weights(data)
     found[:1] = [(_finer(kernel, model.weights[0].shape), bias) for kernel, bias in found[:1]]
     if not _fill(model, found):
-        raise stranger
+        raise mismatch
     scaled = pictures.astype(np.float32) / np.float32(255)
     _measure(model, scaled)
     answers = model.predict(scaled, batch_size=500, verbose=0)
@@ -98,15 +100,15 @@ def _from_file(
         answers = answers + model.predict(scaled[:, :, ::-1], batch_size=500, verbose=0)
     right = classifier.probabilities(datasets.resized(pictures, theirs)).argmax(axis=1)
     if np.mean(answers.argmax(axis=1) == right) < _LEAST_AGREEMENT:
-        raise stranger
+        raise mismatch
 
 
 def _require_size(start: Path, theirs: InputSpec, model: KerasModel) -> None:
     own = InputSpec(*model.input_shape[1:])
     if own.shape != theirs.shape and not datasets.is_multiple(own, theirs):
         raise DataError(
-            f"{start} takes pictures of {theirs.height}x{theirs.width}, and those to be trained on have {own.height}x{own.width}: "
-            f"give --size {theirs.height}"
+            f"{start} takes images of {theirs.height}x{theirs.width}, and those to train on have {own.height}x{own.width}: "
+            f"give --size {theirs.height}, beside a recipe --set size={theirs.height}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_fm_exporters.graph.editing import ModelProto, _rewire, drop_unused, inferred_shapes, only_consumer
+from edge_fm_exporters.graph.editing import ModelProto, drop_unused, inferred_shapes, only_consumer, rewire
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_runtime.artifact.session import INPUT, OUTPUT
 
@@ -112,7 +112,7 @@ def without_scaling(model: ModelProto, scale: Scale) -> tuple[ModelProto, Scale]
         offset = {"Add": values, "Sub": -values}.get(node.op_type, none)
         scale = scale.then(factor, offset)
         graph.node.remove(node)
-        _rewire(bare, node.output[0], INPUT)
+        rewire(bare, node.output[0], INPUT)
     drop_unused(bare)
     return bare, scale
 

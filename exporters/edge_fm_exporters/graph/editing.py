@@ -47,7 +47,8 @@ def only_consumer(graph: Any, tensor: str) -> Any:  # noqa: ANN401
     return consumers[0] if len(consumers) == 1 else None
 
 
-def _rewire(model: ModelProto, old: str, new: str) -> None:
+def rewire(model: ModelProto, old: str, new: str) -> None:
+    """Let every node that reads the tensor `old` read `new` instead."""
     for node in model.graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
 

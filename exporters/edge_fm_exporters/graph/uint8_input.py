@@ -4,11 +4,11 @@ import numpy as np
 
 from edge_fm_exporters.graph.editing import (
     ModelProto,
-    _rewire,
     add_constant,
     drop_unused,
     only_consumer,
     replace_input,
+    rewire,
 )
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_runtime.artifact.input_spec import InputSpec
@@ -29,7 +29,7 @@ def with_uint8_input(model: ModelProto, spec: InputSpec, scale: Scale) -> ModelP
     scaled = onnx.ModelProto()
     scaled.CopyFrom(model)
     replace_input(scaled, spec)
-    _rewire(scaled, INPUT, f"{INPUT}_scaled")
+    rewire(scaled, INPUT, f"{INPUT}_scaled")
     zero_point = scale.zero_point
     made = f"{INPUT}_scaled" if zero_point is not None else f"{INPUT}_multiplied"
     inputs = _add_scale(scaled, scale)

@@ -1,10 +1,9 @@
 """Leave the first convolution in float where that is faster (docs/decisions/0003-int8-recipe.md).
 
-With one input channel a convolution is dearer in int8 than in float. Left in float naively the whole gets
-slower still:
-onnxruntime moves the QuantizeLinear that follows up through the pooling, which then runs in int8 in the wrong
-layout, and quantises the convolution after all if a DequantizeLinear feeds it. And what a residual sum takes
-from behind it stays in the wrong layout.
+With one input channel a convolution is slower in int8 than in float. Merely leaving it in float makes the
+model slower still: onnxruntime moves the QuantizeLinear that follows up through the pooling, which then runs
+in int8 in the wrong layout, and quantises the convolution after all if a DequantizeLinear feeds it. And what
+a residual sum takes from behind it stays in the wrong layout.
 """
 
 from typing import Any

@@ -64,7 +64,7 @@ def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def histogram(values: NDArray[np.float32], whole: Range) -> NDArray[np.int64]:
-    """Count non-zero values in bins of equal width; return None for an empty range.
+    """Count non-zero values in bins of equal width; all zero for an empty range.
 
     Twice as fast as NumPy's, which leaves none on the wrong side of an edge.
 

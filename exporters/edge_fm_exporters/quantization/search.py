@@ -1,7 +1,7 @@
-"""int8 that is chosen: every way of quantising is measured, and the fastest that holds is taken.
+"""Measure every int8 variant and select the fastest that stays within the limits.
 
 Accuracy is measured on pictures that are neither calibrated on nor tested on; time on this machine, all files
-in turn. When no way holds, the layers that hurt most are given back to float, one after the other.
+in turn. When no variant holds, the layers that cost most accuracy stay in float, one after the other.
 """
 
 import time
@@ -23,7 +23,7 @@ from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession
 
 ROUNDS = 400
-"""Of timing, one picture through each file."""
+"""Timing rounds; each runs one image through every file."""
 
 _NOISE = 0.05
 _RESAMPLES = 1000
@@ -56,7 +56,7 @@ class Candidate:
         data: the file, without a passport.
         accuracy: in [0, 1]; None where the pictures have no classes.
         drop: accuracy lost against the source; labels that differ, where the pictures have no classes.
-        drop_interval: that holds with 95 % (a paired bootstrap over the pictures).
+        drop_interval: 95 % interval of `drop` (a paired bootstrap over the images).
         worst_class: index of the class that loses most recall, and how much; None without classes.
         label_agreement: with the source, in [0, 1], on the validation images of the training if they are
             known, as many of each kind; else on the images that accuracy is measured on.
@@ -148,8 +148,8 @@ def search(
 def best(candidates: tuple[Candidate, ...]) -> Candidate:
     """Return the int8 file that holds and is fastest, else float32, which comes first.
 
-    Of files that are as fast but for noise, it is the one that gives most pictures its source's label, which
-    fewer pictures tell than it takes for accuracy.
+    Of files that are equally fast within noise, it is the one that agrees most with its source: agreement
+    separates files with fewer images than accuracy does.
     """
     passed = [candidate for candidate in candidates[1:] if not candidate.verdict]
     if not passed:

@@ -48,7 +48,7 @@ class Calibration(StrEnum):
     """Method that finds the range of an activation on the calibration images."""
 
     MINMAX = "MinMax"  # all of it
-    MSE = "MSE"  # the part with the least mean squared error: `least_squares.py`
+    MSE = "MSE"  # the part with the least mean squared error: `mse_calibration.py`
     PERCENTILE = "Percentile"  # all but a hundred-thousandth at either end
 
 

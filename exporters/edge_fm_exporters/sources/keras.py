@@ -17,8 +17,6 @@ from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.session import INPUT, OUTPUT
 from edge_fm_runtime.errors import ExportError, ModelError
 
-SUFFIXES = (".keras", ".h5")
-
 _EXECUTABLE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 _MAX_CONFIG_BYTES = 16 * 2**20
 _TESTED = {"keras": "3.15.1", "tensorflow": "2.21.0", "tf2onnx": "1.17.0", "onnx": "1.23.2"}

@@ -19,8 +19,6 @@ from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.session import INPUT
 from edge_fm_runtime.errors import ExportError, ModelError
 
-SUFFIXES = (".skops",)
-
 _TESTED = {"scikit-learn": "1.9.1", "skl2onnx": "1.20.0", "skops": "0.16.0", "onnx": "1.23.2"}
 _HARMLESS = {
     f"sklearn.neural_network._stochastic_optimizers.{name}" for name in ("AdamOptimizer", "SGDOptimizer")

@@ -5,11 +5,12 @@ from enum import StrEnum
 
 from edge_fm_runtime.artifact.strict_json import require
 
-PREPROCESS_VERSION = 2
+PREPROCESS_VERSION = 3
 """Version of the preprocessing in `image/preprocess.py`; it changes when a tensor could change.
 
 A model with an older version runs with this one. Version 2 brings JPEGs decoded at reduced size closer to
-their full-size tensors.
+their full-size tensors. Version 3 turns images by an EXIF orientation in every container and of every integer
+type.
 """
 
 _MAX_SIDE = 1024
@@ -45,8 +46,8 @@ class InputSpec:
         require(1 <= self.height <= _MAX_SIDE, f"an input height of {self.height}, not 1 to {_MAX_SIDE}")
         require(1 <= self.width <= _MAX_SIDE, f"an input width of {self.width}, not 1 to {_MAX_SIDE}")
         require(self.channels in _CHANNELS, f"{self.channels} input channels, neither 1 nor 3")
-        require(self.dtype == "uint8", f"an input of {self.dtype}, not uint8")
-        require(self.layout == "NHWC", f"an input layout of {self.layout}, not NHWC")
+        require(self.dtype == "uint8", f"an input of {self.dtype:.60}, not uint8")
+        require(self.layout == "NHWC", f"an input layout of {self.layout:.60}, not NHWC")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,4 +91,6 @@ class Preprocess:
             ("exif", "apply"),
             ("alpha", "over-fill"),
         ):
-            require(getattr(self, name) == known, f"{name} {getattr(self, name)!r}; only {known!r} is known")
+            require(
+                getattr(self, name) == known, f"{name} {getattr(self, name)!r:.60}; only {known!r} is known"
+            )

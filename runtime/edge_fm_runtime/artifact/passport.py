@@ -283,5 +283,5 @@ def _check_labels(labels: tuple[str, ...]) -> None:
     for label in labels:
         require(
             0 < len(label) <= _MAX_LABEL_LENGTH and label.isprintable(),
-            f"the label {label!r}, which is empty, too long or not printable",
+            f"the label {label!r:.60}, which is empty, too long or not printable",
         )

@@ -47,7 +47,7 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
 
     Raises:
         ModelError: a value has another type, a number is out of range, or a key is missing, unknown
-            or given twice.
+            or given under its old and its new name.
     """
     if is_dataclass(kind):
         return _read_dataclass(kind, value, path)
@@ -56,7 +56,7 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
     if isinstance(kind, UnionType):
         return None if value is None else read(get_args(kind)[0], value, path)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        require(value in list(kind), f"{path} {value!r}; known are {', '.join(kind)}")
+        require(value in list(kind), f"{path} {value!r:.60}; known are {', '.join(kind)}")
         return kind(value)
     if kind is bytes:
         try:

@@ -1,10 +1,12 @@
 """Undo what `sort` did, without ever removing the last copy of a file.
 
-The journal names each change before it is made, one JSON object per line: `way`, `source`, `target`.
+The journal names each change before it is made, one JSON object per line: `way`, `source`, `target`. A target
+is always two levels below the sorted folder, so it is found also if that folder was moved.
 """
 
 import errno
 import filecmp
+import hashlib
 import json
 import os
 import shutil
@@ -37,8 +39,8 @@ class UndoResult:
 
 
 def partial_path(target: Path) -> Path:
-    """Return the name under which a file is written before it is whole."""
-    return target.with_name(f".{target.name}.partial")
+    """Return the path at which a file is written before it is whole; its name is short."""
+    return target.with_name(f".edge-fm-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.partial")
 
 
 def undo(into: Path) -> UndoResult:
@@ -52,38 +54,47 @@ def undo(into: Path) -> UndoResult:
 
     Raises:
         SourceError: there is no journal, or it cannot be read.
-        OutputError: a file cannot be put back.
+        OutputError: the journal cannot be rewritten.
     """
     journal = into / JOURNAL
     records, torn = _read(journal)
-    kept: list[tuple[dict[str, str], str]] = []
+    kept: list[tuple[Path, str]] = []
+    lines: list[str] = []
     undone = 0
+    for record in reversed(records):
+        target = _target(into, record)
+        outcome = _undo(record["way"], Path(record["source"]), target)
+        if outcome:
+            kept.append((target, outcome))
+            lines.insert(0, json.dumps(record))
+        undone += outcome == ""
     try:
-        for record in reversed(records):
-            source, target = Path(record["source"]), Path(record["target"])
-            partial_path(target).unlink(missing_ok=True)
-            if not os.path.lexists(target):
-                continue
-            reason = _UNDO[record["way"]](source, target)
-            if reason:
-                kept.append((record, reason))
-            else:
-                undone += 1
-        for folder in {Path(record["target"]).parent for record in records}:
+        for folder in {_target(into, record).parent for record in records}:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        _rewrite(journal, [record for record, _ in reversed(kept)])
+        _rewrite(journal, [*lines, *torn])
     except OSError as error:
-        raise OutputError(
-            f"{error.filename or into} cannot be put back: {error.strerror}. Run the same command again once it can"
-        ) from error
-    return UndoResult(
-        undone=undone, kept=tuple((Path(record["target"]), reason) for record, reason in kept), torn=torn
-    )
+        raise OutputError(f"{error.filename or into} cannot be written: {error.strerror}") from error
+    return UndoResult(undone=undone, kept=tuple(kept), torn=len(torn))
 
 
-def _read(journal: Path) -> tuple[list[dict[str, str]], int]:
-    """Return the whole records of a journal, and the number of lines that are torn."""
+def _target(into: Path, record: dict[str, str]) -> Path:
+    """Return where a file was sorted to: folder and name, below the sorted folder as it is named now."""
+    return into.absolute().joinpath(*Path(record["target"]).parts[-2:])
+
+
+def _undo(way: str, source: Path, target: Path) -> str | None:
+    """Undo one change; return why it is kept, "" if it is undone, None if there is nothing to undo."""
+    try:
+        if way != LINK:
+            partial_path(target).unlink(missing_ok=True)
+        return _UNDO[way](source, target) if os.path.lexists(target) else None
+    except OSError as error:
+        return f"it cannot be taken back: {error.filename or source}: {error.strerror}"
+
+
+def _read(journal: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the whole records of a journal, and what is left of the lines that are torn."""
     try:
         lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -92,12 +103,14 @@ def _read(journal: Path) -> tuple[list[dict[str, str]], int]:
         ) from None
     except OSError as error:
         raise SourceError(f"{journal} cannot be read: {error.strerror}") from error
-    records, torn = [], 0
+    records: list[dict[str, str]] = []
+    torn: list[str] = []
     for line in filter(str.strip, lines):
         record = _record(line)
         if record is None:
-            torn += 1
-            record = _record(line[line.rfind("{") :])  # one that was appended to a torn line
+            start = max(0, line.rfind("{"))
+            record = _record(line[start:])  # one that was appended to a torn line
+            torn.append(line if record is None else line[:start])
         if record is not None:
             records.append(record)
     return records, torn
@@ -109,19 +122,19 @@ def _record(line: str) -> dict[str, str] | None:
         value: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or value.get("way") not in _UNDO:
+    if not isinstance(value, dict) or value.get("way") not in list(_UNDO):
         return None
     names = value.get("source"), value.get("target")
     is_whole = all(isinstance(name, str) and os.path.isabs(name) and "\0" not in name for name in names)
     return value if is_whole else None
 
 
-def _rewrite(journal: Path, records: list[dict[str, str]]) -> None:
-    if not records:
+def _rewrite(journal: Path, lines: list[str]) -> None:
+    if not lines:
         journal.unlink()
         return
     partial = partial_path(journal)
-    partial.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     partial.replace(journal)
 
 
@@ -129,8 +142,10 @@ def _undo_copy(source: Path, target: Path) -> str:
     """Remove a copy; return why it is kept, empty if it is removed."""
     if target.is_symlink() or not target.is_file():
         return "it is no longer the copy that was made"
-    if not source.is_file() or source.samefile(target) or not filecmp.cmp(source, target, shallow=False):
-        return f"{source} does not hold the same bytes, so this may be the last copy"
+    if not source.is_file():
+        return f"{source} is gone, so this may be the last copy: put it back, or delete this one yourself"
+    if source.samefile(target) or not filecmp.cmp(source, target, shallow=False):
+        return f"{source} has changed since, so this may be the last copy: delete it yourself if it is not"
     target.unlink()
     return ""
 

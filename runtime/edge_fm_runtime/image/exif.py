@@ -14,7 +14,10 @@ SIGNATURE = b"Exif\0\0"
 
 
 def orientation(block: bytes) -> int:
-    """Return the orientation, 1 to 8, in an EXIF block (EXIF 2.32, tag 0x0112); 1 if it has none."""
+    """Return the orientation, 1 to 8, in an EXIF block (EXIF 2.32, tag 0x0112); 1 if it has none.
+
+    Of several values the first counts, as in Pillow.
+    """
     block = block.removeprefix(SIGNATURE)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     try:
@@ -23,8 +26,11 @@ def orientation(block: bytes) -> int:
             for index in range(struct.unpack_from(f"{order}H", block, start)[0]):
                 entry = start + 2 + 12 * index
                 tag, kind, count = struct.unpack_from(f"{order}HHI", block, entry)
-                if tag == _ORIENTATION and count == 1 and kind in _INTEGERS:
-                    value = int(struct.unpack_from(order + _INTEGERS[kind], block, entry + 8)[0])
+                if tag == _ORIENTATION and kind in _INTEGERS and count:
+                    code = order + _INTEGERS[kind]
+                    is_inline = count * struct.calcsize(code) <= 4  # noqa: PLR2004
+                    at = entry + 8 if is_inline else struct.unpack_from(f"{order}I", block, entry + 8)[0]
+                    value = int(struct.unpack_from(code, block, at)[0])
                     return value if 1 <= value <= 8 else UPRIGHT  # noqa: PLR2004
     except struct.error:
         pass  # a broken block is ignored

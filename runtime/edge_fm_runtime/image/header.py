@@ -146,7 +146,9 @@ def _webp(data: bytes) -> Header:
     if len(data) < 30:
         raise InputError(Status.TRUNCATED, "the WebP ends within its header: copy the file again")
     if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
-        raise InputError(Status.TRUNCATED, "the WebP is shorter than it says: copy the file again")
+        raise InputError(
+            Status.TRUNCATED, "the WebP file is shorter than its header states: copy the file again"
+        )
     kind = data[12:16]
     if kind == b"VP8X":
         width = 1 + int.from_bytes(data[24:27], "little")
@@ -162,7 +164,9 @@ def _webp(data: bytes) -> Header:
 
 
 def _webp_orientation(data: bytes) -> int:
-    """Return the orientation in the EXIF chunk of an extended WebP, upright if there is none."""
+    """Return the orientation in the EXIF chunk that an extended WebP announces, upright if there is none."""
+    if not data[20] & 0x08:
+        return exif.UPRIGHT
     position = 12
     while position + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, position)

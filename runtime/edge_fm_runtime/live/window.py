@@ -20,7 +20,7 @@ _NO_WINDOW = (
 _NO_KEY = 255
 _QUIT = {ord("q"), 27}
 _SMALLEST_DRAG = 8
-_SAID_S = 2.0
+_MESSAGE_S = 2.0
 _IDLE_MS = 20
 
 
@@ -125,7 +125,7 @@ class WindowView:
         else:
             self._message = f"kept {path.name}"
             self._note(f"snapshot: {path}")
-        self._message_until_s = time.monotonic() + _SAID_S
+        self._message_until_s = time.monotonic() + _MESSAGE_S
 
     def _mouse(self, event: int, x: int, y: int, _flags: int, _parameter: object) -> None:
         """Move the region that is under the mouse, or draw a new one beside it."""

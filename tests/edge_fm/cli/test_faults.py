@@ -22,18 +22,22 @@ main()
 """
 
 
-def run_python(*arguments: str, output: int, encoding: str = "utf-8") -> "subprocess.Popen[str]":
+def run_python(
+    *arguments: str, output: int, encoding: str = "utf-8", **environment: str
+) -> "subprocess.Popen[str]":
     """Start Python with a file descriptor as its standard output."""
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, **environment}
     return subprocess.Popen(
         [sys.executable, *arguments], stdout=output, stderr=subprocess.PIPE, text=True, env=environment
     )
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(
     "command",
     [
+        ["--version"],
         ["inspect", "fashion"],
         ["inspect", "fashion", "--json"],
         ["zoo"],
@@ -43,10 +47,10 @@ def run_python(*arguments: str, output: int, encoding: str = "utf-8") -> "subpro
     ],
     ids=" ".join,
 )
-def test_a_full_output_is_one_line(command: list[str]) -> None:
+def test_a_full_output_is_one_line(command: list[str], buffered: str) -> None:
     """Each command whose standard output is full ends with one line and exit code 2."""
     with FULL.open("wb") as full:
-        process = run_python("-m", "edge_fm", *command, output=full.fileno())
+        process = run_python("-m", "edge_fm", *command, output=full.fileno(), PYTHONUNBUFFERED=buffered)
     _, errors = process.communicate(timeout=120)
     assert errors.splitlines()[-1] == "error: standard output cannot be written: No space left on device"
     assert "Traceback" not in errors
@@ -73,6 +77,19 @@ def test_an_encoding_without_the_labels_is_one_line() -> None:
     assert errors.endswith("in ascii: set PYTHONIOENCODING=utf-8\n")
     assert errors.count("\n") == 1
     assert process.returncode == 2
+
+
+def test_a_closed_output_is_quiet(tmp_path: Path) -> None:
+    """A command that starts without a standard output, as some services do, works and prints nothing."""
+    command = ["label", WARDROBE, "-o", str(tmp_path / "rows.csv")]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "edge_fm", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 41
 
 
 def test_a_closed_pipe_is_quiet() -> None:

@@ -42,6 +42,27 @@ def test_a_renamed_option_names_the_new_one(cli: RunCli, command: str, option: s
 def test_an_old_train_line_is_spelled_out_anew(cli: RunCli, old: str, new: str) -> None:
     """`train NAME --data DATA` is refused with the whole line as it is typed now."""
     assert refused(cli, "train", *shlex.split(old)).endswith(f": edge-fm train {new}\n")
+    command: Any = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    assert renamed.find(["train", *shlex.split(new)]) is None
+    assert command.make_context("train", shlex.split(new)).params["out"] is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("edge --data mnist --data photos=DIR --map m.toml -o r", "--map is now written in a recipe file"),
+        ("cnn --data mnist --folds 3 -o r", "--folds is now --set folds=N"),
+        (
+            "fashion-mnist --model cnn --data mnist -o r",
+            "--data is now the first argument: edge-fm train DATA",
+        ),
+        ("cnn --set --data -o y", "--data is now the first argument: edge-fm train DATA"),
+        ("cnn --data mnist --max-loss 3 -o r", "--max-loss was removed"),
+    ],
+)
+def test_no_line_is_suggested_that_would_be_refused(cli: RunCli, line: str, message: str) -> None:
+    """The message names an option that has no new form, if more than the order has changed."""
+    assert message in refused(cli, "train", *shlex.split(line))
 
 
 @pytest.mark.parametrize(("command", "message"), renamed.COMMANDS.items())

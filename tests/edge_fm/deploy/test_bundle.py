@@ -205,6 +205,73 @@ class TestInstall:
         assert left == theirs
         assert all(str(path) in done.stdout for path in theirs)
 
+    def test_a_users_files_survive_every_repair(self, copied: Path, tmp_path: Path) -> None:
+        """A file in a release that fails and is made anew is kept, also through the upgrades after it."""
+        prefix = tmp_path / "there"
+        assert install(copied, "--prefix", prefix).returncode == 0
+        release = (prefix / "current").resolve()
+        (release / "labels.csv").write_bytes(b"mine")
+        (release / "models" / "fashion.onnx").write_bytes(b"broken")
+        assert install(copied, "--prefix", prefix).returncode == 1
+        failed = install(copied, "--prefix", prefix, tools={"cp": "exit 1"})  # as on a full disk
+        assert failed.returncode == 1
+        again = install(copied, "--prefix", prefix, tools={"cp": 'exec /bin/cp "$@"'})
+        assert again.returncode == 0, again.stderr
+        kept = {
+            prefix / "kept-files" / release.name / "labels.csv": b"mine",
+            prefix / "kept-models" / release.name / "fashion.onnx": b"broken",
+        }
+        upgraded(copied)
+        assert install(copied, "--prefix", prefix).returncode == 0
+        subprocess.run(["/bin/sh", prefix / "uninstall.sh"], check=True, capture_output=True)
+        assert contents(prefix) == kept
+        assert install(copied, "--prefix", prefix).returncode == 0  # what it kept does not block the place
+
+    def test_a_users_models_are_used_after_an_upgrade(self, copied: Path, tmp_path: Path) -> None:
+        """Models that were added or replaced are in the new release too; uninstalling keeps them."""
+        prefix, own = tmp_path / "there", read_model("fashion-nano")
+        assert install(copied, "--prefix", prefix).returncode == 0
+        names = ("mine.onnx", "fashion.onnx")
+        for name in names:
+            (prefix / "current" / "models" / name).write_bytes(own)
+        upgraded(copied)
+        done = install(copied, "--prefix", prefix)
+        assert done.returncode == 0, done.stderr
+        models = prefix / "current" / "models"
+        assert [(models / name).read_bytes() for name in names] == [own, own]
+        assert (models / "digits.onnx").read_bytes() == (copied / "models" / "digits.onnx").read_bytes()
+        assert not (prefix / "kept-models").exists()
+        release = models.resolve().parent.name
+        subprocess.run(["/bin/sh", prefix / "uninstall.sh"], check=True, capture_output=True)
+        assert contents(prefix) == {prefix / "kept-models" / release / name: own for name in names}
+
+    def test_a_home_behind_a_link_is_left_empty(self, copied: Path, tmp_path: Path) -> None:
+        """Links, dots and a folder `releases` in the path hinder neither install nor uninstall."""
+        real, home = tmp_path / "real", tmp_path / "home"
+        real.mkdir()
+        home.symlink_to(real)
+        anybody = {"tools": {"id": "echo 1000"}, "HOME": str(home)}
+        data = home / "releases" / "my..data"
+        done = install(copied, XDG_DATA_HOME=str(data), **anybody)
+        assert done.returncode == 0, done.stderr
+        command = home / ".local" / "bin" / "edge-fm"
+        assert command.resolve().is_file()
+        subprocess.run(["/bin/sh", data / "edge-fm" / "uninstall.sh"], check=True, capture_output=True)
+        assert not os.path.lexists(command)
+        assert not (data / "edge-fm").exists()
+
+    def test_an_older_installation_is_named(self, copied: Path, tmp_path: Path) -> None:
+        """An installation without a list of its files is refused with the way to replace it."""
+        prefix = tmp_path / "there"
+        (prefix / "releases" / "0.1.0-a").mkdir(parents=True)
+        (prefix / "releases" / "0.1.0-a" / ".complete").touch()
+        (prefix / "current").symlink_to("releases/0.1.0-a")
+        before = contents(tmp_path)
+        refused = install(copied, "--prefix", prefix)
+        assert refused.returncode == 1
+        assert f"move your own files out, run 'sh {prefix}/uninstall.sh'" in refused.stderr
+        assert contents(tmp_path) == before
+
     @pytest.mark.parametrize("taken", ["folder", "home", "/", "/usr", "/usr/local", "file", "command"])
     def test_a_place_that_is_taken_is_refused(self, taken: str, copied: Path, tmp_path: Path) -> None:
         """A folder in use, a system folder, a home, a file or a foreign command is left untouched."""
@@ -250,6 +317,27 @@ class TestInstall:
         shown = subprocess.run([*command, "--fast"], capture_output=True, text=True, check=True)
         assert "%" in shown.stdout
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder over systemd's")
+    def test_a_foreign_unit_is_left_alone(self, copied: Path, tmp_path: Path) -> None:
+        """A unit of the same name that runs another edge-fm is never overwritten."""
+        units = tmp_path / "units"
+        units.mkdir()
+        unit = units / "edge-fm-webcam.service"
+        unit.write_text(f"[Service]\nExecStart=/deep{tmp_path}/there/current/bin/python\n")
+        before = contents(tmp_path)
+        mount = f'mkdir -p {UNITS}; mount --bind {units} {UNITS}; exec "$@"'
+        wrapped = ["unshare", "--net", "--mount", "sh", "-c", mount, "sh"]
+        refused = install(
+            copied,
+            *("--prefix", tmp_path / "there", "--service", "webcam", "0"),
+            tools={"systemctl": "exit 0"},
+            wrapped=wrapped,
+        )
+        assert refused.returncode == 1
+        assert "edge-fm-webcam.service is there already" in refused.stderr
+        shutil.rmtree(tmp_path / "tools")
+        assert contents(tmp_path) == before
+
     @pytest.mark.parametrize(
         ("spoil", "message"),
         [
@@ -294,7 +382,7 @@ class TestInstall:
         refused = install(copied, "--prefix", tmp_path / "there", *arguments, tools=tools)
         assert refused.returncode == 1
         assert message in refused.stderr
-        assert not list((tmp_path / "there").glob("releases/*"))
+        assert not (tmp_path / "there").exists()
 
 
 @needs_linux

@@ -10,6 +10,7 @@ from edge_fm import datasets
 from edge_fm.datasets.wardrobe import draw_set
 from edge_fm.models import measurements, zoo
 from edge_fm.models.architecture import Framework
+from edge_fm.models.runs import Run
 from edge_fm.models.settings import TrainSettings
 from edge_fm.training import sklearn_fit
 from edge_fm.training.edge import settings as settings_module
@@ -173,6 +174,35 @@ class TestTrainCommand:
         assert done.code == 2
         data = "mnist" if name == "digits" else "fashion-mnist"
         assert f"edge-fm train {data} --model {name} -o {tmp_path / 'run'}" in done.err
+
+    @pytest.mark.parametrize("source", ["same", "missing", "other", "classes"])
+    def test_a_refused_warm_start_touches_no_run(self, cli: RunCli, tmp_path: Path, source: str) -> None:
+        """A run of another model, of other classes, a missing one or the output itself is refused at once."""
+        out, start = tmp_path / "out", tmp_path / "start"
+        for folder in (out, start):
+            folder.mkdir()
+            Run(
+                architecture="cnn" if source == "other" else "mlp-128",
+                data="wardrobe",
+                class_names=("a", "b") if source == "classes" else datasets.load("wardrobe").class_names,
+                scale="unit",
+                model="model.keras",
+                options={},
+                settings={},
+                epochs=1,
+                best_epoch=1,
+                scores={},
+                seconds=1.0,
+                interrupted=False,
+                licence="",
+                tools={},
+                created="2026-01-01",
+            ).save(folder)
+        given = {"same": out, "missing": tmp_path / "nothing"}.get(source, start)
+        done = cli("train", "wardrobe", "--model", "mlp-128", "--init-from", given, "-o", out)
+        assert done.code == 2
+        assert str(given) in done.err
+        assert (out / "run.json").is_file()
 
     @pytest.mark.slow
     def test_warm_start(self, cli: RunCli, tmp_path: Path) -> None:

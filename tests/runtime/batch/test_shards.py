@@ -67,7 +67,7 @@ def test_merge_refuses_what_is_not_whole(model: Model, folder: Path, tmp_path: P
     parts[1].write_bytes(b"\r\n".join([*lines[:-1], lines[-2], b""]))
     refused(parts, "twice or out of order")
     parts[1].write_bytes(whole.replace(b",ok,", b",fine,", 1))
-    refused(parts, "no whole file")
+    refused(parts, "not a complete output")
     parts[1].write_bytes(whole)
     other = Model(bare_path.read_bytes(), ("dark", "light"))
     run(other, parts[2], folder, options=Options(RowOptions(top=2), shard=Shard(3, 3)))

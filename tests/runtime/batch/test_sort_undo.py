@@ -61,8 +61,69 @@ def test_a_link_is_removed_only_while_it_leads_to_its_source(sorted_by: SortBy) 
     assert result.undone == len(placements) - 2
 
 
+def test_a_hard_link_is_not_taken_for_a_copy(sorted_by: SortBy) -> None:
+    """A target that is the same file as its source stays, as do the bytes."""
+    into, placements = sorted_by(sort.Way.COPY)
+    linked = placements[0]
+    linked.target.unlink()
+    linked.target.hardlink_to(linked.source)
+    assert [path for path, _ in sort_undo.undo(into).kept] == [linked.target]
+    assert linked.target.samefile(linked.source)
+
+
+def test_a_sorted_folder_that_was_moved_is_undone(sorted_by: SortBy) -> None:
+    """The journal is followed where the folder is now, not where it was."""
+    into, placements = sorted_by(sort.Way.MOVE)
+    elsewhere = into.rename(into.with_name("elsewhere"))
+    assert sort_undo.undo(elsewhere).undone == len(placements)
+    assert all(placement.source.is_file() for placement in placements)
+
+
+def test_the_longest_names_are_copied_and_undone(tmp_path: Path) -> None:
+    """A file name of 255 bytes leaves room for the name under which it is written at first."""
+    source = tmp_path / ("n" * 251 + ".png")
+    source.write_bytes(b"data")
+    into = tmp_path / "sorted"
+    placement = sort.Placement(source, into / "light" / source.name)
+    sort.carry_out([placement], into, sort.Way.COPY, lambda *_: None)
+    assert placement.target.read_bytes() == b"data"
+    assert sort_undo.undo(into) == sort_undo.UndoResult(undone=1, kept=(), torn=0)
+
+
+def test_a_file_that_cannot_go_back_holds_up_no_other(sorted_by: SortBy) -> None:
+    """A picture whose folder has become a file is kept and named; the rest is undone."""
+    into, placements = sorted_by(sort.Way.MOVE)
+    blocked = [placement for placement in placements if placement.source.parent.name == "sub"]
+    for folder in {placement.source.parent for placement in blocked}:
+        folder.rmdir()
+        folder.write_bytes(b"a file")
+    result = sort_undo.undo(into)
+    assert blocked
+    assert {path for path, _ in result.kept} == {placement.target for placement in blocked}
+    assert result.undone == len(placements) - len(blocked)
+    assert all(placement.target.is_file() for placement in blocked)
+
+
+def test_a_move_never_overwrites(tmp_path: Path) -> None:
+    """A target that appeared after the plan was made is refused, and both files stay."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"mine")
+    target.write_bytes(b"yours")
+    with pytest.raises(FileExistsError):
+        sort_undo.move(source, target)
+    assert (source.read_bytes(), target.read_bytes()) == (b"mine", b"yours")
+
+
 @pytest.mark.parametrize(
-    "torn", ['{"way": "copy", "sou', '{"way": "copy"}', "\0\0\0", "[1, 2]", '{"way": 1e999}']
+    "torn",
+    [
+        '{"way": "copy", "sou',
+        '{"way": [], "source": "/a", "target": "/b"}',
+        '{"way": "copy"}',
+        "\0\0\0",
+        "[1, 2]",
+        '{"way": 1e999}',
+    ],
 )
 def test_a_torn_line_is_reported_and_blocks_nothing(sorted_by: SortBy, torn: str, cli: RunCli) -> None:
     """A line cut by a kill or a full disk is counted; the lines around it are undone."""

@@ -69,7 +69,7 @@ def test_a_file_that_needs_too_much_memory(model: Model, tmp_path: Path) -> None
     assert (again.resumed, again.by_status) == (70, {Status.OK: 71})
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told what to keep")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the malloc thresholds are settings of glibc")
 def test_the_memory_of_a_large_picture_serves_the_next(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +146,7 @@ def test_a_lost_worker_loses_nothing(
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-@pytest.mark.skipif(not ForkServer.is_possible(), reason="there is only the other way here")
+@pytest.mark.skipif(not ForkServer.is_possible(), reason="needs a fork server (Linux 5.3 or newer)")
 def test_where_nothing_can_be_forked(
     model: Model, tmp_path: Path, descendants: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -99,6 +100,20 @@ def test_every_orientation_equals_pillows(
             reference = expected if channels == 3 else np.asarray(Image.fromarray(expected).convert("L"))
             assert made.shape == reference.shape
             assert np.abs(made.astype(int) - reference.astype(int)).mean() < 2, (orientation, channels)
+
+
+@pytest.mark.parametrize("count", [0, 2, 3])
+@pytest.mark.parametrize("kind", [1, 3, 4], ids=["BYTE", "SHORT", "LONG"])
+def test_several_or_no_values_equal_pillows(kind: int, count: int) -> None:
+    """The first of several values counts, wherever it is stored; a byte or no value is ignored."""
+    size = {1: 1, 3: 2, 4: 4}[kind]
+    values = b"".join(value.to_bytes(size, "little") for value in (6, 3, 3)[:count])
+    inline = values.ljust(4, b"\0") if len(values) <= 4 else (26).to_bytes(4, "little")
+    entry = struct.pack("<HHHI", 1, 0x0112, kind, count) + inline + bytes(4)
+    data = jpeg(PREFIXES["prefixed"] + b"II*\0\x08\0\0\0" + entry + values)
+    with Image.open(io.BytesIO(data)) as opened, warnings.catch_warnings(action="ignore"):
+        expected = ImageOps.exif_transpose(opened).size
+    assert decoding.decode(data, guard.check(data), 1, FILL, 1).shape[1::-1] == expected
 
 
 def over_fill(image: Image.Image) -> NDArray[np.uint8]:

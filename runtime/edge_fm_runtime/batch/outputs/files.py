@@ -78,7 +78,7 @@ def read(path: Path | str) -> Iterator[Row]:
         yield from _READERS[suffix](path)
     except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(
-            f"{path} is no whole file of labels ({error!r}): label again, with all fields"
+            f"{path} is not a complete output of 'edge-fm label' ({error!r}): label again, with all fields"
         ) from error
 
 

@@ -2,8 +2,8 @@
 
 Its standard input is one end of a socket pair. The other end sends a byte with three descriptors, of the
 worker's requests, answers and position; it forks, and sends back a descriptor of the new process
-(pidfd_open(2)), by which that one can be ended though it is a stranger's child and whatever has become of its
-number. At the end of the socket it ends; a worker ends with its own pipe.
+(pidfd_open(2)), by which that one can be ended, although it is no child of the other end and its number may
+have been used again. At the end of the socket it ends; a worker ends with its own pipe.
 
 It has one thread and no session of onnxruntime, so nothing that fork leaves behind is missed.
 """
@@ -116,7 +116,7 @@ def main() -> None:
     gc.disable()  # nothing that libraries make while they load is garbage, and looking for it takes a tenth of the time
     from edge_fm_runtime.batch.workers import child
 
-    with contextlib.suppress(EdgeFmError):  # each worker will meet it again, and say so
+    with contextlib.suppress(EdgeFmError):  # each worker raises and reports it itself
         child.load_libraries()
     gc.freeze()  # else a worker's first collection writes to, and so copies, every page that it shares
     gc.enable()

@@ -93,12 +93,12 @@ class VideoFile:
         count = len(self._fetched) if self._clock.fast else 1
         due, self._fetched = self._fetched[:count], self._fetched[count:]
         self.ended = due[-1] is None
-        shots = [self._shot(frame) for frame in due if frame is not None]
+        due_frames = [self._frame(frame) for frame in due if frame is not None]
         if self._frames == 0:
             raise SourceError(f"{self._name} has no frame that can be decoded: is it a whole video file?")
-        return shots
+        return due_frames
 
-    def _shot(self, frame: BgrImage) -> Frame:
+    def _frame(self, frame: BgrImage) -> Frame:
         at_s = self._frames * self._clock.period_s
         self._frames += 1
         return Frame(frame, time.monotonic(), at_s, self._greys)

@@ -94,7 +94,7 @@ def test_what_is_left_out_is_that_fold() -> None:
         assert photos.names == tuple(np.array(taken.names)[of.photographs == 1 - fold])
         assert [content[0, 0] for content in photos.contents] == [10 * int(n[6]) for n in photos.names]
     for other, seed in ((part, 1), (part.sample(50, 0), 0)):
-        with pytest.raises(DataError, match="answer for what they have seen"):
+        with pytest.raises(DataError, match="use the same seed and validation_share"):
             divided.folds(other, taken, seed)
 
 
@@ -193,7 +193,7 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
         distillation.open_teachers([str(tmp_path / "folds")] * 2, "wardrobe", garments)
     other = cli(*command, "--seed", 1, "-o", tmp_path / "other")
     assert other.code == 2
-    assert "answer for what they have seen" in other.err
+    assert "use the same seed and validation_share" in other.err
     (tmp_path / "folds" / folds.RECORD).write_text("{}")
     broken = cli(*command, "-o", tmp_path / "other")
     assert broken.code == 2

@@ -68,6 +68,11 @@ def test_defaults_are_those_of_the_family(tmp_path: Path) -> None:
         ("[folds]\ncount = 1", 4, "expected a whole number from 2 to 1000"),
         ("[settigns]\nepochs = 3", 3, "has no key 'settigns'"),
         ("settings = 3", 3, "has no key 'settings'"),
+        ('"foo.bar" = 3', 3, "'foo.bar' is no key"),
+        ('[settings]\n"a.b" = 3', 4, "'a.b' is no key"),
+        ("[settings]\nlearning_rate = " + "9" * 400, 4, "expected a number from 1e-06 to 1"),
+        ("[settings]\nseed = 4294967296", 4, "expected a whole number from 0 to 4294967295"),
+        ("[photographs.class_map]\na = 3", 4, "a = 3, expected a list of class names"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_and_what_is_allowed(
@@ -88,6 +93,7 @@ def test_a_mistake_is_named_with_file_line_and_what_is_allowed(
         ('model = "edge"', "lacks data"),
         ('model = "cnn"\ndata = "mnist"', "line 1: model = 'cnn', expected one of edge-nano"),
         ("model =", "cannot be read"),
+        ('model = "edge"\ndata = "mnist"\n[settings]\nepochs = ' + "9" * 5001, "cannot be read"),
         ('model = "edge"\ndata = "$NO_SUCH_FOLDER/x"', "needs the environment variable NO_SUCH_FOLDER"),
         ('model = "edge"\ndata = "mnist"\n[photographs]\nfolder = "x"', "needs folder and class_map"),
     ],
@@ -114,6 +120,54 @@ def test_an_override_is_checked_as_strictly(cli: RunCli, tmp_path: Path, assignm
     done = cli("train", write_recipe(tmp_path), "--set", assignment, "-o", tmp_path / "run")
     assert done.code == 2
     assert said in done.err
+
+
+@pytest.mark.parametrize("name", ["2024", "1.5", "true", "runs/cnn", "with 'quotes'"])
+def test_a_path_needs_no_quotes_on_the_command_line(name: str) -> None:
+    """A folder whose name is also a TOML number or boolean is a path all the same."""
+    assert recipe.read_overrides({"init_from": name}) == {"init_from": name}
+
+
+def test_a_recipe_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    """A file that Windows editors have saved is read like any other."""
+    path = write_recipe(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert recipe.read_recipe(path) == recipe.read_recipe(write_recipe(tmp_path))
+
+
+@pytest.mark.parametrize("assignment", ["model=digits", "data=mnist"])
+def test_set_does_not_replace_what_the_command_line_says(
+    cli: RunCli, tmp_path: Path, assignment: str
+) -> None:
+    """Model and data have one place on a command line without a recipe."""
+    done = cli("train", "wardrobe", "--model", "edge-nano", "--set", assignment, "-o", tmp_path / "run")
+    assert done.code == 2
+    assert f"--set {assignment}" in done.err
+
+
+def test_a_dollar_in_a_path_of_the_command_line_is_literal() -> None:
+    """Only a recipe file has environment variables; the shell has replaced those of a command line."""
+    made = recipe.build_recipe({"model": "edge", "data": "my$photos", "init_from": "$run"})
+    assert (made.data, made.init_from) == ("my$photos", Path("$run"))
+
+
+def test_min_accuracy_is_for_one_network(cli: RunCli, tmp_path: Path) -> None:
+    """With folds, which train several networks, --min-accuracy is refused before any training."""
+    arguments = ("--set", "folds.count=2", "--min-accuracy", 0.9, "-o", tmp_path / "run")
+    done = cli("train", write_recipe(tmp_path), *arguments)
+    assert done.code == 2
+    assert "--min-accuracy" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [("--patience", 3), ("--channels", 1), ("--balance",)])
+def test_options_without_a_key_are_refused_beside_a_recipe(
+    cli: RunCli, tmp_path: Path, option: tuple[object, ...]
+) -> None:
+    """An option that has no key in a recipe is refused without sending the user to the recipe."""
+    done = cli("train", write_recipe(tmp_path), *option, "-o", tmp_path / "run")
+    assert done.code == 2
+    assert f"takes no {option[0]}: leave it out" in done.err
 
 
 def test_options_that_belong_in_the_recipe(cli: RunCli, tmp_path: Path) -> None:

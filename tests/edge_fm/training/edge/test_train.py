@@ -143,7 +143,7 @@ def test_a_resumed_training_keeps_its_initial_run(
         train.train_run(replace(into_itself, architecture="edge"), begun, tmp_path / "wide", lambda *_: None)
     assert {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()} == kept
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(4, 4, 12))
-    with pytest.raises(DataError, match="an earlier network"):
+    with pytest.raises(DataError, match="an older network"):
         train.train_run(sources, begun, tmp_path / "second", lambda *_: None)
     assert (tmp_path / "second" / runs.RECORD).exists()
 
