@@ -113,8 +113,8 @@ def _check_initial_run(request: TrainRequest, start: Path, folder: Path) -> None
     run, own = Run.load(start), (request.architecture.name, request.dataset.class_names)
     if (run.architecture, run.class_names) != own:
         raise DataError(
-            f"{start} is a run of {run.architecture} with the classes {', '.join(run.class_names)}: "
-            f"--init-from needs a run of {request.architecture.name} with the classes of the data"
+            f"cannot initialise from {start}: it is a run of {run.architecture} with the classes "
+            f"{', '.join(run.class_names)}. Give a run of {own[0]} with the classes of the data"
         )
 
 

@@ -81,11 +81,11 @@ def _from_file(
     classifier = Classifier.from_bytes(data)
     if classifier.passport.labels != class_names:
         raise DataError(
-            f"{start} has the classes {', '.join(classifier.passport.labels)}: --init-from needs a model with the "
-            "classes of the data"
+            f"{start} has the classes {', '.join(classifier.passport.labels)}: to initialise from it, "
+            f"train {model.name} on the same classes"
         )
     mismatch = DataError(
-        f"{start} is not a current {model.name} network: --init-from needs an export of the same model"
+        f"{start} is not a current {model.name} network: give a file of the same member of the edge family"
     )
     theirs = classifier.passport.input
     _require_size(start, theirs, model)
