@@ -169,8 +169,8 @@ def export(
     prefer_tensorflow()
     found = ExportSource.resolve(source, data=data, labels=labels, scale=scale)
     model = load_source(found.model)
-    if model.added:
-        terminal.print_line(f"{found.model}: {model.added}")
+    for note in model.notes:
+        terminal.print_line(f"{found.model}: {note}")
     dataset = datasets.load(found.data, model.spec) if found.data is not None else None
     names = found.labels or model.names or (dataset.class_names if dataset is not None else ())
     class_names.check_names(names, dataset, renamed=labels is not None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,11 @@ class SourceModel:
         max_difference: largest difference of a probability that its float32 export may show.
         calibrated: whether its probabilities are meant as such, and not made from votes.
         names: of its classes, where it knows them.
-        added: what was changed on the way to probabilities, in words; empty if nothing was.
+        notes: what was recognised or changed, each a line for the user.
         quantizable: nodes of the cleaned graph that int8 is for; empty for all.
+        scale: scale of its pixels in training as in `--scale`, where its structure shows it; else empty.
+        fit: how its training brought images to its size, where its structure shows it; else None.
+        polarity: polarity of its training images, where its structure shows it; else None.
     """
 
     path: Path
@@ -39,5 +42,8 @@ class SourceModel:
     max_difference: float = 1e-5
     calibrated: bool = True
     names: tuple[str, ...] = ()
-    added: str = ""
+    notes: tuple[str, ...] = ()
     quantizable: tuple[str, ...] = ()
+    scale: str = ""
+    fit: Fit | None = None
+    polarity: Polarity | None = None

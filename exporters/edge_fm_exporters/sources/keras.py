@@ -55,8 +55,8 @@ def load(path: Path) -> SourceModel:
         return _convert(model, spec, opset, ending)
 
     tools = installed(_TESTED)
-    added = ", ".join(text for text in (ending.description, halved) if text)
-    return SourceModel(path, spec, max(outputs, _MIN_CLASSES), predict, convert, tools, added=added)
+    notes = tuple(text for text in (ending.description, halved) if text)
+    return SourceModel(path, spec, max(outputs, _MIN_CLASSES), predict, convert, tools, notes=notes)
 
 
 class OutputActivation(StrEnum):

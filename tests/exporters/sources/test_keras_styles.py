@@ -52,7 +52,7 @@ def test_it_exports_and_verifies(style: str, kind: str, tmp_path: Path) -> None:
         or style == "norm_after_activation"
     )
     assert kinds.get("Transpose", 0) <= (1 if source.spec.channels == 3 else 0), kinds
-    assert bool(source.added) is (style in {"logits", "sigmoids", "one_sigmoid", "half_precision"})
+    assert bool(source.notes) is (style in {"logits", "sigmoids", "one_sigmoid", "half_precision"})
 
 
 @pytest.mark.parametrize(
