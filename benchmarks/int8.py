@@ -113,8 +113,8 @@ def prepare(run: Path, folder: Path) -> None:
     import onnx
     from onnxruntime import quantization
 
+    from edge_fm_exporters import sources
     from edge_fm_exporters.graph import cleanup
-    from edge_fm_exporters.pipeline import load_source
     from edge_fm_exporters.quantization.static import Reader
 
     record = runs.Run.load(run)
@@ -127,7 +127,7 @@ def prepare(run: Path, folder: Path) -> None:
             stdout=subprocess.DEVNULL,
             check=False,
         )
-    source = load_source(run / record.model)
+    source = sources.load(run / record.model)
     plain = cleanup.clean(source.convert(17))
     onnx.save(plain, folder / "plain.onnx")
     quantization.quantize_static(folder / "plain.onnx", folder / "static.onnx", Reader(images))

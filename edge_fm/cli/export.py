@@ -32,7 +32,9 @@ def export(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="SOURCE", help="A run folder, or a .keras, .h5 or .skops file.", show_default=False
+            metavar="SOURCE",
+            help="A run folder, a Keras, TFLite, ONNX or skops file, a SavedModel folder, or a Teachable Machine zip.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, options.out_option("The .onnx file to write.", default=False)],
@@ -50,6 +52,14 @@ def export(
         ),
     ] = None,
     scale: options.Scale = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Height and width of the images, for a network that takes any size or a flat vector.",
+            show_default="of the network",
+        ),
+    ] = None,
     tta: Annotated[
         TestTimeAugmentation,
         typer.Option(
@@ -155,20 +165,21 @@ def export(
 
     Example: edge-fm export runs/cnn --int8 -o cnn.onnx
     Example: edge-fm export runs/edge --int8 --tta flip -o garments.onnx
+    Example: edge-fm export converted_keras.zip -o mine.onnx
     Example: edge-fm export model.h5 --data fashion-mnist --int8 -o model.onnx
     """
     from edge_fm import datasets
     from edge_fm.cli.export_source import ExportSource, load_export_data
-    from edge_fm_exporters import ExportRequest, report
+    from edge_fm_exporters import ExportRequest, report, sources
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
-    from edge_fm_exporters.pipeline import load_source
     from edge_fm_exporters.quantization.search import Int8Limits
+    from edge_fm_exporters.sources.input_layout import parse_size
     from edge_fm_runtime.artifact.input_spec import Preprocess
 
     prefer_tensorflow()
     found = ExportSource.resolve(source, data=data, labels=labels, scale=scale)
-    model = load_source(found.model)
+    model = sources.load(found.model, parse_size(size))
     for note in model.notes:
         terminal.print_line(f"{found.model}: {note}")
     dataset = datasets.load(found.data, model.spec) if found.data is not None else None

@@ -48,7 +48,7 @@ class ExportSource:
         from edge_fm.models import runs
 
         names = read_labels(labels) if labels is not None else ()
-        if not source.is_dir():
+        if not runs.is_run(source):
             return cls(model=source, labels=names, scale=scale, data=data)
         run = runs.Run.load(source)
         return cls(

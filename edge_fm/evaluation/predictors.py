@@ -23,13 +23,11 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         DataError: the data set or the run folder cannot be used.
         ExportError: the scale of a model file cannot be determined.
     """
-    from edge_fm_exporters.sources import FORMATS
-
     path = Path(model)
-    if path.is_dir():
+    if runs.is_run(path):
         run = runs.Run.load(path)
         return _from_source(path.resolve().name, path / run.model, data, run.scale, run.class_names)
-    if path.suffix in FORMATS:
+    if path.exists() and path.suffix != ".onnx":
         return _from_source(path.name, path, data, scale, None)
     classifier = Classifier.load(model)
     passport = classifier.passport
@@ -41,12 +39,12 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
 def _from_source(
     name: str, path: Path, data: str, scale: str | None, labels: tuple[str, ...] | None
 ) -> tuple[Predictor, Dataset]:
+    from edge_fm_exporters import sources
     from edge_fm_exporters.labelled_images import LabelledImages
     from edge_fm_exporters.normalization import scale as scales
     from edge_fm_exporters.normalization import search
-    from edge_fm_exporters.pipeline import load_source
 
-    source = load_source(path)
+    source = sources.load(path)
     dataset = datasets.load(data, source.spec)
     datasets.require_shape(dataset, source.spec)
     if scale is None:

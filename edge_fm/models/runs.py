@@ -120,6 +120,11 @@ class Run:
             raise DataError(f"{path} is broken ({error}): train again, or export {MODEL} directly") from error
 
 
+def is_run(path: Path) -> bool:
+    """Return whether a path is a folder that `edge-fm train` finished."""
+    return (path / RECORD).is_file()
+
+
 def keras_tools() -> dict[str, str]:
     """Return the versions of Python and Keras, and the name of the Keras backend."""
     keras = import_keras()

@@ -35,6 +35,16 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
     return keras
 
 
+def import_tf_keras() -> Any:  # noqa: ANN401  # tf-keras ships no types
+    """Return the `tf_keras` module, which is Keras 2; None if it is not installed."""
+    try:
+        with _without_native_stderr():
+            import tf_keras
+    except ImportError:
+        return None
+    return tf_keras
+
+
 def prefer_tensorflow() -> None:
     """Select TensorFlow as Keras' backend for an export; without effect once Keras is imported."""
     os.environ["KERAS_BACKEND"] = "tensorflow"

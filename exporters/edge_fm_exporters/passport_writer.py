@@ -1,7 +1,6 @@
 """Stamp a file: its passport with the decision and the golden inputs, and the seal over it all."""
 
 import datetime as dt
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from edge_fm_exporters.graph import editing
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.parity import Comparison, VerifiedGraph
 from edge_fm_exporters.request import ExportData, ExportRequest, ResolvedExport
-from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_exporters.sources import SourceModel, digest
 from edge_fm_runtime.artifact import onnx_file
 from edge_fm_runtime.artifact.passport import KEY, Decision, Golden, Passport, Provenance
 from edge_fm_runtime.artifact.session import OnnxSession
@@ -49,7 +48,7 @@ def write_passport(
         golden=_golden(candidate.comparison, pictures, order.source, request),
         provenance=Provenance(
             source=request.source.name,
-            source_sha256=hashlib.sha256(request.source.read_bytes()).hexdigest(),
+            source_sha256=digest(request.source),
             tools=order.source.tools,
             created=dt.datetime.now(dt.UTC).date().isoformat(),
             data=data.name if data is not None else "unknown",

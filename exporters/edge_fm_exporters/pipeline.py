@@ -73,7 +73,7 @@ def export(
         OutputError: the file cannot be written.
     """
     _check_output(request.output)
-    export, scale_scores = _resolve(request, data, source or load_source(request.source))
+    export, scale_scores = _resolve(request, data, source or sources.load(request.source))
     float32 = _float32(export, data)
     int8 = _int8(export, float32, data, listener)
     stamped, passport = passport_writer.write_passport(int8.file, export, data, float32.images)
@@ -194,15 +194,6 @@ def _flip_accuracy(export: ResolvedExport, data: ExportData) -> tuple[float, flo
         for model in (export.single, export.source)
     )
     return single, ensemble
-
-
-def load_source(path: Path) -> SourceModel:
-    """Read a trained classifier by the suffix of its file; see `sources`.
-
-    Raises:
-        ModelError: it cannot be used.
-    """
-    return sources.loader_of(path)(path)
 
 
 def _check_output(path: Path) -> None:

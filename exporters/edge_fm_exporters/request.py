@@ -54,7 +54,7 @@ class ExportRequest:
     """A model to export, with the facts that a plain model file does not state.
 
     Attributes:
-        source: file of a format in `sources.FORMATS`.
+        source: file or folder of a format that `sources.identify` knows.
         output: `.onnx` file to write.
         labels: class names in output order; None where the source names them.
         scale: scale of the pixels in training; None tries the likely ones on training images.

@@ -13,6 +13,8 @@ from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.graph.summary import summarise
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_exporters.sources.tensorflow_graph import TensorFlowNetwork
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.classifier import Classifier
 
 Build = Callable[[], Any]
@@ -28,6 +30,11 @@ def save(path: Path, layers: Layers, *, shape: tuple[int, int, int] = (28, 28, 1
     keras.utils.set_random_seed(0)
     keras.Sequential([keras.Input(shape), *layers(keras.layers)]).save(path)
     return path
+
+
+def as_onnx(network: Any, spec: InputSpec) -> Any:
+    """Return a network as the Keras source converts it."""
+    return TensorFlowNetwork(lambda image: network(image, training=False), (None, *spec.shape)).convert(17)
 
 
 def small(layers: Any) -> list[Any]:

@@ -1,30 +1,58 @@
-"""Read trained models: one module per format, and one line in the table below.
+"""Read trained models: one module per format, told apart by `identify`.
 
-A module of a format has `load(path) -> SourceModel`.
+A module of a format has `load(path, size) -> SourceModel`.
 """
 
+import hashlib
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+from edge_fm_exporters.label_files import read_label_file
 from edge_fm_exporters.sources.base import SourceModel
-from edge_fm_runtime.errors import ModelError
+from edge_fm_exporters.sources.identify import identify
+from edge_fm_exporters.sources.unpack import unpack
 
-__all__ = ["FORMATS", "SourceModel", "loader_of"]
+__all__ = ["SourceModel", "digest", "load"]
 
-FORMATS = {".keras": "keras", ".h5": "keras", ".skops": "sklearn"}
-"""Module of each file suffix."""
+_CHUNK = 2**20
 
 
-def loader_of(path: Path) -> Callable[[Path], SourceModel]:
-    """Return the `load` of the module that reads a file, by its suffix.
+def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
+    """Read a trained image classifier.
+
+    Args:
+        path: file or folder of a format that `identify` knows; a zip archive may hold one with its labels.
+        size: height and width of its images, where the network leaves them open.
 
     Raises:
-        ModelError: no module reads files of this suffix.
+        ModelError: it cannot be used.
     """
-    if path.suffix not in FORMATS:
-        raise ModelError(
-            f"{path} is no model that can be exported: give a run folder, or a file that ends in {', '.join(FORMATS)}"
-        )
-    load: Callable[[Path], SourceModel] = import_module(f"{__name__}.{FORMATS[path.suffix]}").load
-    return load
+    found = identify(path)
+    reader: Callable[[Path, tuple[int, int] | None], SourceModel] = import_module(
+        f"{__name__}.{found.module}"
+    ).load
+    if not found.members:
+        return reader(found.path, size)
+    with tempfile.TemporaryDirectory() as folder:
+        model, *rest = unpack(path, found.members, Path(folder))
+        if found.module == "saved_model":
+            model = next(file.parent for file in (model, *rest) if file.name == "saved_model.pb")
+        source = reader(model, size)
+        names = next((read_label_file(file) for file in rest if file.name == "labels.txt"), ())
+    return replace(source, path=path, names=names or source.names)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    total = hashlib.sha256()
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            total.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as opened:
+            while chunk := opened.read(_CHUNK):
+                total.update(chunk)
+    return total.hexdigest()

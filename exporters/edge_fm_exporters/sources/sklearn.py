@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_fm_exporters.framework import installed, versions
 from edge_fm_exporters.sources import linear as linear_layer
 from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_exporters.sources.input_layout import input_layout
 from edge_fm_exporters.sources.linear import LABEL_SHARE, Linear, Link, as_linear
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.session import INPUT
@@ -30,11 +31,12 @@ _LAYER = ("reshape_1", "gemm_1")
 _MIN_CLASSES = 2
 
 
-def load(path: Path) -> SourceModel:
+def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     """Read a scikit-learn classifier for export.
 
     Args:
         path: a `.skops` file with a fitted classifier of pictures' pixels, one after the other.
+        size: height and width of its pictures; None for square ones.
 
     Raises:
         ModelError: it is missing, no skops file, brings types that are not known, or is no classifier of
@@ -43,7 +45,7 @@ def load(path: Path) -> SourceModel:
     if not path.is_file():
         raise ModelError(f"there is no model {str(path)!r}: give a run folder, or a .skops file")
     model = _read(path)
-    spec, classes = _picture_classifier(path, model)
+    spec, classes = _picture_classifier(path, model, size)
     linear = as_linear(model)
     if linear is None and not hasattr(model, "predict_proba"):
         raise ModelError(
@@ -125,7 +127,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401
         raise ModelError(f"{path} cannot be read ({error}); {versions(_TESTED)}") from error
 
 
-def _picture_classifier(path: Path, model: Any) -> tuple[InputSpec, int]:  # noqa: ANN401
+def _picture_classifier(path: Path, model: Any, size: tuple[int, int] | None) -> tuple[InputSpec, int]:  # noqa: ANN401
     features, classes = getattr(model, "n_features_in_", None), getattr(model, "classes_", None)
     if (
         features is None
@@ -141,11 +143,7 @@ def _picture_classifier(path: Path, model: Any) -> tuple[InputSpec, int]:  # noq
         raise ModelError(
             f"{path} numbers its classes {', '.join(map(str, classes[:5]))}, ..., expected 0 to {len(classes) - 1}"
         )
-    for channels in (1, 3):
-        side = math.isqrt(features // channels)
-        if side * side * channels == features:
-            return InputSpec(side, side, channels), len(classes)
-    raise ModelError(f"{path} takes {features} numbers, which are no square picture in grey or in colour")
+    return input_layout(path, (None, int(features)), size).spec, len(classes)
 
 
 def _names(model: Any) -> tuple[str, ...]:  # noqa: ANN401

@@ -15,10 +15,9 @@ from edge_fm_exporters.quantization import float_stem as float_stem_module
 from edge_fm_exporters.quantization import search
 from edge_fm_exporters.quantization.static import QuantizationSettings
 from edge_fm_exporters.sources import keras
-from edge_fm_exporters.sources.keras import _convert
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.session import OnnxSession
-from tests.exporters.networks import SEED_CNN, run_by_onnxruntime
+from tests.exporters.networks import SEED_CNN, as_onnx, run_by_onnxruntime
 
 GREY = InputSpec(28, 28, 1)
 
@@ -85,7 +84,7 @@ def test_the_stem_is_the_first_layers(wardrobe: Dataset) -> None:
 def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, tmp_path: Path) -> None:
     """A float stem is pooled in float and quantised afterwards."""
     network = pooled("relu" if relu else None)
-    given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
+    given = material(cleanup.clean(as_onnx(network, GREY)), network, wardrobe)
     kinds = run_by_onnxruntime(
         given.file(search._build(QuantizationSettings(float_stem=True), given)), tmp_path
     )
@@ -100,7 +99,7 @@ def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, t
     """A residual sum behind a float stem runs channels last, with the same bits."""
     import_keras().utils.set_random_seed(0)
     network = residual()
-    given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
+    given = material(cleanup.clean(as_onnx(network, GREY)), network, wardrobe)
     built = search._build(QuantizationSettings(float_stem=True), given)
     file = given.file(built)
     kinds = run_by_onnxruntime(file, tmp_path)
@@ -117,7 +116,7 @@ def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, t
 def test_what_lies_well_is_left_alone(build: Any, float_stem: bool, wardrobe: Dataset) -> None:
     """A stem in int8, and one behind which only convolutions read, have nothing to be turned."""
     network = build()
-    given = material(cleanup.clean(_convert(network, GREY, 17)), network, wardrobe)
+    given = material(cleanup.clean(as_onnx(network, GREY)), network, wardrobe)
     built = search._build(QuantizationSettings(float_stem=float_stem), given)
     assert float_stem_module.with_channels_last(built) is built
 
@@ -129,4 +128,4 @@ def test_networks_without_such_a_stem() -> None:
         network = import_keras().Sequential(
             [import_keras().Input(shape), first, layers.Flatten(), layers.Dense(10, activation="softmax")]
         )
-        assert float_stem_module.nodes(cleanup.clean(_convert(network, InputSpec(*shape), 17))) == ()
+        assert float_stem_module.nodes(cleanup.clean(as_onnx(network, InputSpec(*shape)))) == ()

@@ -48,10 +48,10 @@ def test_a_file_that_is_no_model(tmp_path: Path, content: bytes, suffix: str) ->
 
 
 def test_what_is_no_picture_classifier(tmp_path: Path) -> None:
-    """A model of another shape is refused with the shape expected."""
+    """A table of features is refused: an image was expected."""
     keras = import_keras()
     keras.Sequential([keras.Input((7,)), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
-    with pytest.raises(ModelError, match="expected pictures"):
+    with pytest.raises(ModelError, match="expected images"):
         export(
             ExportRequest(
                 source=tmp_path / "m.keras", output=tmp_path / "m.onnx", labels=("a", "b", "c"), scale=UNIT

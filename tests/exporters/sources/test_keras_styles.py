@@ -52,7 +52,9 @@ def test_it_exports_and_verifies(style: str, kind: str, tmp_path: Path) -> None:
         or style == "norm_after_activation"
     )
     assert kinds.get("Transpose", 0) <= (1 if source.spec.channels == 3 else 0), kinds
-    assert bool(source.notes) is (style in {"logits", "sigmoids", "one_sigmoid", "half_precision"})
+    assert bool(source.notes) is (
+        style in {"logits", "sigmoids", "one_sigmoid", "half_precision", "preprocessing_layers"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,15 +136,16 @@ def test_a_subclassed_model_is_refused_with_a_way_round(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "outputs", "said"),
     [
-        ((None, None, 3), 4, "fixed height and width"),
+        ((None, None, 3), 4, "--size 224x224"),
         ((28, 28, 2), 4, "1 or 3 channels"),
-        ((784,), 4, "expected pictures"),
+        ((4,), 4, "a table of features"),
+        ((768,), 4, "--size 24x32"),
     ],
 )
 def test_inputs_that_are_no_pictures(
     shape: tuple[int | None, ...], outputs: int, said: str, tmp_path: Path
 ) -> None:
-    """A free size, two channels or a row of numbers is a sentence."""
+    """A free size, two channels, few numbers or a vector of no square is refused with the way on."""
     k = import_keras()
     pooled = [k.layers.GlobalAveragePooling2D()] if len(shape) == 3 else []
     k.Sequential([k.Input(shape), *pooled, k.layers.Dense(outputs, activation="softmax")]).save(

@@ -202,7 +202,7 @@ class TestRefused:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression().fit(np.eye(6, 13), [0, 1, 2, 0, 1, 2])
-        self.check(model, "13 numbers, which are no square picture", tmp_path)
+        self.check(model, "13 numbers, expected images", tmp_path)
 
     def test_gaps_in_the_numbers(self, tmp_path: Path) -> None:
         """Classes 3 and 7 have no place in the order of the outputs."""

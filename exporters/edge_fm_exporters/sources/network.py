@@ -1,0 +1,120 @@
+"""A network as its file defines it, and the image classifier that is made of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_exporters.sources.input_layout import Shape, input_layout
+from edge_fm_exporters.sources.output_activation import output_activation
+from edge_fm_runtime.artifact.input_spec import Fit, Polarity
+from edge_fm_runtime.errors import ModelError
+
+_MIN_CLASSES = 2
+_BATCH_BYTES = 64 * 2**20
+_MAX_BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network with one input and one output, as its framework runs it.
+
+    Attributes:
+        path: the file it was read from.
+        input_shape: shape of its input, with the batch axis; None for an axis of any length.
+        output_shape: shape of its output likewise.
+        run: from a batch in the input's shape, float32, to its outputs.
+        convert: from an opset to an ONNX model with one float32 input of that shape, a free batch axis, and
+            one float32 output.
+        tools: (name, version) of what read and converts it.
+        names: of its classes, where its file has them.
+        notes: what was recognised or changed, each a line for the user.
+        scale: scale of its pixels in training as in `--scale`; empty if unknown.
+        fit: how its training brought images to its size; None if unknown.
+        polarity: polarity of its training images; None if unknown.
+    """
+
+    path: Path
+    input_shape: Shape
+    output_shape: Shape
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    convert: Callable[[int], Any]
+    tools: tuple[tuple[str, str], ...]
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    scale: str = ""
+    fit: Fit | None = None
+    polarity: Polarity | None = None
+
+
+def as_classifier(network: Network, size: tuple[int, int] | None = None) -> SourceModel:
+    """Return a network as a classifier of images (N, H, W, C) with probabilities (N, classes).
+
+    Args:
+        network: the network.
+        size: height and width of its images, where its input leaves them open.
+
+    Raises:
+        ModelError: its input is no image, or its output is not one row of classes for each.
+    """
+    layout = input_layout(network.path, network.input_shape, size)
+    outputs = _outputs(network)
+    batch = max(1, min(_MAX_BATCH, _BATCH_BYTES // (4 * int(np.prod(layout.spec.shape)))))
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = [
+            network.run(layout.arrange(images[start : start + batch]))
+            for start in range(0, len(images), batch)
+        ]
+        return np.concatenate(parts).reshape(len(images), outputs)
+
+    ending = output_activation(run, layout.spec.shape)
+
+    def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
+        return layout.prepend(ending.append(_as_rows(network.convert(opset), outputs)))
+
+    return SourceModel(
+        path=network.path,
+        spec=layout.spec,
+        classes=max(outputs, _MIN_CLASSES),
+        predict=lambda images: ending.apply(run(images)),
+        convert=convert,
+        tools=network.tools,
+        names=network.names,
+        notes=(*network.notes, *([ending.description] if ending.description else [])),
+        scale=network.scale,
+        fit=network.fit,
+        polarity=network.polarity,
+    )
+
+
+def _outputs(network: Network) -> int:
+    """Return the length of the network's output rows; axes of length 1 do not count."""
+    shape = network.output_shape
+    lengths = [length for length in shape[1:] if length != 1] or [1]
+    if len(shape) < 2 or len(lengths) != 1 or not lengths[0]:  # noqa: PLR2004
+        raise ModelError(
+            f"{network.path} answers ({', '.join(map(str, shape))}), expected (None, classes): one row for each image"
+        )
+    return lengths[0]
+
+
+def _as_rows(model: Any, outputs: int) -> Any:  # noqa: ANN401
+    """Return an ONNX model whose output has the shape (N, outputs)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    output = graph.output[0]
+    if len(output.type.tensor_type.shape.dim) != 2:  # noqa: PLR2004
+        graph.initializer.append(
+            numpy_helper.from_array(np.array([-1, outputs], np.int64), "edge_fm_rows_shape")
+        )
+        graph.node.append(helper.make_node("Reshape", [output.name, "edge_fm_rows_shape"], ["edge_fm_rows"]))
+    name = "edge_fm_rows" if len(output.type.tensor_type.shape.dim) != 2 else output.name  # noqa: PLR2004
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", outputs]))
+    return model
