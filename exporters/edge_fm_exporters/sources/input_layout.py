@@ -44,6 +44,14 @@ class InputLayout:
     order: AxisOrder
 
     @property
+    def note(self) -> str:
+        """How a vector is read, which its length does not prove; empty for other orders."""
+        if self.order is not AxisOrder.VECTOR:
+            return ""
+        height, width, channels = self.spec.shape
+        return f"takes {height * width * channels:,} numbers, read as {height}x{width} {'RGB' if channels > 1 else 'grey'} images"
+
+    @property
     def shape(self) -> Shape:
         """Shape of the network's input, with a free batch axis."""
         height, width, channels = self.spec.shape

@@ -90,29 +90,30 @@ def _build(path: Path, config: KerasConfig, upgraded: Config) -> Any:  # noqa: A
     Raises:
         ModelError: neither can.
     """
-    keras = import_keras()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"model.{config.container.value}"
-        try:
-            _write_copy(path, copy, config.container, upgraded)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{path} cannot be read: {_first_line(error)}") from error
-        try:
-            return _load(keras, copy)
-        except Exception as error:  # Keras raises whatever its layers raise
-            tf_keras = import_tf_keras()
-            if tf_keras is not None:
-                try:
-                    return _load(tf_keras, copy)
-                except Exception as second:  # noqa: BLE001  # the first error is the one to report
-                    error.add_note(str(second))
-            raise ModelError(_unreadable(path, error)) from error
+    try:
+        return _load(import_keras(), path, config.container, upgraded)
+    except Exception as error:  # Keras raises whatever its layers raise
+        tf_keras = import_tf_keras()
+        if tf_keras is not None:
+            try:
+                return _load(tf_keras, path, config.container, config.network)
+            except Exception as second:  # noqa: BLE001  # the first error is the one to report
+                error.add_note(str(second))
+        raise ModelError(_unreadable(path, error)) from error
 
 
-def _load(keras: Any, path: Path) -> Any:  # noqa: ANN401
-    with warnings.catch_warnings():
+def _load(
+    keras: Any,  # noqa: ANN401
+    path: Path,
+    container: Container,
+    network: Config,
+) -> Any:  # noqa: ANN401
+    """Load a copy of the file with this configuration."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what the file was trained with
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        copy = Path(folder) / f"model.{container.value}"
+        _write_copy(path, copy, container, network)
+        return keras.models.load_model(copy, compile=False, safe_mode=True)
 
 
 def _write_copy(path: Path, copy: Path, container: Container, network: Config) -> None:

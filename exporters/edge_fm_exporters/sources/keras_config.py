@@ -257,6 +257,8 @@ def _upgraded_layer(layer: Config, notes: dict[str, None]) -> Config:
     if isinstance(activation := config.get("activation"), str):
         config["activation"] = _without_version(activation)
     kept = {key: _upgraded(item, notes) for key, item in layer.items() if key not in {"config", "class_name"}}
+    if str(kept.get("module")).startswith(("tensorflow.", "tf_keras.")):
+        kept |= {"module": "keras.layers", "registered_name": None}
     return {"class_name": name, "config": config, **kept}
 
 
@@ -277,6 +279,11 @@ def _upgraded_container(layer: Config, notes: dict[str, None]) -> Config:
             if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
                 upgraded[key] = ends[0]
     kept = {key: item for key, item in layer.items() if key not in {"config", "class_name", "compile_config"}}
+    if "module" in kept:
+        kept |= {
+            "module": "keras" if is_sequential else "keras.src.models.functional",
+            "registered_name": None,
+        }
     return {"class_name": "Sequential" if is_sequential else "Functional", "config": upgraded, **kept}
 
 
@@ -392,7 +399,7 @@ def _is_regressor(last: Config, training: Config) -> bool:
     activation = config.get("activation", "linear") if isinstance(config, dict) else ""
     return (
         last.get("class_name") == "Dense"
-        and activation in {"linear", None}
+        and (activation is None or activation == "linear")
         and _loss(training).lower() in classes.REGRESSION_LOSSES
     )
 

@@ -139,7 +139,7 @@ def test_a_subclassed_model_is_refused_with_a_way_round(tmp_path: Path) -> None:
         ((None, None, 3), 4, "--size 224x224"),
         ((28, 28, 2), 4, "1 or 3 channels"),
         ((4,), 4, "a table of features"),
-        ((768,), 4, "--size 24x32"),
+        ((770,), 4, "--size 24x32"),
     ],
 )
 def test_inputs_that_are_no_pictures(

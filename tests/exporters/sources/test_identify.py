@@ -1,0 +1,131 @@
+"""Formats are told apart by content; what no module reads is refused with the way on."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from edge_fm_exporters.sources.identify import identify
+from edge_fm_exporters.sources.unpack import unpack
+from edge_fm_runtime.errors import ModelError
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def archive(path: Path, *names: str) -> Path:
+    """Write a zip archive with members of a few bytes."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, b"content")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "module"),
+    [
+        ("m.keras", HDF5, "keras"),
+        ("m.hdf5", HDF5, "keras"),
+        ("model", HDF5, "keras"),
+        ("m.tflite", b"\x1c\0\0\0TFL3", "tflite"),
+        ("m.onnx", b"\x08\x07", "onnx"),
+    ],
+)
+def test_a_file_is_told_by_its_content(name: str, content: bytes, module: str, tmp_path: Path) -> None:
+    """A suffix that is wrong or missing does not matter where the content says what it is."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert identify(path).module == module
+
+
+@pytest.mark.parametrize(
+    ("names", "module", "members"),
+    [
+        (("config.json", "model.weights.h5"), "keras", ()),
+        (("schema.json", "1.npy"), "sklearn", ()),
+        (("keras_model.h5", "labels.txt"), "keras", ("keras_model.h5", "labels.txt")),
+        (
+            ("export/keras_model.h5", "export/labels.txt"),
+            "keras",
+            ("export/keras_model.h5", "export/labels.txt"),
+        ),
+        (("model_unquant.tflite", "labels.txt"), "tflite", ("model_unquant.tflite", "labels.txt")),
+        (
+            ("m/saved_model.pb", "m/variables/variables.index"),
+            "saved_model",
+            ("m/saved_model.pb", "m/variables/variables.index"),
+        ),
+    ],
+)
+def test_an_archive_is_told_by_its_members(
+    names: tuple[str, ...], module: str, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A zip is a Keras file, a skops file, or holds one model with its labels."""
+    found = identify(archive(tmp_path / "download.zip", *names))
+    assert (found.module, found.members) == (module, members)
+
+
+@pytest.mark.parametrize(
+    "names", [("keras_model.h5", "labels.txt"), ("saved_model.pb",), ("m.tflite", "notes.md")]
+)
+def test_a_folder_with_one_model(names: tuple[str, ...], tmp_path: Path) -> None:
+    """A folder stands for the one model in it."""
+    for name in names:
+        (tmp_path / name).write_bytes(HDF5 if name.endswith(".h5") else b"\x1c\0\0\0TFL3")
+    assert (
+        identify(tmp_path).module
+        == {"h5": "keras", "pb": "saved_model", "tflite": "tflite"}[names[0].split(".")[-1]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.pkl", b"\x80\x04\x95", "a pickle.*skops.io.dump"),
+        ("model.pt", b"\x80\x02\x8a", "torch.onnx.export"),
+        ("model.json", b'{"format": "layers-model"}', "Export Model, Tensorflow, Keras"),
+        ("m.keras", b"nothing", "no whole Keras model"),
+        ("m.txt", b"nothing", "no model that can be exported"),
+        ("empty", b"", "no model that can be exported"),
+    ],
+)
+def test_other_files_are_refused(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    """A file of another kind is refused with what to give instead."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        identify(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("archive/data.pkl", "archive/version"), "torch.onnx.export"),
+        (("a.h5", "b.h5"), "without one model"),
+        (("photo.jpg",), "without one model"),
+    ],
+)
+def test_other_archives_are_refused(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """A zip without one model is refused with what to give instead."""
+    with pytest.raises(ModelError, match=message):
+        identify(archive(tmp_path / "m.zip", *names))
+
+
+@pytest.mark.parametrize("name", ["../m.h5", "/srv/m.h5", "a/../../m.h5", "..\\m.h5", "C:m.h5"])
+def test_a_member_that_leaves_the_folder(name: str, tmp_path: Path) -> None:
+    """Nothing is written outside the folder, whatever a member's name is."""
+    path = archive(tmp_path / "m.zip", name)
+    stored = zipfile.ZipFile(path).namelist()
+    (tmp_path / "inside").mkdir()
+    with pytest.raises(ModelError, match="written elsewhere"):
+        unpack(path, tuple(stored), tmp_path / "inside")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["inside", "m.zip"]
+
+
+def test_an_archive_that_inflates(tmp_path: Path) -> None:
+    """An archive of zeros is refused by its directory, before it is unpacked."""
+    path = tmp_path / "m.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("m.h5", bytes(50 * 2**20))
+    with pytest.raises(ModelError, match="times its size"):
+        unpack(path, ("m.h5",), tmp_path)
+    assert not (tmp_path / "m.h5").exists()
