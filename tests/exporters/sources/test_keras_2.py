@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::UserWarning
 Layers = Any
 
 
-def answers_of_the_file(source: SourceModel, images: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def answers_of_the_file(source: SourceModel, images: np.ndarray) -> np.ndarray:
     """Return what the exported graph answers, through onnxruntime."""
     import onnxruntime
 

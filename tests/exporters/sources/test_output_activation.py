@@ -40,7 +40,7 @@ def test_the_kind_is_found(kind: OutputActivation) -> None:
     """The numbers on noise show what kind of outputs a network has."""
     weights = np.random.default_rng(1).normal(size=(16, 1 if kind in {"sigmoid", "logit"} else 4))
 
-    def run(images: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def run(images: np.ndarray) -> np.ndarray:
         logits = images.reshape(len(images), -1) @ weights
         if kind in {OutputActivation.LOGITS, OutputActivation.LOGIT}:
             return logits
