@@ -1,10 +1,13 @@
 """Decode images with OpenCV: upright, grey or RGB, over the fill, JPEGs at reduced size if asked."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.image import exif, guard
-from edge_fm_runtime.image.header import Header
+from edge_fm_runtime.image.formats import png, webp
+from edge_fm_runtime.image.header import Header, ImageFormat
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Image = NDArray[np.uint8]
@@ -45,37 +48,45 @@ def decode(data: bytes, header: Header, channels: int, fill: int, reduction: int
         return _decode_over_fill(data, header, channels, fill)
     # OpenCV ignores the orientation of a WebP whose EXIF block has a prefix.
     flags = (_GREY_REDUCED if channels == 1 else _COLOUR_REDUCED)[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        _raise_for_memory(error)
-        image = None
-    if image is None:
-        raise guard.decoding_error(data, header)
+    image = _decode_stored(data, header, flags)
     stored = as_uint8(image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     return _turn_upright(stored, header.orientation)
 
 
 def _decode_over_fill(data: bytes, header: Header, channels: int, fill: int) -> Image:
     """Decode with alpha, composite over the fill, turn upright: OpenCV's unchanged mode ignores EXIF."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        _raise_for_memory(error)
-        image = None
-    if image is None:
-        raise guard.decoding_error(data, header)
+    image = _decode_stored(data, header, cv2.IMREAD_UNCHANGED)
     scale = 257 if image.dtype == np.uint16 else 1
     if image.ndim == 3 and image.shape[2] == 4:  # noqa: PLR2004  # blue, green, red, alpha
         alpha = image[..., 3:].astype(np.float32) / (255 * scale)
-        image = image[..., :3].astype(np.float32) / scale * alpha + fill * (1 - alpha)
+        levels = image[..., :3].astype(np.float32) / scale * alpha + fill * (1 - alpha)
     else:
-        image = image.astype(np.float32) / scale
-    upright = _turn_upright(as_uint8(np.rint(image).astype(np.uint8)), header.orientation)
+        levels = image.astype(np.float32) / scale
+        if header.transparent_grey is not None:
+            levels[image == header.transparent_grey] = fill
+    upright = _turn_upright(as_uint8(np.rint(levels).astype(np.uint8)), header.orientation)
     is_grey = upright.ndim == 2  # noqa: PLR2004
     if channels == 1:
         return upright if is_grey else as_uint8(cv2.cvtColor(upright, cv2.COLOR_BGR2GRAY))
     return as_uint8(cv2.cvtColor(upright, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB))
+
+
+def _decode_stored(data: bytes, header: Header, flags: int) -> NDArray[np.integer[Any] | np.floating[Any]]:
+    """Decode an image as it is stored, neither turned nor over the fill: uint8, or uint16 if unchanged."""
+    encoded: bytes | bytearray = data
+    if header.format is ImageFormat.PNG:
+        encoded = png.for_opencv(data)
+    elif header.format is ImageFormat.WEBP:
+        encoded = webp.for_opencv(data)
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:  # a retry may cure a lack of memory, unlike a damaged image
+            raise MemoryError(str(error)) from error
+        image = None
+    if image is None:
+        raise guard.decoding_error(data, header)
+    return image
 
 
 def _turn_upright(image: Image, orientation: int) -> Image:
@@ -84,9 +95,3 @@ def _turn_upright(image: Image, orientation: int) -> Image:
         image = as_uint8(cv2.transpose(image))
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return image if flip is None else as_uint8(cv2.flip(image, flip))
-
-
-def _raise_for_memory(error: cv2.error) -> None:
-    """Raise MemoryError for a lack of memory, which a retry may cure, unlike a damaged image."""
-    if error.code == cv2.Error.StsNoMem:
-        raise MemoryError(str(error)) from error

@@ -1,7 +1,8 @@
 """Check the bytes of an image before any decoder sees them.
 
-Decoders are written in C, and their input is untrusted: a file passes only within the size limits, and with a
-header that `header.read_header` accepts.
+Decoders are written in C, and their input is untrusted: a file passes only within the size limits, with a
+known signature, and with a header that the reader of its format accepts. A 46-byte PNG whose chunks claim
+more bytes than there are could ask a decoder for 2 GB.
 """
 
 import os
@@ -9,8 +10,35 @@ import stat
 from dataclasses import dataclass
 
 from edge_fm_runtime.errors import InputError
-from edge_fm_runtime.image.header import Header, ImageFormat, read_header
+from edge_fm_runtime.image.formats import bmp, jpeg, png, webp
+from edge_fm_runtime.image.header import Header, ImageFormat
 from edge_fm_runtime.status import Status
+
+_FOREIGN = (
+    # Offset, signature, name, remedy.
+    (
+        4,
+        b"ftypheic",
+        "HEIC",
+        "an iPhone picture: convert it with 'heif-convert', or set Camera > Formats > Most Compatible",
+    ),
+    (
+        4,
+        b"ftypheix",
+        "HEIC",
+        "an iPhone picture: convert it with 'heif-convert', or set Camera > Formats > Most Compatible",
+    ),
+    (4, b"ftypmif1", "HEIF", "convert it with 'heif-convert', or set Camera > Formats > Most Compatible"),
+    (4, b"ftypavif", "AVIF", "convert it to JPEG or PNG"),
+    (0, b"II*\0", "TIFF", "convert it to JPEG or PNG"),
+    (0, b"MM\0*", "TIFF", "convert it to JPEG or PNG"),
+    (0, b"GIF8", "GIF", "convert it to PNG"),
+    (0, b"\0\0\0\x0cjP", "JPEG 2000", "convert it to JPEG or PNG"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000", "convert it to JPEG or PNG"),
+    (0, b"%PDF", "PDF", "extract its pictures with 'pdfimages'"),
+    (0, b"8BPS", "Photoshop", "convert it to JPEG or PNG"),
+    (0, b"PK\x03\x04", "zip archive", "unpack it first"),
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +148,7 @@ def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
         raise InputError(Status.EMPTY, "the file has no bytes")
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
-    header = read_header(data)
+    header = _read_header(data)
     pixels = header.width * header.height
     if pixels > min(limits.max_pixels, DEFAULT_LIMITS.max_pixels):
         raise InputError(
@@ -130,6 +158,21 @@ def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
     if pixels == 0:
         raise InputError(Status.UNREADABLE, f"a {header.format} of {header.width} x {header.height} pixels")
     return header
+
+
+def _read_header(data: bytes) -> Header:
+    if data.startswith(jpeg.SIGNATURE):
+        return jpeg.read(data)
+    if data.startswith(png.SIGNATURE):
+        return png.read(data)
+    if webp.is_webp(data):
+        return webp.read(data)
+    if data.startswith(bmp.SIGNATURE):
+        return bmp.read(data)
+    for offset, signature, name, remedy in _FOREIGN:
+        if data[offset:].startswith(signature):
+            raise InputError(Status.UNSUPPORTED, f"{name} is not supported: {remedy}")
+    raise InputError(Status.UNSUPPORTED, f"no picture of a known format ({', '.join(ImageFormat)})")
 
 
 def decoding_error(data: bytes, header: Header) -> InputError:
