@@ -10,8 +10,8 @@ PREPROCESS_VERSION = 3
 
 A model with an older version runs with this one. Version 2 brings JPEGs decoded at reduced size closer to
 their full-size tensors. Version 3 turns images by an EXIF orientation in every container and of every integer
-type, shows the fill behind the transparent level of a grey PNG and the transparent pixels of a BMP, and ignores
-the colour profile and the animation of a PNG.
+type, shows the fill behind the transparent level of a grey PNG and the transparent pixels of a BMP, and
+ignores the colour profile and the animation of a PNG.
 """
 
 _MAX_SIDE = 1024
