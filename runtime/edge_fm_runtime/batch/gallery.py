@@ -11,19 +11,20 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from edge_fm_runtime.batch.inputs.locators import Opener, from_text
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.batch.outputs.rows import Row
 from edge_fm_runtime.errors import InputError, OutputError
 from edge_fm_runtime.image import guard
+from edge_fm_runtime.image.decoding import decode
+from edge_fm_runtime.image.header import ImageFormat
 from edge_fm_runtime.image.opencv import cv2
 
 SIDE = 72
 """Longer side of a thumbnail in pixels."""
 
 _QUALITY = 70
+_FILL = 255
 _OVERSAMPLED = 3 * SIDE
 
 
@@ -85,22 +86,15 @@ def _thumbnail(row: Row) -> str:
         except InputError:
             continue
         reduction = next((r for r in (8, 4, 2) if max(header.width, header.height) >= r * _OVERSAMPLED), 1)
-        flags = {
-            1: cv2.IMREAD_COLOR,
-            2: cv2.IMREAD_REDUCED_COLOR_2,
-            4: cv2.IMREAD_REDUCED_COLOR_4,
-            8: cv2.IMREAD_REDUCED_COLOR_8,
-        }[reduction]
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            image = None
-        if image is None:
+            image = decode(data, header, 3, _FILL, reduction if header.format is ImageFormat.JPEG else 1)
+        except InputError:
             continue
         scale = SIDE / max(image.shape[:2])
         size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
-        encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+        bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
         return base64.b64encode(encoded.tobytes()).decode()
     return ""
 

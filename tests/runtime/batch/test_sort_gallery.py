@@ -1,15 +1,20 @@
 """Sorting of images by label, and the gallery."""
 
+import base64
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_fm_runtime.batch import sort, sort_undo
 from edge_fm_runtime.batch.gallery import write as write_gallery
 from edge_fm_runtime.batch.label import Model
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.image.opencv import cv2
+from tests.kinds.photo import smallest_webp
+from tests.pictures import encoded
 from tests.runtime.labelling import run
 
 
@@ -63,3 +68,21 @@ def test_the_gallery_holds_every_row_and_no_markup(labelled: Path, tmp_path: Pat
     assert any("<script>" in entry[0] for entry in entries)
     assert page.count("<script") == 2
     assert not re.search(r"https?://", page)
+
+
+def test_thumbnails_show_what_was_labelled(model: Model, tmp_path: Path) -> None:
+    """Transparent parts are white as the page, colours keep their order, and the smallest WebP is shown."""
+    (tmp_path / "in").mkdir()
+    image = np.zeros((28, 28, 4), np.uint8)
+    image[:, 14:] = (0, 0, 255, 255)  # red in OpenCV's order
+    (tmp_path / "in" / "a.png").write_bytes(encoded(image))
+    (tmp_path / "in" / "b.webp").write_bytes(smallest_webp())
+    run(model, tmp_path / "labels.csv", tmp_path / "in")
+    write_gallery(tmp_path / "labels.csv", tmp_path / "g.html", lambda *_: None)
+    page = (tmp_path / "g.html").read_text(encoding="utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    first, second = (base64.b64decode(entry[5]) for entry in json.loads(data))
+    shown = cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    assert np.abs(shown[:, :26] - 255).mean() < 6
+    assert np.abs(shown[:, -26:] - [0, 0, 255]).mean() < 6
+    assert second.startswith(b"\xff\xd8\xff")
