@@ -2,9 +2,10 @@
 
     python benchmarks/hostile.py [--files 10000] [--corpus DIR ...]
 
-The script makes the files: mutations and truncations of every format, huge sizes in headers, decompression
-bombs, wrong suffixes, empty files and unusual valid files. `--corpus` adds other files. PngSuite's files
-whose names start with x are broken and must have no label; all others must have one.
+The script makes the files: mutations and truncations of every format and kind, huge sizes in headers,
+decompression bombs, wrong suffixes, empty files and unusual valid files. Each kind of `tests/kinds` is also
+there as it is, and must have a label, or be `unsupported` if edge-fm does not read it. `--corpus` adds other
+files. PngSuite's files whose names start with x are broken and must have no label; all others must have one.
 """
 
 import argparse
@@ -23,18 +24,20 @@ import numpy as np
 
 from edge_fm.datasets import wardrobe
 from edge_fm_runtime.image.opencv import cv2
+from tests.kinds.bmp import bmps
+from tests.kinds.photo import jpegs, webps
+from tests.kinds.png import pngs
+from tests.pictures import png_chunk
 
-
-def chunk(kind: bytes, body: bytes, length: int | None = None) -> bytes:
-    """Return a PNG chunk."""
-    size = len(body) if length is None else length
-    return struct.pack(">I", size) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+KINDS = [*pngs(), *bmps(), *jpegs(), *webps()]
 
 
 def png(width: int, height: int, depth: int = 8, colour: int = 0, data: bytes = b"") -> bytes:
     """Return a PNG file with any size in its header."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
+    )
 
 
 def bombs() -> list[bytes]:
@@ -50,9 +53,11 @@ def bombs() -> list[bytes]:
         for side in (2**31 - 1, 60_000, 11_500)
     ]
     made.append(png(11_000, 11_000, data=zlib.compress(bytes(11_001 * 11_000), 9)))  # valid, 121 megapixels
-    made.append(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\0" * 13) + chunk(b"tEXt", b"", 2**31 - 1))
+    made.append(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0" * 13) + png_chunk(b"tEXt", b"", 2**31 - 1))
     made.append(
-        png(4, 4)[:-12] + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000), 9)) + chunk(b"IEND", b"")
+        png(4, 4)[:-12]
+        + png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000), 9))
+        + png_chunk(b"IEND", b"")
     )
     made.append(b"RIFF" + struct.pack("<I", 2**31) + b"WEBPVP8X" + b"\xff" * 20)
     made.append(b"BM" + struct.pack("<IIIIii", 60, 0, 54, 40, 2**31 - 1, -(2**31)) + b"\0" * 40)
@@ -88,6 +93,7 @@ def make(folder: Path, count: int) -> None:
     seeds += [cv2.imencode(s, alpha)[1].tobytes() for s in (".png", ".webp")]
     seeds += [cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()]
     seeds += [cv2.imencode(".png", rng.integers(0, 65536, (30, 30), np.uint16))[1].tobytes()]
+    seeds += [kind.data for kind in KINDS]
     special = [*bombs(), b"", b"\0" * 100, b"\xff\xd8\xff", b"GIF89a", b"%PDF-1.4", b"text", b"\xff" * 5000]
     suffixes = (".jpg", ".png", ".webp", ".bmp", ".txt", "", ".JPG", ".heic")
     for index in range(count):
@@ -99,6 +105,22 @@ def make(folder: Path, count: int) -> None:
             else dice.choice(seeds)
         )
         (folder / f"{index:05}{dice.choice(suffixes)}").write_bytes(data)
+    kinds = folder / "kinds"
+    kinds.mkdir()
+    for index, kind in enumerate(KINDS):
+        (kinds / str(index)).write_bytes(kind.data)
+
+
+def fault(row: dict[str, str]) -> str:
+    """Return what is wrong with the row of a file whose status is known beforehand, or nothing."""
+    path, is_labelled = Path(row["path"]), row["status"] in {"ok", "unknown"}
+    if path.parent.name == "kinds":
+        kind = KINDS[int(path.name)]
+        is_right = row["status"] == "unsupported" if kind.truth is None else is_labelled
+        return "" if is_right else f"{kind.name} is {row['status']}"
+    if "pngsuite" in path.parts and path.suffix == ".png" and is_labelled == path.name.startswith("x"):
+        return f"{path.name} is {row['status']}"
+    return ""
 
 
 def main() -> None:
@@ -127,16 +149,9 @@ def main() -> None:
             rows = list(csv.DictReader(file))
     if len({row["path"] for row in rows}) != expected or len(rows) != expected:
         wrong.append(f"{len(rows)} rows for {expected} files")
-    for row in rows:
-        path = Path(row["path"])
-        if (
-            "pngsuite" in path.parts
-            and path.suffix == ".png"
-            and (row["status"] in {"ok", "unknown"}) == path.name.startswith("x")
-        ):
-            wrong.append(f"{path.name} is {row['status']}")
+    wrong += filter(None, map(fault, rows))
     print(f"{len(rows):,} files in {seconds:.1f} s: {dict(Counter(row['status'] for row in rows))}")
-    print("\n".join(wrong) or "one row each, the parent did not crash, PngSuite is as expected")
+    print("\n".join(wrong) or "one row each, the parent did not crash, kinds and PngSuite are as expected")
     sys.exit(1 if wrong else 0)
 
 

@@ -26,7 +26,7 @@ _WITH_MASKS, _WITH_ALPHA_MASK = {52, 56, 108, 124}, {56, 108, 124}
 _PLAIN, _MASKED = 0, 3
 """Values of the compression: none, and none with colour masks."""
 
-_COMPRESSIONS = {_PLAIN: "no compression", 1: "RLE8", 2: "RLE4", _MASKED: "such colour masks"}
+_COMPRESSIONS = {_PLAIN: "no compression", 1: "RLE8", 2: "RLE4", _MASKED: "colour masks of this kind"}
 
 _PALETTE_BITS = 8
 _PLAIN_BITS = {1, 4, 8, 24, 32}
