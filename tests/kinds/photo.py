@@ -78,6 +78,8 @@ def jpegs() -> Iterator[Kind]:
         yield Kind(f"JPEG, {name}", plain[: frame + 1] + bytes([marker]) + plain[frame + 2 :], None)
     yield Kind("JPEG, lossless", lossless(np.asarray(GREY)), None)
     yield Kind("JPEG, 12 bits", plain[:frame] + b"\xff\xc1\0\x11\x0c" + plain[frame + 5 :], None)
+    late = plain[: frame + 5] + b"\0\0" + plain[frame + 7 : -2] + b"\xff\xdc\0\4\0\x28\xff\xd9"
+    yield Kind("JPEG, height after the scan", late, None)
     yield Kind("JPEG, two components", plain[: frame + 9] + b"\2" + plain[frame + 10 :], None)
 
 

@@ -22,6 +22,9 @@ _FOREIGN_FRAMES = {0xC3: "lossless JPEG", 0xCB: "lossless JPEG", 0xF7: "JPEG-LS"
 
 _END, _SCAN, _EXIF = 0xD9, 0xDA, 0xE1
 
+_LATE_HEIGHT = b"\xff\xdc\0\4"
+"""The segment that defines the number of lines (ITU-T T.81, B.2.5)."""
+
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
 
@@ -61,6 +64,8 @@ def _frame(data: bytes, position: int, orientation: int) -> Header:
         raise _unsupported(f"{precision}-bit JPEG")
     if components not in {1, 3, 4}:
         raise _unsupported(f"JPEG with {components} colour components")
+    if height == 0 and _LATE_HEIGHT in data:
+        raise _unsupported("JPEG that states its height after its first scan")
     return Header(ImageFormat.JPEG, width, height, has_alpha=False, orientation=orientation)
 
 
