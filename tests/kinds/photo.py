@@ -1,4 +1,4 @@
-"""Every kind of JPEG and WebP, with the pixels that Pillow reads; those that edge-fm refuses have none."""
+"""Every kind of JPEG and WebP, with the pixels that Pillow reads, if edge-fm reads it too."""
 
 import base64
 import io

@@ -1,1 +1,1 @@
-"""Read the header of each format, refuse what OpenCV decodes wrongly, and make its bytes safe for OpenCV."""
+"""Read the header of each format and refuse the kinds that OpenCV decodes wrongly."""
