@@ -1,12 +1,28 @@
 """Write systemd units for live feeds and for watched folders; see systemd.service(5), systemd.exec(5)."""
 
+import glob
+import itertools
 import os
-from collections.abc import Sequence
+import sys
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
+import edge_fm
+import edge_fm_runtime
+from edge_fm.deploy.service_command import Network, ServiceCommand
+from edge_fm_runtime.errors import SourceError
+
+MARKER = "# edge-fm service of "
+"""Start of a unit's first line; the path of the Python that it runs follows, as it is.
+
+`install.sh` and `uninstall.sh` replace and remove only the units of their own installation.
+"""
+
 _UNIT = """\
+{marker}
 [Unit]
-Description=edge-fm {what}
+Description=edge-fm {name}
 After=network.target
 StartLimitIntervalSec=0
 
@@ -20,62 +36,158 @@ TimeoutStopSec=15
 Restart=on-failure
 SuccessExitStatus=130
 RestartSec=5
+LimitNOFILE=65536
+User=edge-fm
 DynamicUser=yes
-SupplementaryGroups=video
 StateDirectory=edge-fm
 WorkingDirectory=%S/edge-fm
-{binds}NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateTmp=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictSUIDSGID=yes
-LockPersonality=yes
+{confinement}
 
 [Install]
 WantedBy=multi-user.target
 """
+# One User for all units: they share a state directory, which systemd gives to the user of the last one.
 
-_OUTPUTS = {"--log", "--record", "--save-unknown", "--snapshots", "-o", "--out"}
+_ALWAYS = (
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "AmbientCapabilities=",
+    "ProtectSystem=strict",
+    "PrivateUsers=yes",
+    "PrivateTmp=yes",
+    "ProtectProc=invisible",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "RemoveIPC=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+    "SystemCallErrorNumber=EPERM",
+)
+# Not ProcSubset=pid: on ARM, onnxruntime chooses its kernels by /proc/cpuinfo. Not UMask=0077: logs and
+# tables are there for others to read.
+
+_CAMERA = ("DevicePolicy=closed", "DeviceAllow=char-video4linux rw", "SupplementaryGroups=video")
+_NO_CAMERA = ("PrivateDevices=yes",)
+
+_NETWORK = {
+    Network.NONE: ("RestrictAddressFamilies=AF_UNIX", "IPAddressDeny=any", "PrivateNetwork=yes"),
+    Network.LOOPBACK: (
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        "IPAddressDeny=any",
+        "IPAddressAllow=localhost",
+    ),
+    Network.ANY: ("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",),
+}
+
+_HOMES = ("/home", "/root", "/run/user")
+_HIDDEN = (*_HOMES, "/tmp", "/var/tmp")  # noqa: S108  # compared with paths of the user
+"""Folders that a unit gets empty, with the parts that its command needs."""
 
 
-def unit(python: str, arguments: Sequence[str]) -> str:
-    """Return a unit that runs `edge-fm` with these arguments.
-
-    Input paths become absolute. Relative outputs go to the service's own folder, /var/lib/edge-fm; the
-    folders of absolute outputs become writable.
+def unit(python: str, command: ServiceCommand) -> str:
+    """Return a unit that runs a command, confined to what the command needs.
 
     Args:
         python: Python interpreter of the environment with edge-fm.
-        arguments: command and options, already checked.
+        command: command to run.
+
+    Raises:
+        SourceError: a path or option has a character that a unit file cannot hold.
     """
-    words, writable = [python, "-m", "edge_fm"], []
-    for position, argument in enumerate(arguments):
-        is_output = bool(position) and arguments[position - 1] in _OUTPUTS
-        path = Path(argument)
-        if is_output and path.is_absolute():
-            writable.append(
-                path if arguments[position - 1] in {"--save-unknown", "--snapshots"} else path.parent
-            )
-        is_input = (
-            not is_output and not argument.startswith("-") and not argument.isdecimal() and path.exists()
+    words = (f":{python}", "-m", "edge_fm", command.name, *command.arguments)  # ":" makes $ literal
+    quoted = " ".join(map(_quote, words))
+    rules = (
+        *_ALWAYS,
+        *_files(command),
+        *(_CAMERA if command.camera else _NO_CAMERA),
+        *_NETWORK[command.network],
+    )
+    return _UNIT.format(
+        name=command.name,
+        command=quoted,
+        confinement="\n".join(rules),
+        marker=MARKER + python,
+    )
+
+
+def _files(command: ServiceCommand) -> Iterable[str]:
+    """Yield what makes the command's folders visible and writable; a missing one is no error."""
+    shared = [folder for folder in command.writes if str(folder) in _HIDDEN]
+    if shared:
+        raise SourceError(
+            f"a service cannot write to {shared[0]} itself, which it does not share with others: give a "
+            "folder of its own, such as --log /srv/edge-fm/events.jsonl, or -o /srv/edge-fm/labels.csv"
         )
-        words.append(_absolute(argument) if is_input and position else argument)
-    binds = "".join(f"ReadWritePaths={_quote(str(path))}\n" for path in dict.fromkeys(writable))
-    return _UNIT.format(what=arguments[0], command=" ".join(map(_quote, words)), binds=binds)
+    writes = _places(command.writes)
+    reads = [
+        place for place in _places([*map(_visible, command.reads), *_environment()]) if place not in writes
+    ]
+    yield from (f"ReadWritePaths={_quote(f'-{place}')}" for place in writes)
+    for kind, places in (("BindReadOnlyPaths", reads), ("BindPaths", writes)):
+        yield from (f"{kind}={_quote(f'-{place}')}" for place in places if _is_below(place, _HIDDEN))
+    in_homes = any(_is_below(place, _HOMES) for place in (*reads, *writes))
+    yield f"ProtectHome={'read-only' if command.lists_paths else 'tmpfs' if in_homes else 'yes'}"
 
 
-def _absolute(path: str) -> str:
-    """Return an absolute path with its links, such as an installation's link to the current release."""
-    logical = Path(os.environ.get("PWD", ""))
-    is_here = logical.is_absolute() and logical.exists() and logical.samefile(Path.cwd())
-    return str((logical if is_here else Path.cwd()) / path)
+def _visible(path: Path) -> Path:
+    """Return the folder that makes a path visible: a file's own, since another file may replace it."""
+    if path.is_dir():
+        return path
+    parts = path.parts
+    if glob.has_magic(str(path)) and not path.exists():
+        return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    return path if str(path.parent) in _HIDDEN else path.parent
+
+
+def _environment() -> Iterable[Path]:
+    """Yield the folders of Python, of its environment and of the packages."""
+    yield from (Path(sys.prefix), Path(sys.base_prefix))
+    for package in (edge_fm, edge_fm_runtime):
+        yield from (Path(folder).parent for folder in package.__path__)
+
+
+def _places(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders by the paths that they are opened by, and by those that links lead to."""
+    both = (
+        place
+        for folder in folders
+        for place in (folder, Path(os.path.realpath(folder)))
+        if ".." not in place.parts  # systemd refuses it, and the real path is enough
+    )
+    return list(dict.fromkeys(both))
+
+
+def _is_below(place: Path, folders: Iterable[str]) -> bool:
+    return any(
+        place.is_relative_to(path) for folder in folders for path in (folder, os.path.realpath(folder))
+    )
 
 
 def _quote(word: str) -> str:
-    """Quote a word for a unit file, so that specifiers, variables and quotes are literal."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    plain = escaped == word and word and not any(c.isspace() or c in "';" for c in word)
-    return word if plain else f'"{escaped}"'
+    """Quote a word for a unit file, so that specifiers, separators, quotes and backslashes are literal.
+
+    Raises:
+        SourceError: it has a control character, which would end the line, or is not Unicode.
+    """
+    unfit = [char for char in word if unicodedata.category(char) in {"Cc", "Cs"}]
+    if unfit:
+        raise SourceError(
+            f"{word!r} has the character {unfit[0]!r}, which a unit file cannot hold: give a value without "
+            "it; a file or folder can be renamed with mv"
+        )
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"' if escaped != word or not _is_plain(word) else word
+
+
+def _is_plain(word: str) -> bool:
+    return bool(word) and all(char.isalnum() or char in "_@+=/.,-:" for char in word)

@@ -123,7 +123,8 @@ if [ -e "$link" ] || [ -L "$link" ]; then
     [ "$(readlink "$link" 2>/dev/null)" = "$prefix/current/bin/edge-fm" ] ||
         die "$link is there already and does not belong to $prefix: move it away, or give another --prefix"
 fi
-is_our_unit() { grep -qF -e "ExecStart=$prefix/" -e "ExecStart=\"$prefix/" "$1"; }
+# A unit names its Python in its first line; those of earlier releases only in ExecStart.
+is_our_unit() { grep -qF -e "# edge-fm service of $prefix/" -e "ExecStart=$prefix/" -e "ExecStart=\"$prefix/" "$1"; }
 unit_file=/etc/systemd/system/edge-fm-$service.service
 if [ -n "$service" ] && [ -e "$unit_file" ] && ! is_our_unit "$unit_file"; then
     die "$unit_file is there already and does not belong to $prefix: move it away"

@@ -58,7 +58,7 @@ while IFS= read -r entry; do
     ../* | */../* | */.. | ..) ;;
     releases/*) [ ! -d "$prefix/$entry" ] || remove_release "$prefix/$entry" ;;
     /etc/systemd/system/edge-fm-*.service)
-        if [ -f "$entry" ] && grep -qF -e "ExecStart=$prefix/" -e "ExecStart=\"$prefix/" "$entry"; then
+        if [ -f "$entry" ] && grep -qF -e "# edge-fm service of $prefix/" -e "ExecStart=$prefix/" -e "ExecStart=\"$prefix/" "$entry"; then
             systemctl disable --now "$(basename "$entry" .service)" || true # not where systemd does not run
             rm -f -- "$entry"
             systemctl daemon-reload || true

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm.deploy import systemd as systemd_module
 from tests.conftest import ROOT, RunCli
 
 VIDEO = ROOT / "samples" / "wardrobe.mp4"
@@ -27,7 +26,7 @@ def test_a_unit_runs_the_given_command(cli: RunCli, tmp_path: Path) -> None:
     assert "--view none" in command
     assert f'"{tmp_path}/logs/e 100%%.jsonl"' in command
     assert "--save-unknown unknown" in command
-    assert f"ReadWritePaths={tmp_path}/logs" in lines
+    assert f"ReadWritePaths=-{tmp_path}/logs" in lines
     assert {"Type=notify", "WatchdogSec=30", "Restart=on-failure", "StateDirectory=edge-fm"} <= set(lines)
 
 
@@ -60,11 +59,29 @@ def test_a_wrong_option_is_refused_by_service(cli: RunCli) -> None:
     assert cli("service", "webcam", "0", "--reginn", "full").code == 2
 
 
-def test_words_of_a_unit_are_literal() -> None:
-    """Spaces, quotes, specifiers and variables of systemd reach the command as they are."""
-    assert systemd_module._quote("plain/path-1.0") == "plain/path-1.0"
-    assert systemd_module._quote('a "b" %h $HOME \\') == '"a \\"b\\" %%h $$HOME \\\\"'
-    assert systemd_module._quote("") == '""'
+def test_only_paths_become_absolute(cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder named like an option's value leaves that value alone; inputs become absolute."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("web", "full", "fashion", "secret", "0"):
+        (tmp_path / name).mkdir()
+    options = "--view web --region full --model fashion --token secret"
+    assert f" webcam 0 {options}\n" in cli("service", "webcam", "0", *options.split()).out
+    assert f" label {tmp_path}/0 --watch" in cli("service", "label", "0", "--watch").out
+
+
+def test_a_self_signed_certificate_is_no_path(cli: RunCli) -> None:
+    """`--tls self` stays as it is, and files become absolute."""
+    made = cli("service", "webcam", "--view", "web", "--tls", "self")
+    assert "--tls self self" in made.out
+    given = cli("service", "webcam", "--view", "web", "--tls", "cert.pem", "key.pem")
+    assert f"--tls {Path.cwd()}/cert.pem {Path.cwd()}/key.pem" in given.out
+
+
+def test_a_line_break_in_an_option_is_refused(cli: RunCli) -> None:
+    """A value with a line break is an error, and nothing is printed as a unit."""
+    result = cli("service", "webcam", "0", "--log", "/srv/e\nExecStartPre=/bin/sh")
+    assert (result.code, result.out) == (2, "")
+    assert "which a unit file cannot hold" in result.err
 
 
 def test_a_unit_for_labelling_new_files(cli: RunCli, tmp_path: Path) -> None:
@@ -72,7 +89,8 @@ def test_a_unit_for_labelling_new_files(cli: RunCli, tmp_path: Path) -> None:
     printed = cli("service", "label", tmp_path, "--watch", "-o", "/srv/out/labels.csv")
     assert printed.code == 0, printed.err
     assert f"-m edge_fm label {tmp_path} --watch -o /srv/out/labels.csv" in printed.out
-    assert "ReadWritePaths=/srv/out" in printed.out
+    assert "ReadWritePaths=-/srv/out" in printed.out
+    assert cli("service", "label", tmp_path, "--watch", "-o/srv/out/labels.csv").out == printed.out
     assert "WatchdogSec" in printed.out
     assert cli("service", "label", tmp_path, "-o", "labels.csv").code == 2
     assert cli("service", "label", tmp_path, "--watch", "-o", "labels.csv", "--wrong").code == 2

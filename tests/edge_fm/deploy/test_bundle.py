@@ -298,7 +298,7 @@ class TestInstall:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder over systemd's")
     def test_a_service_outlives_an_upgrade(self, copied: Path, tmp_path: Path) -> None:
         """The unit names the link to the current release, so its command survives an upgrade."""
-        prefix, units = tmp_path / "there", tmp_path / "units"
+        prefix, units = tmp_path / "100% there", tmp_path / "units"
         units.mkdir()
         mount = f'mkdir -p {UNITS}; mount --bind {units} {UNITS}; exec "$@"'
         tools = {"systemctl": "exit 0"}
@@ -312,10 +312,46 @@ class TestInstall:
         assert done.returncode == 0, done.stderr
         unit = (units / "edge-fm-webcam.service").read_text()
         (line,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
-        command = shlex.split(line.removeprefix("ExecStart="))
+        command = shlex.split(line.removeprefix("ExecStart=").replace("%%", "%"))
+        command[0] = command[0].removeprefix(":")
         assert f"{prefix}/current/models/fashion.onnx" in command
         shown = subprocess.run([*command, "--fast"], capture_output=True, text=True, check=True)
         assert "%" in shown.stdout
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder over systemd's")
+    @pytest.mark.parametrize(
+        ("text", "is_ours"),
+        [
+            ("# edge-fm service of {}/current/bin/python\n[Service]\nExecStart=:/else/python\n", True),
+            ("[Service]\nExecStart={}/current/bin/python -m edge_fm webcam 0\n", True),
+            ('[Service]\nExecStart="{}/current/bin/python" -m edge_fm webcam 0\n', True),
+            (
+                "# edge-fm service of /deep{}/current/bin/python\n[Service]\nExecStart=:/deep{}/python\n",
+                False,
+            ),
+        ],
+    )
+    def test_units_of_every_release_are_recognised(
+        self, text: str, is_ours: bool, copied: Path, tmp_path: Path
+    ) -> None:
+        """A unit of this or of an earlier release may be replaced and is removed; no other is."""
+        prefix, units = tmp_path / "there", tmp_path / "units"
+        unit = units / "edge-fm-webcam.service"
+        units.mkdir()
+        unit.write_text(text.format(prefix, prefix))
+        mount = f'mkdir -p {UNITS}; mount --bind {units} {UNITS}; exec "$@"'
+        wrapped = ["unshare", "--net", "--mount", "sh", "-c", mount, "sh"]
+        tools = {"systemctl": "exit 0", "df": "printf 'h\\n/dev/x 9 9 2048 1%% /\\n'"}
+        arguments = ("--prefix", prefix, "--service", "webcam", "0")
+        refused = install(copied, *arguments, tools=tools, wrapped=wrapped)
+        assert ("has 2 MB free" if is_ours else "is there already") in refused.stderr  # the next check, or it
+        prefix.mkdir()
+        (prefix / ".edge-fm-install").write_text(f"{UNITS}/{unit.name}\n")
+        shutil.copy(copied / "uninstall.sh", prefix)
+        path = f"{tmp_path / 'tools'}:{os.environ['PATH']}"
+        command = [*wrapped, "sh", str(prefix / "uninstall.sh")]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PATH": path})
+        assert unit.exists() is not is_ours
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder over systemd's")
     def test_a_foreign_unit_is_left_alone(self, copied: Path, tmp_path: Path) -> None:
