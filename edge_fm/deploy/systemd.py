@@ -3,6 +3,7 @@
 import glob
 import itertools
 import os
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -122,11 +123,11 @@ def unit(python: str, command: ServiceCommand) -> str:
 
 def _files(command: ServiceCommand) -> Iterable[str]:
     """Yield what makes the command's folders visible and writable; a missing one is no error."""
-    shared = [folder for folder in command.writes if str(folder) in _HIDDEN]
+    shared = [folder for folder in command.writes if str(folder) in {"/", *_HIDDEN}]
     if shared:
         raise SourceError(
-            f"a service cannot write to {shared[0]} itself, which it does not share with others: give a "
-            "folder of its own, such as --log /srv/edge-fm/events.jsonl, or -o /srv/edge-fm/labels.csv"
+            f"a service may not write right into {shared[0]}, which it cannot have to itself: give a folder "
+            "below, such as --log /srv/edge-fm/events.jsonl, or -o /srv/edge-fm/labels.csv"
         )
     writes = _places(command.writes)
     reads = [
@@ -140,13 +141,18 @@ def _files(command: ServiceCommand) -> Iterable[str]:
 
 
 def _visible(path: Path) -> Path:
-    """Return the folder that makes a path visible: a file's own, since another file may replace it."""
+    """Return what makes a path visible: a file's folder, since another file may replace it there.
+
+    In a folder that others share, or cannot enter, the file is visible alone, and its replacement is not.
+    """
     if path.is_dir():
         return path
     parts = path.parts
     if glob.has_magic(str(path)) and not path.exists():
         return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-    return path if str(path.parent) in _HIDDEN else path.parent
+    folder = path.parent
+    is_closed = folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH
+    return path if is_closed or str(folder) in _HIDDEN else folder
 
 
 def _environment() -> Iterable[Path]:

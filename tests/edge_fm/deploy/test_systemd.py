@@ -137,22 +137,23 @@ def test_a_character_that_would_split_a_line_is_refused(unfit: str) -> None:
         systemd.unit(f"/opt/a{unfit}b/python", service_command("webcam", []))
 
 
-NONE = {"PrivateNetwork": "yes", "IPAddressDeny": "any", "RestrictAddressFamilies": "AF_UNIX"}
-LOOPBACK = {
+Expected = dict[str, str | None]
+NONE: Expected = {"PrivateNetwork": "yes", "IPAddressDeny": "any", "RestrictAddressFamilies": "AF_UNIX"}
+LOOPBACK: Expected = {
     "PrivateNetwork": None,
     "IPAddressDeny": "any",
     "IPAddressAllow": "localhost",
     "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
 }
-ANY = LOOPBACK | {"IPAddressDeny": None, "IPAddressAllow": None}
-CAMERA = {
+ANY: Expected = LOOPBACK | {"IPAddressDeny": None, "IPAddressAllow": None}
+CAMERA: Expected = {
     "PrivateDevices": None,
     "DevicePolicy": "closed",
     "DeviceAllow": "char-video4linux rw",
     "SupplementaryGroups": "video",
 }
-NO_CAMERA = {"PrivateDevices": "yes", "DeviceAllow": None, "SupplementaryGroups": None}
-COMMANDS: dict[str, tuple[str, dict[str, str | tuple[str, ...]], dict[str, str | None]]] = {
+NO_CAMERA: Expected = {"PrivateDevices": "yes", "DeviceAllow": None, "SupplementaryGroups": None}
+COMMANDS: dict[str, tuple[str, dict[str, str | tuple[str, ...]], Expected]] = {
     "default camera": ("webcam", {}, CAMERA | NONE),
     "camera": ("webcam", {"source": "1", "view": "none"}, CAMERA | NONE),
     "device": ("webcam", {"source": "/dev/v4l/by-id/usb", "view": "none"}, CAMERA | NONE),
@@ -242,6 +243,13 @@ def test_patterns_and_files_are_visible_by_their_folder(home: Path) -> None:
     assert listed.value("ProtectHome") == "read-only"
 
 
+def test_a_file_in_a_closed_home_is_visible_alone(home: Path) -> None:
+    """A home that others cannot enter is not shown for a file in it; that file is, and can be read."""
+    (home / "ann").chmod(0o700)
+    unit = printed("webcam", source="0", model=str(home / "ann" / "m.onnx"))
+    assert unit.words("BindReadOnlyPaths") == [f"-{home}/ann/m.onnx"]
+
+
 def test_a_path_with_dots_is_opened_where_it_leads(home: Path) -> None:
     """A unit names the real folder of a path with `..`, which systemd would ignore."""
     unit = printed("webcam", source="0", log=str(home / "ann" / ".." / "bob" / "events.jsonl"))
@@ -249,9 +257,11 @@ def test_a_path_with_dots_is_opened_where_it_leads(home: Path) -> None:
 
 
 def test_an_output_right_in_a_shared_folder_is_refused(home: Path) -> None:
-    """A folder that a unit gets empty cannot be written as a whole; the error says where to write."""
-    with pytest.raises(SourceError, match="give a folder of its own"):
+    """Neither `/` nor a folder that a unit gets empty is made writable; the error says where to write."""
+    with pytest.raises(SourceError, match="give a folder below"):
         printed("webcam", source="0", log=str(home / "events.jsonl"))
+    with pytest.raises(SourceError, match="give a folder below"):
+        printed("label", inputs="/srv/in", watch=(), out="/labels.csv")
 
 
 @pytest.mark.parametrize(("name", "key"), [("webcam", "source"), ("label", "inputs")])
