@@ -1,13 +1,16 @@
-"""Differences between operating systems: locks, memory limits, usable cores.
+"""Differences between operating systems: locks, limits of memory and descriptors, usable cores.
 
 `edge-fm doctor` lists the features that a system lacks.
 """
 
+import ctypes
 import math
 import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
+
+_MOST_DESCRIPTORS = 10_240
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,6 +31,10 @@ if sys.platform == "win32":
 
     def peak_memory_bytes() -> int | None:
         """Return None: the standard library cannot read it on Windows."""
+        return None
+
+    def raise_descriptor_limit() -> int | None:
+        """Return None: Windows has no such limit."""
         return None
 
 else:
@@ -65,6 +72,27 @@ else:
             peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
             return peaks[0] if peaks else None
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the only other system
+
+    def raise_descriptor_limit() -> int | None:
+        """Raise the soft limit on open descriptors to the hard one; return it, None if there is none."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # macOS refuses more than this, also where its hard limit says infinity.
+        wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return None if soft == resource.RLIM_INFINITY else soft
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            return soft
+        return wanted
+
+
+def release_memory() -> None:
+    """Return freed memory to the system where the C library keeps it (glibc)."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def usable_cores(root: Path = Path("/sys/fs/cgroup")) -> int:

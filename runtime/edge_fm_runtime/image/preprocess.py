@@ -113,12 +113,25 @@ def image_from_bytes(data: bytes, spec: InputSpec, preprocessing: Preprocess) ->
     )
 
 
-def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> Image:
+def frame_reduction(header: Header, region: tuple[int, int], spec: InputSpec) -> int:
+    """Return the factor by which an encoded frame may be shrunk while it is decoded: 1, 2, 4 or 8.
+
+    Args:
+        header: the header of the frame; only JPEGs are shrunk.
+        region: height and width in pixels of the part that is classified.
+        spec: the input of the model.
+    """
+    placement = _Placement((0, 0, *region), (spec.height, spec.width))
+    return _reduction(header, placement, _FRAME_PIXELS)
+
+
+def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS, reduction: int = 1) -> Image:
     """Return an encoded image as a camera would deliver it, for streams of image files.
 
     Args:
         data: the bytes of a JPEG, PNG, WebP or BMP file.
         limits: size limits.
+        reduction: factor by which a JPEG is shrunk while it is decoded, as `frame_reduction` returns it.
 
     Returns:
         (height, width, 3) uint8 in OpenCV's blue, green, red order, upright.
@@ -127,7 +140,7 @@ def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS) -> Imag
         InputError: the bytes are not an image that can be decoded within the limits.
         MemoryError: there is not enough memory.
     """
-    rgb = decode(data, guard.check(data, limits), 3, 0, 1)
+    rgb = decode(data, guard.check(data, limits), 3, 0, reduction)
     return as_uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
 

@@ -7,23 +7,23 @@ header (a name that an attacker points at this address: DNS rebinding), by Origi
 import hashlib
 import hmac
 import ipaddress
+import re
 import socket
-from http.cookies import SimpleCookie
-from urllib.parse import parse_qs, urlencode, urlsplit
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "edge_fm"
 
-_FORBIDDEN, _UNAUTHORISED, _MISDIRECTED = 403, 401, 421
-_POLICY_VIOLATION = 1008
 _POLICY = (
     "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = (
+HEADERS = (
     ("content-security-policy", _POLICY),
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
@@ -33,6 +33,13 @@ _HEADERS = (
     ("x-frame-options", "DENY"),
     ("cache-control", "no-store"),
 )
+"""Headers of every answer, refusals included."""
+
+_HOST = re.compile(
+    r"(?P<name>[a-z0-9._-]{1,253}|\[(?P<ipv6>[a-f0-9:.]+)\])(?::(?P<port>[0-9]{0,5}))?",
+    re.IGNORECASE | re.ASCII,
+)
+_LAST_PORT = 65535
 
 
 class Guarded:
@@ -56,25 +63,46 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
-        if scope["type"] == "lifespan":
+        refusal = None if scope["type"] == "lifespan" else self._refusal(scope)
+        if refusal is None:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
-        if refusal is None:
-            await self._app(scope, receive, _with_headers(send))
-        elif scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             await receive()  # the handshake
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-        else:
-            await refusal(scope, receive, _with_headers(send))
+            # The server adds the headers to answers of HTTP only.
+            refusal.headers.update(dict(HEADERS))
+            if refusal.status_code != HTTPStatus.BAD_REQUEST:
+                refusal.status_code = HTTPStatus.FORBIDDEN
+        await refusal(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        return self._other_server(scope, headers) or self._stranger(scope, headers)
+
+    def _other_server(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the refusal of a request for another server, or from another server's page."""
+        if not scope["path"].startswith("/"):
+            return PlainTextResponse(
+                "the request names no path of this server: ask for a path such as /healthz\n",
+                HTTPStatus.BAD_REQUEST,
+            )
         host = headers.get("host", "")
-        if not self._is_ours(host):
-            return PlainTextResponse(f"this server is not called {host}: use its address\n", _MISDIRECTED)
+        name = _host_name(host)
+        if name is None:
+            return PlainTextResponse(
+                "the Host header is no name or address, with or without a port: use this server's address\n",
+                HTTPStatus.BAD_REQUEST,
+            )
+        if not self._is_ours(name):
+            return PlainTextResponse(
+                f"this server is not called {name}: use its address\n", HTTPStatus.MISDIRECTED_REQUEST
+            )
         if not _is_from_here(scope, headers, host):
-            return PlainTextResponse("requests from other pages are not answered\n", _FORBIDDEN)
+            return PlainTextResponse("requests from other pages are not answered\n", HTTPStatus.FORBIDDEN)
+        return None
+
+    def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the answer to a request without the token, or with one that becomes a cookie."""
         if self._token is None or self._is_known(headers):
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
@@ -82,20 +110,13 @@ class Guarded:
             return self._exchanged(scope)
         return PlainTextResponse(
             "a token is needed: open the address that 'edge-fm webcam' printed, or send Authorization: Bearer TOKEN\n",
-            _UNAUTHORISED,
+            HTTPStatus.UNAUTHORIZED,
             {"www-authenticate": "Bearer"},
         )
 
-    def _is_ours(self, host: str) -> bool:
-        """Return whether a Host header names this server: a name can be rebound, an address cannot."""
-        name = (urlsplit(f"//{host}").hostname or "").lower()
-        if name in self._names:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a name is this server's: a name can be rebound, an address cannot."""
+        return name in self._names or _is_address(name)
 
     def _is_known(self, headers: Headers) -> bool:
         if self._token is None:
@@ -106,7 +127,7 @@ class Guarded:
         cookie = SimpleCookie()
         try:
             cookie.load(headers.get("cookie", ""))
-        except ValueError:
+        except (CookieError, ValueError):
             return False
         return COOKIE in cookie and _same(cookie[COOKIE].value, _session(self._token))
 
@@ -118,13 +139,33 @@ class Guarded:
             for v in vs
             if k != "token"
         ]
-        response = RedirectResponse(scope["path"] + ("?" + urlencode(left) if left else ""), 303)
+        # Browsers take a location that begins with two slashes for another host.
+        path = "/" + scope["raw_path"].decode("ascii").lstrip("/\\")
+        response = RedirectResponse(path + ("?" + urlencode(left) if left else ""), HTTPStatus.SEE_OTHER)
         if self._token is not None:
             secure = scope["scheme"] == "https"
             response.set_cookie(
                 COOKIE, _session(self._token), httponly=True, samesite="lax", secure=secure, path="/"
             )
         return response
+
+
+def _host_name(host: str) -> str | None:
+    """Return the name or address in a Host header, in lower case; None if it is malformed."""
+    found = _HOST.fullmatch(host)
+    if found is None or int(found["port"] or 0) > _LAST_PORT:
+        return None
+    if found["ipv6"] is None:
+        return found["name"].lower()
+    return found["ipv6"] if ":" in found["ipv6"] and _is_address(found["ipv6"]) else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_from_here(scope: Scope, headers: Headers, host: str) -> bool:
@@ -145,16 +186,3 @@ def _session(token: str) -> str:
 
 def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            present = {name for name, _ in message["headers"]}
-            message["headers"] = [
-                *message["headers"],
-                *((n.encode(), v.encode()) for n, v in _HEADERS if n.encode() not in present),
-            ]
-        await send(message)
-
-    return sending

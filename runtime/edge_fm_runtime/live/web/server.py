@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from edge_fm_runtime import posix
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live.cameras.base import BgrImage
 from edge_fm_runtime.live.loop import FrameResult
-from edge_fm_runtime.live.region import CENTRE, Region
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 _START_S, _END_S = 10.0, 5.0
+
+_BACKLOG = 2048
+"""Connections that may wait to be accepted; one more would try again only after a second."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,11 @@ class WebView:
             import uvicorn
             import websockets  # noqa: F401
 
-            from edge_fm_runtime.live.web import app, hub, security
+            from edge_fm_runtime.live.web import app, browser_cameras, hub, listener, security, visitors
         except ImportError as error:
             raise SourceError(
                 f"--view web needs more packages ({error.name}): pip install 'edge-fm[web]'"
             ) from None
-        self._current = current
         self._hub = hub.Hub(model)
         token = settings.token
         if token is None and settings.host not in LOOPBACK:
@@ -81,15 +80,19 @@ class WebView:
         listening = _listening(settings.host, settings.port)
         port = listening.getsockname()[1]
         guarded = security.Guarded(
-            app.build(self._hub, self._classified, settings.snapshots), token, settings.names
+            app.build(self._hub, browser_cameras.BrowserCameras(model, current), settings.snapshots),
+            token,
+            settings.names,
         )
         certificate, key = settings.tls or (None, None)
         config = uvicorn.Config(
             guarded,
             log_level="critical",
             lifespan="off",
+            loop="asyncio",
             ws="websockets-sansio",
-            ws_max_size=app.MAX_MESSAGE,
+            ws_max_size=browser_cameras.MAX_MESSAGE,
+            headers=list(security.HEADERS),
             ssl_certfile=certificate,
             ssl_keyfile=key,
             timeout_graceful_shutdown=1,
@@ -103,10 +106,9 @@ class WebView:
             raise SourceError(
                 f"the certificate or its key cannot be used ({error}): give --tls CERT KEY"
             ) from error
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listening],), name="edge-fm web", daemon=True
-        )
+        caps = visitors.VisitorCaps.within(posix.raise_descriptor_limit())
+        self._server = listener.PageServer(config, listening, caps)
+        self._thread = threading.Thread(target=self._server.run, name="edge-fm web", daemon=True)
         self._thread.start()
         self._await_start()
         self.address = f"{'https' if settings.tls else 'http'}://{_shown(settings.host)}:{port}/"
@@ -134,24 +136,11 @@ class WebView:
                 raise SourceError("the server did not start")
             time.sleep(0.005)
 
-    def _classified(self, frame: BgrImage, number: int) -> FrameResult:
-        """Classify a frame of a browser's camera; onnxruntime sessions are thread-safe."""
-        started_s = time.perf_counter()
-        classifier, region = self._current(), Region(CENTRE)
-        region.suit(classifier.passport.input)
-        box = region.box(frame.shape[1], frame.shape[0])
-        tensor = classifier.frame_tensor(frame[box.y : box.y + box.height, box.x : box.x + box.width])
-        prediction = classifier.decide(classifier.probabilities(tensor[np.newaxis]))[0]
-        latency_ms = (time.perf_counter() - started_s) * 1000
-        return FrameResult(
-            number, frame, box, tensor, prediction, time.monotonic(), latency_ms, latency_ms, 0.0, 0
-        )
-
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise SourceError(
             f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another --port, or --port 0 for any "

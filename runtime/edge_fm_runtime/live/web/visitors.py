@@ -1,0 +1,142 @@
+"""Limit the connections of visitors, so that idle ones keep nobody out and descriptors are left.
+
+A connection gives way to a newer one when its address, or the server, has too many. Viewers do not: streams,
+and browsers that send their cameras. They get three quarters of the places, so that an address with many
+viewers still has its short requests answered.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+WAIT_S = 10.0
+"""Time for a TLS handshake, and for the head of a request from the connection's start or last answer on."""
+
+STALL_S = 20.0
+"""Time after which a visitor who takes nothing of what is sent is disconnected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitorCaps:
+    """Largest numbers of open connections.
+
+    Attributes:
+        total: of all addresses.
+        per_address: of one address, which may be a reverse proxy.
+    """
+
+    total: int = 512
+    per_address: int = 64
+
+    @classmethod
+    def within(cls, descriptors: int | None) -> "VisitorCaps":
+        """Return the usual caps, smaller where they would take over half of the process's descriptors."""
+        total = cls.total if descriptors is None else min(cls.total, max(8, descriptors // 2))
+        return cls(total=total, per_address=min(cls.per_address, total // 2))
+
+
+@dataclass(eq=False)
+class Visitor:
+    """An open connection.
+
+    Attributes:
+        address: the other end's.
+        peer: its socket, which the event loop closes.
+        opening: task that connects it, with its TLS handshake.
+        transport: None until it is connected.
+        is_answering: whether a request is under way.
+        is_viewer: whether it is kept from giving way.
+        waits_since_s: monotonic time of its start or its last answer.
+    """
+
+    address: str
+    peer: socket.socket
+    opening: "asyncio.Task[None] | None" = None
+    transport: asyncio.Transport | None = None
+    is_answering: bool = False
+    is_viewer: bool = False
+    waits_since_s: float = field(default_factory=time.monotonic)
+    _taken_s: float = field(default_factory=time.monotonic)
+    _unsent_bytes: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it still has a descriptor."""
+        return self.peer.fileno() >= 0
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Return whether a handshake or a request is late, or nothing is taken; called about every second."""
+        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent_bytes:
+            self._taken_s = now_s
+        self._unsent_bytes = unsent
+        is_late = not self.is_answering and now_s - self.waits_since_s > WAIT_S
+        return is_late or now_s - self._taken_s > STALL_S
+
+    def abort(self) -> None:
+        """Close it at once."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
+
+
+class Visitors:
+    """Open connections and their caps."""
+
+    def __init__(self, caps: VisitorCaps) -> None:
+        self._caps = caps
+        self._open: list[Visitor] = []
+
+    def add(self, visitor: Visitor) -> None:
+        """Add a connection for which there is room."""
+        self._open.append(visitor)
+
+    def make_room(self, address: str) -> bool:
+        """Make room for a connection from an address; return False if viewers have all places."""
+        self._open = [visitor for visitor in self._open if visitor.is_open]
+        neighbours = [visitor for visitor in self._open if visitor.address == address]
+        if len(neighbours) >= self._caps.per_address:
+            return self._end_oldest(neighbours)
+        return len(self._open) < self._caps.total or self._end_oldest(self._open)
+
+    def end_oldest(self) -> bool:
+        """End the connection that waits longest; return False if there are viewers only."""
+        return self._end_oldest(self._open)
+
+    def keep(self, visitor: Visitor) -> bool:
+        """Keep a viewer's connection from giving way; return False if there are too many viewers."""
+        viewers = [other for other in self._open if other.is_viewer and other.is_open]
+        neighbours = [other for other in viewers if other.address == visitor.address]
+        if len(viewers) >= _share(self._caps.total) or len(neighbours) >= _share(self._caps.per_address):
+            return False
+        visitor.is_viewer = True
+        return True
+
+    def end_overdue(self) -> None:
+        """End every connection that is overdue."""
+        now_s = time.monotonic()
+        for visitor in self._open:
+            if visitor.is_open and visitor.is_overdue(now_s):
+                visitor.abort()
+
+    def end_all(self) -> None:
+        """End every connection."""
+        for visitor in self._open:
+            visitor.abort()
+
+    def _end_oldest(self, visitors: Sequence[Visitor]) -> bool:
+        others = [visitor for visitor in visitors if not visitor.is_viewer]
+        if not others:
+            return False
+        oldest = min(others, key=lambda visitor: (visitor.is_answering, visitor.waits_since_s))
+        self._open.remove(oldest)
+        oldest.abort()
+        return True
+
+
+def _share(places: int) -> int:
+    """Return the number of places that viewers may have."""
+    return places * 3 // 4
