@@ -3,21 +3,23 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from edge_fm_runtime.live import snapshot
 from edge_fm_runtime.live.web.browser_cameras import BrowserCameras
 from edge_fm_runtime.live.web.hub import Hub
 from edge_fm_runtime.live.web.metrics import CONTENT_TYPE, exposition
+from edge_fm_runtime.live.web.security import HEADERS
 
 _PICTURE_S = 1 / 25
 _STATE_S = 1 / 10
-_UNAVAILABLE = 503
 _FILES = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -49,6 +51,7 @@ def build(hub: Hub, cameras: BrowserCameras, snapshots: Path) -> Starlette:
             Route("/healthz", feed.health),
             Route("/metrics", feed.metrics),
             WebSocketRoute("/api/camera", cameras.serve),
+            WebSocketRoute("/{path:path}", _refuse_socket),
         ]
     )
     app.router.redirect_slashes = False  # it would redirect to whatever address the Host header names
@@ -74,18 +77,22 @@ class _Feed:
     async def snapshot(self, _request: Request) -> Response:
         reading = self._hub.reading
         if reading is None:
-            return JSONResponse({"error": "there is no frame yet"}, _UNAVAILABLE)
+            return JSONResponse({"error": "there is no frame yet"}, HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             path = await asyncio.to_thread(
                 snapshot.save, reading, self._hub.model, self._snapshots, "snapshot"
             )
         except OSError as error:
-            return JSONResponse({"error": f"no snapshot: {error.strerror or error}"}, _UNAVAILABLE)
+            return JSONResponse(
+                {"error": f"no snapshot: {error.strerror or error}"}, HTTPStatus.SERVICE_UNAVAILABLE
+            )
         return JSONResponse({"file": path.name, **snapshot.described(reading, self._hub.model)})
 
     async def health(self, _request: Request) -> Response:
         healthy = self._hub.is_healthy
-        return PlainTextResponse("ok\n" if healthy else "no frames\n", 200 if healthy else _UNAVAILABLE)
+        return PlainTextResponse(
+            "ok\n" if healthy else "no frames\n", 200 if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        )
 
     async def metrics(self, _request: Request) -> Response:
         return Response(exposition(self._hub), media_type=CONTENT_TYPE)
@@ -100,6 +107,11 @@ def _file(name: str) -> Page:
     return send
 
 
+async def _refuse_socket(socket: WebSocket) -> None:
+    """Refuse a WebSocket at any other path, with the headers that the server adds to HTTP only."""
+    await socket.send_denial_response(PlainTextResponse("Not Found", HTTPStatus.NOT_FOUND, dict(HEADERS)))
+
+
 def _streamed(request: Request, parts: AsyncIterator[bytes] | AsyncIterator[str], kind: str) -> Response:
     """Return a stream that lasts, whose connection is kept for its viewer."""
     if request.method == "HEAD":
@@ -107,7 +119,7 @@ def _streamed(request: Request, parts: AsyncIterator[bytes] | AsyncIterator[str]
     if not request.state.keep():
         return PlainTextResponse(
             "too many viewers are connected: close other pages, or try again later\n",
-            _UNAVAILABLE,
+            HTTPStatus.SERVICE_UNAVAILABLE,
             {"retry-after": "5"},
         )
     return StreamingResponse(parts, media_type=kind)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import uvicorn
 
@@ -12,6 +13,7 @@ from edge_fm_runtime.live.web.visitors import WAIT_S, Visitor, VisitorCaps, Visi
 
 _SWEEP_S = 1.0
 _PAUSE_S = 0.1
+
 _FULL = b"all places are taken by viewers: close other pages, or try again later\n"
 
 
@@ -21,6 +23,7 @@ class PageServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listening: socket.socket, caps: VisitorCaps) -> None:
         super().__init__(config)
         self._listening, self._visitors = listening, Visitors(caps)
+        self._batch = caps.total // 2  # by how much a flood may exceed the cap for a moment
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's
@@ -41,24 +44,37 @@ class PageServer(uvicorn.Server):
     async def _accept_all(self) -> None:
         try:
             while True:
-                await self._accept()
-                await asyncio.sleep(0)  # between two of a flood of connections, the others have their turn
+                try:
+                    await self._accept()
+                except OSError:  # the visitor has left, or another part of the process took all descriptors
+                    self._visitors.end_oldest()
+                    await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(0)  # between two batches of a flood, the others have their turn
         finally:
             self.should_exit = True
 
     async def _accept(self) -> None:
+        """Accept the connections that wait, then connect those that none of them has replaced."""
+        self._visitors.forget_closed()
+        batch = [self._admit(*await asyncio.get_running_loop().sock_accept(self._listening))]
         try:
-            peer, (address, *_) = await asyncio.get_running_loop().sock_accept(self._listening)
-        except OSError:  # the visitor has left, or another part of the process took the last descriptors
-            self._visitors.end_oldest()
-            await asyncio.sleep(_PAUSE_S)
-            return
-        if not self._visitors.make_room(address):
-            self._refuse(peer)
-            return
-        visitor = Visitor(address, peer)
-        self._visitors.add(visitor)
-        visitor.opening = asyncio.create_task(self._connect(visitor))
+            while len(batch) < self._batch:
+                batch.append(self._admit(*self._listening.accept()))
+        except BlockingIOError:
+            pass
+        finally:
+            for visitor in batch:
+                if visitor is not None and visitor.is_open:
+                    visitor.opening = asyncio.create_task(self._connect(visitor))
+
+    def _admit(self, peer: socket.socket, name: tuple[Any, ...]) -> Visitor | None:
+        """Return the visitor, or refuse it where viewers have all places."""
+        peer.setblocking(False)
+        visitor = Visitor(name[0], peer)
+        if self._visitors.admit(visitor):
+            return visitor
+        self._refuse(peer)
+        return None
 
     async def _connect(self, visitor: Visitor) -> None:
         protocol = VisitorProtocol(self.config, self.server_state, visitor, self._visitors)

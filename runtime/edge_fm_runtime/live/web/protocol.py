@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import time
 from http import HTTPStatus
 
 import h11
@@ -43,7 +42,7 @@ class VisitorProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Record that the next request is waited for."""
-        self._visitor.is_answering, self._visitor.waits_since_s = False, time.monotonic()
+        self._visitor.answered()
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:

@@ -47,6 +47,7 @@ class Visitor:
         opening: task that connects it, with its TLS handshake.
         transport: None until it is connected.
         is_answering: whether a request is under way.
+        has_sent: whether it was seen to have sent something since its start or its last answer.
         is_viewer: whether it is kept from giving way.
         waits_since_s: monotonic time of its start or its last answer.
     """
@@ -56,6 +57,7 @@ class Visitor:
     opening: "asyncio.Task[None] | None" = None
     transport: asyncio.Transport | None = None
     is_answering: bool = False
+    has_sent: bool = False
     is_viewer: bool = False
     waits_since_s: float = field(default_factory=time.monotonic)
     _taken_s: float = field(default_factory=time.monotonic)
@@ -65,6 +67,18 @@ class Visitor:
     def is_open(self) -> bool:
         """Return whether it still has a descriptor."""
         return self.peer.fileno() >= 0
+
+    def has_unread(self) -> bool:
+        """Return whether bytes wait to be read."""
+        try:
+            return bool(self.peer.recv(1, socket.MSG_PEEK))
+        except OSError:  # none yet, or the connection has failed
+            return False
+
+    def answered(self) -> None:
+        """Wait for the next request."""
+        self.is_answering = self.has_sent = False
+        self.waits_since_s = time.monotonic()
 
     def is_overdue(self, now_s: float) -> bool:
         """Return whether a handshake or a request is late, or nothing is taken; called about every second."""
@@ -81,6 +95,8 @@ class Visitor:
             self.transport.abort()
         elif self.opening is not None:
             self.opening.cancel()
+        else:
+            self.peer.close()
 
 
 class Visitors:
@@ -90,17 +106,20 @@ class Visitors:
         self._caps = caps
         self._open: list[Visitor] = []
 
-    def add(self, visitor: Visitor) -> None:
-        """Add a connection for which there is room."""
-        self._open.append(visitor)
-
-    def make_room(self, address: str) -> bool:
-        """Make room for a connection from an address; return False if viewers have all places."""
+    def forget_closed(self) -> None:
+        """Free the places of closed connections."""
         self._open = [visitor for visitor in self._open if visitor.is_open]
-        neighbours = [visitor for visitor in self._open if visitor.address == address]
+
+    def admit(self, visitor: Visitor) -> bool:
+        """Add a connection, in the place of an older one if need be; return False if viewers have all."""
+        neighbours = [other for other in self._open if other.address == visitor.address]
         if len(neighbours) >= self._caps.per_address:
-            return self._end_oldest(neighbours)
-        return len(self._open) < self._caps.total or self._end_oldest(self._open)
+            has_place = self._end_oldest(neighbours)
+        else:
+            has_place = len(self._open) < self._caps.total or self._end_oldest(self._open)
+        if has_place:
+            self._open.append(visitor)
+        return has_place
 
     def end_oldest(self) -> bool:
         """End the connection that waits longest; return False if there are viewers only."""
@@ -131,10 +150,18 @@ class Visitors:
         others = [visitor for visitor in visitors if not visitor.is_viewer]
         if not others:
             return False
-        oldest = min(others, key=lambda visitor: (visitor.is_answering, visitor.waits_since_s))
+        oldest = min(others, key=_order_of_leaving)
+        # In a flood, a request may have come that nobody has had time to read.
+        while not oldest.is_answering and not oldest.has_sent and oldest.has_unread():
+            oldest.has_sent = True
+            oldest = min(others, key=_order_of_leaving)
         self._open.remove(oldest)
         oldest.abort()
         return True
+
+
+def _order_of_leaving(visitor: Visitor) -> tuple[bool, bool, float]:
+    return visitor.is_answering, visitor.has_sent, visitor.waits_since_s
 
 
 def _share(places: int) -> int:
