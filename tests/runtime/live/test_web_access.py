@@ -3,6 +3,7 @@
 import re
 import ssl
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
@@ -12,7 +13,9 @@ from websockets.typing import Origin
 
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.live.web import tls
+from edge_fm_runtime.live.web.security import HEADERS
 from edge_fm_runtime.live.web.server import WebView
+from tests.runtime.live.page_process import opened, received, request
 from tests.runtime.live_fakes import OpenView, get, reading
 
 TOKEN = "right"  # noqa: S105  # the right one
@@ -68,6 +71,130 @@ def test_any_other_address_gets_a_token(open_view: OpenView) -> None:
 def test_a_foreign_host_name_is_turned_away(view: WebView, host: str) -> None:
     """A name that somebody else's DNS points here (rebinding) gets no answer."""
     assert get(view, "api/state", headers={"host": host}).status_code in {400, 421}
+
+
+MALFORMED_HOSTS = [
+    b"[",
+    b"]",
+    b"[]",
+    b"[::1",
+    b"[127.0.0.1]",
+    b"",
+    b"127.0.0.1 evil.example",
+    b"x" * 8000,
+    "h\u00e9".encode(),
+    b"\xe9",
+    b"user@127.0.0.1",
+    b"127.0.0.1@evil.example",
+    b"127.0.0.1:65536",
+    b"127.0.0.1:-1",
+    b"127.0.0.1:8080:1",
+    b"127.0.0.1, evil.example",
+    b"http://127.0.0.1",
+]
+SOCKET_HEADERS = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "MDAwMDAwMDAwMDAwMDAwMA==",
+}
+
+
+@pytest.mark.parametrize("path", ["healthz", "nothing", "api/camera"])
+def test_a_malformed_host_is_refused(view: WebView, path: str) -> None:
+    """A Host header that is no name or address gets 400 with the headers of every page."""
+    expected = security_headers(get(view, ""))
+    for host in MALFORMED_HOSTS:
+        headers = {**(SOCKET_HEADERS if path == "api/camera" else {}), "host": host}
+        answer = get(view, path, headers=headers)
+        assert (host, answer.status_code) == (host, 400)
+        assert security_headers(answer) == expected
+
+
+def security_headers(answer: httpx.Response) -> dict[str, list[str]]:
+    """Return the security headers of an answer, with all their values."""
+    return {name: answer.headers.get_list(name) for name, _ in HEADERS}
+
+
+MALFORMED_REQUESTS = [
+    "GET /healthz HTTP/1.1",
+    "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example",
+    "GET /healthz HTTP/1.0",
+    "GET http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1",
+    "GET http://evil.example/?token=right HTTP/1.1\r\nHost: 127.0.0.1",
+    "GET evil.example HTTP/1.1\r\nHost: 127.0.0.1",
+    "CONNECT evil.example:80 HTTP/1.1\r\nHost: 127.0.0.1",
+    "OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1",
+    "POST /api/snapshot HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nnone",
+    "GET /api/camera HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket",
+    "GET /api/camera HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    + "".join(f"{name}: {value}\r\n" for name, value in SOCKET_HEADERS.items())
+    + f"X: {'x' * 9000}",
+    "\x16\x03\x01",
+]
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_a_malformed_request_is_refused(open_view: OpenView, token: str | None) -> None:
+    """No Host, two of them, another server's URL, or no HTTP at all: 400 with the security headers."""
+    port = int(open_view(token=token).address.rstrip("/").rpartition(":")[2])
+    for head in MALFORMED_REQUESTS:
+        with opened(port, f"{head}\r\n\r\n".encode()) as connection:
+            answer = received(connection, b"\r\n\r\n")
+        assert (head, answer[:13]) == (head, b"HTTP/1.1 400 ")
+        for name, value in HEADERS:
+            assert answer.count(f"{name}: {value}\r\n".encode()) == 1
+        assert b"location" not in answer
+
+
+@pytest.mark.parametrize("path", ["api/camera", "nothing"])
+def test_a_refused_socket_has_the_security_headers(open_view: OpenView, path: str) -> None:
+    """A WebSocket without a token, or where there is none, is refused like a page."""
+    view = open_view(token=TOKEN)
+    answer = get(view, path, headers=SOCKET_HEADERS)
+    known = get(view, "nothing", headers={**SOCKET_HEADERS, "authorization": "Bearer right"})
+    assert (answer.status_code, known.status_code) == (403, 404)
+    assert security_headers(answer) == security_headers(known) == security_headers(get(view, ""))
+
+
+LEADING_AWAY = [
+    "//evil.example",
+    "//evil.example/",
+    "///evil.example/healthz",
+    "/\\evil.example",
+    "/%2f%2fevil.example",
+    "/%5cevil.example",
+    "/%09/evil.example",
+    "/@evil.example",
+    "/healthz/",
+    "/",
+]
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+@pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.5"])
+def test_a_redirect_stays_on_this_host(open_view: OpenView, token: str | None, host: str) -> None:
+    """Neither the exchange of a token nor a trailing slash leads to another host."""
+    port = int(open_view(token=token).address.rstrip("/").rpartition(":")[2])
+    for path in LEADING_AWAY:
+        with opened(port, request(f"{path}?token=right&x=1", host.encode())) as connection:
+            head = received(connection, b"\r\n\r\n").decode()
+        found = re.search(r"^location: (.*)\r$", head, re.MULTILINE)
+        assert (path, found is not None) == (path, token is not None)
+        if found is not None:
+            led = urljoin("http://here.example/", found[1].replace("\\", "/"))
+            assert (path, urlsplit(led).hostname) == (path, "here.example")
+            assert found[1].endswith("?x=1")
+
+
+def test_an_error_of_the_application_has_the_security_headers(
+    view: WebView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error nobody foresaw is a 500 with the headers of every page."""
+    monkeypatch.setattr(view._hub, "state", lambda: 1 / 0)
+    answer = get(view, "api/state")
+    assert answer.status_code == 500
+    assert security_headers(answer) == security_headers(get(view, ""))
 
 
 def test_a_name_that_was_given_is_ours(open_view: OpenView) -> None:

@@ -68,7 +68,7 @@ def test_the_oldest_idle_connection_of_an_address_gives_way(
     idle = [connections.enter_context(opened(port_of(view))) for _ in range(PER_ADDRESS)]
     assert get(view, "api/state").status_code == 200
     assert received(idle[0]) == b""
-    assert all(is_open(connection) for connection in idle[2:])
+    assert all(is_open(connection) for connection in (*idle[2:6], *idle[-4:]))
 
 
 def test_the_cap_of_all_addresses(
@@ -82,7 +82,8 @@ def test_the_cap_of_all_addresses(
         for place in range(40)
     ]
     assert get(view, "api/state").status_code == 200
-    assert 15 <= sum(is_open(connection) for connection in idle) <= 20
+    assert not any(is_open(connection) for connection in idle[:20])
+    assert all(is_open(connection) for connection in idle[-10:])
 
 
 def test_viewers_stay_when_idle_connections_come(view: WebView, connections: contextlib.ExitStack) -> None:
@@ -112,7 +113,7 @@ def test_viewers_leave_places_for_requests(view: WebView, connections: contextli
     ]
     heads = [received(stream, b"\r\n\r\n") for stream in streams]
     assert [head[9:12] for head in heads] == [b"200"] * VIEWERS + [b"503"] * 2
-    assert b"too many viewers" in heads[-1] + received(streams[-1], b"later")
+    assert b"too many viewers" in heads[-1]
     for _ in range(PER_ADDRESS):
         connections.enter_context(opened(port_of(view)))
     assert get(view, "api/state").status_code == 200
@@ -163,6 +164,7 @@ def drip_until_closed(connection: socket.socket) -> None:
     assert time.monotonic() < ends_s
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hasty")
 def test_a_viewer_is_never_late(view: WebView, connections: contextlib.ExitStack) -> None:
     """A stream without new pictures and a browser that sends nothing outlast every time limit."""
@@ -175,6 +177,7 @@ def test_a_viewer_is_never_late(view: WebView, connections: contextlib.ExitStack
     assert "error" in camera.recv(5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("path", ["/stream.mjpg", "/api/events"])
 def test_a_viewer_that_reads_nothing_is_disconnected(
