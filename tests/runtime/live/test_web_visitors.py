@@ -1,9 +1,10 @@
 """Connections to the page: idle, slow, too many, malformed."""
 
 import contextlib
-import resource
+import os
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def connections() -> Iterator[contextlib.ExitStack]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nX-Slow: "])
 def test_many_idle_connections_do_not_block_the_page(connections: contextlib.ExitStack, sent: bytes) -> None:
     """With 1,024 descriptors, /healthz answers within a second under 2,000 idle connections."""
@@ -71,6 +73,7 @@ def test_the_oldest_idle_connection_of_an_address_gives_way(
     assert all(is_open(connection) for connection in (*idle[2:6], *idle[-4:]))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one address of loopback")
 def test_the_cap_of_all_addresses(
     monkeypatch: pytest.MonkeyPatch, open_view: OpenView, connections: contextlib.ExitStack
 ) -> None:
@@ -230,10 +233,13 @@ def test_viewers_over_https_stay(
     assert b'"number": 7' in received(stream, b'"number": 7')
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no limit on descriptors")
 def test_without_descriptors_the_page_recovers(
     open_view: OpenView, monkeypatch: pytest.MonkeyPatch, connections: contextlib.ExitStack
 ) -> None:
     """If other parts of the process take all descriptors, visitors are answered again once some are free."""
+    import resource
+
     view = open_view()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = connections.enter_context(socket.socket())

@@ -16,7 +16,7 @@ from edge_fm_runtime.live import snapshot
 from edge_fm_runtime.live.web.browser_cameras import BrowserCameras
 from edge_fm_runtime.live.web.hub import Hub
 from edge_fm_runtime.live.web.metrics import CONTENT_TYPE, exposition
-from edge_fm_runtime.live.web.security import HEADERS
+from edge_fm_runtime.live.web.security import for_socket
 
 _PICTURE_S = 1 / 25
 _STATE_S = 1 / 10
@@ -108,8 +108,8 @@ def _file(name: str) -> Page:
 
 
 async def _refuse_socket(socket: WebSocket) -> None:
-    """Refuse a WebSocket at any other path, with the headers that the server adds to HTTP only."""
-    await socket.send_denial_response(PlainTextResponse("Not Found", HTTPStatus.NOT_FOUND, dict(HEADERS)))
+    """Refuse a WebSocket at any other path."""
+    await socket.send_denial_response(for_socket(PlainTextResponse("Not Found", HTTPStatus.NOT_FOUND)))
 
 
 def _streamed(request: Request, parts: AsyncIterator[bytes] | AsyncIterator[str], kind: str) -> Response:

@@ -69,8 +69,7 @@ class Guarded:
             return
         if scope["type"] == "websocket":
             await receive()  # the handshake
-            # The server adds the headers to answers of HTTP only.
-            refusal.headers.update(dict(HEADERS))
+            refusal = for_socket(refusal)
             if refusal.status_code != HTTPStatus.BAD_REQUEST:
                 refusal.status_code = HTTPStatus.FORBIDDEN
         await refusal(scope, receive, send)
@@ -148,6 +147,14 @@ class Guarded:
                 COOKIE, _session(self._token), httponly=True, samesite="lax", secure=secure, path="/"
             )
         return response
+
+
+def for_socket(refusal: Response) -> Response:
+    """Return a refusal for a WebSocket: uvicorn adds our headers to HTTP only, and length and type itself."""
+    refusal.headers.update(dict(HEADERS))
+    for name in ("content-length", "content-type"):
+        del refusal.headers[name]
+    return refusal
 
 
 def _host_name(host: str) -> str | None:
