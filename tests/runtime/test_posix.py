@@ -28,7 +28,7 @@ def test_the_descriptor_limit_is_raised() -> None:
 
 
 def test_a_limit_that_cannot_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system refuses, the limit that holds is returned."""
+    """The limit that holds is returned if the system refuses another."""
     import resource
 
     def refuse(*_arguments: object) -> None:

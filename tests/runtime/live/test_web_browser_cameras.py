@@ -146,7 +146,7 @@ def test_a_text_message_is_no_frame(sockets: Any) -> None:
 
 
 def test_a_silent_browser_gives_way(sockets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four browsers, the one that has sent nothing for longest gives its place to a fifth."""
+    """A fifth browser gets the place of the one of four that has sent nothing for longest."""
     monkeypatch.setattr(browser_cameras, "_SILENT_S", 0.2)
     silent, *others = [sockets() for _ in range(4)]
     for other in others:
