@@ -23,7 +23,7 @@ class PageServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listening: socket.socket, caps: VisitorCaps) -> None:
         super().__init__(config)
         self._listening, self._visitors = listening, Visitors(caps)
-        self._batch = caps.total // 2  # by how much a flood may exceed the cap for a moment
+        self._batch = caps.total  # a flood may exceed the cap by as much, until its batch is over
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's
