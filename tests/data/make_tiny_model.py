@@ -4,13 +4,14 @@ Each answers "light" with the mean grey level as its probability, and "dark" wit
 
     tiny.onnx                        28 x 28 pixels, passport of version 1, eight golden inputs
     bare.onnx                        the same graph without a passport
-    passport_v1.onnx ... _v6.onnx    8 x 8 pixels, one passport of each version, two golden inputs
+    passport_v1.onnx ... _v7.onnx    8 x 8 pixels, one passport of each version, two golden inputs
 
     python tests/data/make_tiny_model.py
 """
 
 import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,16 @@ DECISIONS: dict[int, dict[str, Any]] = {
         "rounding_margin": 0.25,
     },
 }
+DECISIONS[7] = DECISIONS[6]
 """The decision of each version of the passport, with the keys that version had."""
 
 TRANSLATED = 3
 """The first version with translations."""
+
+DEFLATED = 7
+"""The first version with deflated tensors and with the effect of rounding."""
+
+ROUNDING = 2e-5
 
 PREPROCESS_2 = 4
 """The first version of which every file has the second version of the preprocessing."""
@@ -107,13 +114,16 @@ def make_graph(spec: InputSpec) -> bytes:
     return data
 
 
-def make_golden(spec: InputSpec, level: int) -> dict[str, Any]:
+def make_golden(version: int, spec: InputSpec, level: int) -> dict[str, Any]:
     """Return an even grey square as a golden input."""
     tensor = np.full(spec.shape, level, np.uint8)
     light = level / 255
+    stored = base64.b64encode(tensor.tobytes()).decode()
+    if version >= DEFLATED:
+        stored = "z:" + base64.b64encode(zlib.compress(tensor.tobytes(), 9)).decode()
     return {
         "image": base64.b64encode(cv2.imencode(".png", tensor)[1].tobytes()).decode(),
-        "tensor": base64.b64encode(tensor.tobytes()).decode(),
+        "tensor": stored,
         "source": [1 - light, light],
         "own": [1 - light, light],
     }
@@ -121,7 +131,7 @@ def make_golden(spec: InputSpec, level: int) -> dict[str, Any]:
 
 def make_passport(version: int, spec: InputSpec, decision: dict[str, Any], levels: range) -> str:
     """Return the JSON of a passport, key by key as that version of edge-fm wrote it."""
-    passport = {
+    passport: dict[str, Any] = {
         "labels": ["dark", "light"],
         "input": {
             "height": spec.height,
@@ -134,12 +144,14 @@ def make_passport(version: int, spec: InputSpec, decision: dict[str, Any], level
         "decision": decision,
         "precision": {"kind": "fp32", "settings": []},
         "evidence": [EVIDENCE],
-        "golden": [make_golden(spec, level) for level in levels],
+        "golden": [make_golden(version, spec, level) for level in levels],
         "provenance": PROVENANCE,
         "version": version,
     }
     if version >= TRANSLATED:
         passport["translations"] = [{"language": "ko", "labels": ["어두움", "밝음"]}]
+    if version >= DEFLATED:
+        passport["precision"] = {"kind": "fp32", "settings": [], "rounding": ROUNDING}
     return json.dumps(passport, separators=(",", ":"))
 
 

@@ -1,12 +1,20 @@
 """Tolerances between a file and its source."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fm_exporters import parity
+from edge_fm_exporters import ExportRequest, export, parity
+from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.labelled_images import LabelledImages
+from edge_fm_exporters.normalization.scale import RAW, UNIT
 from edge_fm_runtime.artifact.passport import PrecisionKind
+from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.golden import replay
+from tests.exporters.networks import save, small
 
 
 class Answering:
@@ -40,3 +48,46 @@ def test_another_label_is_refused(max_difference: float) -> None:
     assert lacking(source, own, max_difference).startswith(
         "labels agree on 50.0000%" if max_difference == 1e-3 else "probabilities differ by up to 0.0003"
     )
+
+
+def test_answers_that_are_no_numbers_agree_where_both_are() -> None:
+    """A network that answers with no number is compared with its file; a file that alone does so differs."""
+    nothing = [[math.nan, math.nan]]
+    assert lacking(nothing, nothing, 1e-5) == ""
+    assert lacking([[0.5, 0.5]], nothing, 1e-5).startswith("probabilities differ by up to 1")
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1e-4, 1.0])
+def test_rounding_is_that_of_the_network(size: float, tmp_path: Path) -> None:
+    """Logits of thousands are allowed the rounding that float32 has there; small ones none."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    hidden = keras.layers.Dense(64, activation="relu")
+    last = keras.layers.Dense(
+        10, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(0, size)
+    )
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), hidden, last])
+    model.save(tmp_path / "model.keras")
+    result = export(
+        ExportRequest(
+            source=tmp_path / "model.keras", output=tmp_path / "m.onnx", labels=tuple("abcdefghij"), scale=RAW
+        ),
+        None,
+    )
+    assert (result.passport.precision.rounding > 0) is (size == 1.0)
+    assert not [one for one in replay(Classifier.load(tmp_path / "m.onnx")) if one.stage]
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_golden_inputs_of_a_large_input_are_small(tmp_path: Path) -> None:
+    """Eight golden inputs of 224x224 RGB take a small part of a file, and replay."""
+    path = save(tmp_path / "m.keras", small, shape=(224, 224, 3))
+    result = export(
+        ExportRequest(source=path, output=tmp_path / "m.onnx", labels=("a", "b", "c"), scale=UNIT), None
+    )
+    assert len(result.passport.golden) == 8
+    assert result.size_bytes < 60_000
+    assert not [one for one in replay(Classifier.load(tmp_path / "m.onnx")) if one.stage]

@@ -31,6 +31,7 @@ class SourceModel:
         scale: scale of its pixels in training as in `--scale`, where its structure shows it; else empty.
         fit: how its training brought images to its size, where its structure shows it; else None.
         polarity: polarity of its training images, where its structure shows it; else None.
+        predict_float64: as `predict`, computed in float64; None where the framework cannot.
     """
 
     path: Path
@@ -47,3 +48,4 @@ class SourceModel:
     scale: str = ""
     fit: Fit | None = None
     polarity: Polarity | None = None
+    predict_float64: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None

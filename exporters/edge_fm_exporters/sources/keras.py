@@ -53,6 +53,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
             input_shape=_shape(path, model, "input"),
             output_shape=_shape(path, model, "output"),
             run=run,
+            run_float64=lambda batch: _run_float64(path, config, upgraded, batch),
             convert=convert,
             tools=installed(TESTED),
             notes=(*notes, *recipe.notes),
@@ -61,6 +62,20 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
         ),
         size,
     )
+
+
+def _run_float64(
+    path: Path, config: KerasConfig, upgraded: Config, batch: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the outputs of the network built anew in float64, which its configuration leaves open."""
+    keras = import_keras()
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = _load(keras, path, config.container, upgraded)
+        return np.asarray(model.predict_on_batch(batch.astype(np.float64)), np.float32)
+    finally:
+        keras.config.set_dtype_policy(usual)
 
 
 def _computation(

@@ -19,6 +19,10 @@ _BATCH_BYTES = 64 * 2**20
 _MAX_BATCH = 500
 
 
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From a batch to outputs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """A network with one input and one output, as its framework runs it.
@@ -36,12 +40,13 @@ class Network:
         scale: scale of its pixels in training as in `--scale`; empty if unknown.
         fit: how its training brought images to its size; None if unknown.
         polarity: polarity of its training images; None if unknown.
+        run_float64: as `run`, computed in float64; None where the framework cannot.
     """
 
     path: Path
     input_shape: Shape
     output_shape: Shape
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    run: Run
     convert: Callable[[int], Any]
     tools: tuple[tuple[str, str], ...]
     names: tuple[str, ...] = ()
@@ -49,6 +54,7 @@ class Network:
     scale: str = ""
     fit: Fit | None = None
     polarity: Polarity | None = None
+    run_float64: Run | None = None
 
 
 def as_classifier(network: Network, size: tuple[int, int] | None = None) -> SourceModel:
@@ -65,14 +71,14 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
     outputs = _outputs(network)
     batch = max(1, min(_MAX_BATCH, _BATCH_BYTES // (4 * int(np.prod(layout.spec.shape)))))
 
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        parts = [
-            network.run(layout.arrange(images[start : start + batch]))
-            for start in range(0, len(images), batch)
-        ]
+    def in_batches(run: Run, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = [run(layout.arrange(images[start : start + batch])) for start in range(0, len(images), batch)]
         return np.concatenate(parts).reshape(len(images), outputs)
 
-    ending = output_activation(run, layout.spec.shape)
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return in_batches(network.run, images)
+
+    ending, exact = output_activation(run, layout.spec.shape), network.run_float64
 
     def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
         return layout.prepend(ending.append(_as_rows(network.convert(opset), outputs)))
@@ -89,6 +95,7 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
         scale=network.scale,
         fit=network.fit,
         polarity=network.polarity,
+        predict_float64=(lambda images: ending.apply(in_batches(exact, images))) if exact else None,
     )
 
 

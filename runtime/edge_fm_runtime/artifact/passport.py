@@ -5,10 +5,10 @@ themselves. Nothing downstream touches a dict, and no preprocessing flag exists 
 
 Files of every version open. Version 2 added `decision.groups`; 3 `decision.calibrated` and `translations`;
 4 `decision.known_class_weights`; 5 `decision.reduced_decode_margin` and `decision.rounding_margin`. Version 6
-gave the fields of 4 and 5 these names; the older keys are in their metadata.
+gave the fields of 4 and 5 these names; the older keys are in their metadata. Version 7 added
+`precision.rounding`, and bytes may be deflated.
 """
 
-import base64
 import json
 import math
 import re
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
+from edge_fm_runtime.artifact import strict_json
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.artifact.strict_json import BROKEN, REMEDY, read, require
 from edge_fm_runtime.errors import ModelError
@@ -23,12 +24,15 @@ from edge_fm_runtime.errors import ModelError
 KEY = "edge_fm.passport"
 """Metadata key of the passport."""
 
-VERSION = 6
+VERSION = 7
 """Version of the passport's format; a runner refuses a newer one."""
 
 _MAX_CLASSES = 10_000
 _MAX_LABEL_LENGTH = 200
 _MAX_WEIGHT = 1000
+
+MAX_ROUNDING = 0.01
+"""Largest effect of float32 rounding on a probability with which a network is exported."""
 
 MAX_MARGIN = 1000.0
 """Largest margin for repeating a reduced-size decode, in logits; it covers every ambiguous answer."""
@@ -90,15 +94,26 @@ class Decision:
 
 @dataclass(frozen=True)
 class Precision:
-    """Number format, and the quantisation settings that were chosen, as (name, value) pairs."""
+    """Number format of a model's weights and activations.
+
+    Attributes:
+        kind: float32 or int8.
+        settings: the quantisation settings that were chosen, as (name, value) pairs.
+        rounding: largest difference of a probability that rounding alone may cause in this network's float32
+            form, in [0, MAX_ROUNDING]; 0 where it is below the usual tolerance.
+    """
 
     kind: PrecisionKind = PrecisionKind.FP32
     settings: tuple[tuple[str, str], ...] = ()
+    rounding: float = field(default=0.0, metadata={"added_in": 7})
+
+    def __post_init__(self) -> None:
+        require(0 <= self.rounding <= MAX_ROUNDING, f"a rounding of {self.rounding}, not 0 to {MAX_ROUNDING}")
 
     @property
     def tolerance(self) -> float:
         """Largest difference of a probability that a replay on another machine may have."""
-        return 1e-3 if self.kind is PrecisionKind.INT8 else 1e-5
+        return max(1e-3 if self.kind is PrecisionKind.INT8 else 1e-5, self.rounding)
 
 
 @dataclass(frozen=True)
@@ -243,10 +258,8 @@ class Passport:
         return replace(self, labels=found, decision=replace(self.decision, groups=groups), translations=())
 
     def to_json(self) -> str:
-        """Return the text that is stored in the model; bytes are base64."""
-        return json.dumps(
-            asdict(self), default=lambda raw: base64.b64encode(raw).decode(), separators=(",", ":")
-        )
+        """Return the text that is stored in the model; bytes are base64, deflated where that is shorter."""
+        return json.dumps(asdict(self), default=strict_json.encode_bytes, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

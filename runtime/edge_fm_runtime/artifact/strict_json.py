@@ -6,6 +6,7 @@ field, so that older files may lack it; `formerly`, the key that it had in older
 
 import base64
 import binascii
+import zlib
 from dataclasses import Field, fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
@@ -21,6 +22,12 @@ _MAX_INTEGER = 2**53 - 1
 
 _MAX_FLOAT = 3.4e38
 """About the largest float32, in which models compute."""
+
+
+_DEFLATED = "z:"
+"""Prefix of bytes that are deflated (RFC 1950) before base64, whose alphabet lacks the colon."""
+
+_MAX_INFLATED = 2**24
 
 
 def require(condition: bool, found: str) -> None:
@@ -41,7 +48,7 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
     """Return a JSON value as the wanted type.
 
     Args:
-        kind: a dataclass, tuple, enum, optional, bytes (base64 in JSON) or plain type.
+        kind: a dataclass, tuple, enum, optional, bytes (as `encode_bytes` writes them) or plain type.
         value: the parsed JSON.
         path: place of the value for error messages, such as `passport.decision`.
 
@@ -59,10 +66,7 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
         require(value in list(kind), f"{path} {value!r:.60}; known are {', '.join(kind)}")
         return kind(value)
     if kind is bytes:
-        try:
-            return base64.b64decode(read(str, value, path), validate=True)
-        except (binascii.Error, ValueError):
-            raise ModelError(f"{BROKEN}: {path} is not base64. {REMEDY}") from None
+        return _read_bytes(read(str, value, path), path)
     if type(value) is int:
         require(abs(value) <= _MAX_INTEGER, f"{path} with an integer beyond {_MAX_INTEGER}")
         value = float(value) if kind is float else value
@@ -71,6 +75,30 @@ def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is un
         kind is not float or abs(value) <= _MAX_FLOAT, f"{path} {value!r}, which is not finite in float32"
     )
     return value
+
+
+def encode_bytes(data: bytes) -> str:
+    """Return bytes as text for `read`: base64, of deflated bytes where that is shorter."""
+    deflated = zlib.compress(data, 9)
+    if len(deflated) >= len(data) or len(data) > _MAX_INFLATED:
+        return base64.b64encode(data).decode()
+    return _DEFLATED + base64.b64encode(deflated).decode()
+
+
+def _read_bytes(text: str, path: str) -> bytes:
+    try:
+        data = base64.b64decode(text.removeprefix(_DEFLATED), validate=True)
+        if not text.startswith(_DEFLATED):
+            return data
+        inflater = zlib.decompressobj()
+        inflated = inflater.decompress(data, _MAX_INFLATED)
+    except (binascii.Error, ValueError, zlib.error):
+        raise ModelError(f"{BROKEN}: {path} is not base64. {REMEDY}") from None
+    require(
+        inflater.eof and not inflater.unused_data,
+        f"{path} that inflates to over {_MAX_INFLATED} bytes or is cut",
+    )
+    return inflated
 
 
 def _read_dataclass(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401

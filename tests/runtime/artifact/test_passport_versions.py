@@ -1,7 +1,9 @@
 """Passports of every version are read; newer ones, and unknown or doubled keys, are refused."""
 
+import base64
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +19,7 @@ from edge_fm_runtime.image.opencv import cv2
 from edge_fm_runtime.status import Status
 from tests.conftest import DATA
 
-VERSIONS = range(1, 7)
+VERSIONS = range(1, 8)
 BASIC = {"temperature", "unknown_below", "coverage"}
 DECISION_KEYS = {
     1: BASIC,
@@ -34,12 +36,13 @@ DECISION_KEYS = {
         "rounding_margin",
     },
 }
+DECISION_KEYS[7] = DECISION_KEYS[6]
 """Keys of the decision in each version."""
 
 KNOWN = 1 / (1 + math.exp(-(1 + 0.5 * math.log(1 / 3) - 0.5 * math.log(2 / 3))))
 """Known-class score of the probabilities 1/3 and 2/3, with the bias and weights in the files."""
 
-CONFIDENCES = {1: 2 / 3, 2: 1.0, 3: 1.0, 4: KNOWN, 5: KNOWN, 6: KNOWN}
+CONFIDENCES = {1: 2 / 3, 2: 1.0, 3: 1.0, 4: KNOWN, 5: KNOWN, 6: KNOWN, 7: KNOWN}
 """Confidence of a square of level 204: from 0.2 and 0.8, the temperature 2 makes 1/3 and 2/3."""
 
 RENAMED = [
@@ -88,6 +91,8 @@ def test_a_file_has_the_keys_of_its_version(version: int) -> None:
     value = json_of(version)
     assert value["decision"].keys() == DECISION_KEYS[version]
     assert ("translations" in value) is (version >= 3)
+    assert ("rounding" in value["precision"]) is (version >= 7)
+    assert value["golden"][0]["tensor"].startswith("z:") is (version >= 7)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -122,12 +127,13 @@ def test_a_file_of_any_version_has_its_decision(version: int) -> None:
     assert (decision.reduced_decode_margin, decision.rounding_margin) == (
         (1.5, 0.25) if version >= 5 else (0.7, 0.0)
     )
+    assert passport.precision.tolerance == (2e-5 if version >= 7 else 1e-5)
     assert passport.translations == ((Translation("ko", ("어두움", "밝음")),) if version >= 3 else ())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_margin_of_a_file_decides_on_full_decodes(version: int) -> None:
-    """Two labels of 1 to 1.3 are within the margin of versions 5 and 6, and beyond the default one."""
+    """Two labels of 1 to 1.3 are within the margin from version 5 on, and beyond the default one."""
     classifier = Classifier.load(DATA / f"passport_v{version}.onnx")
     rows = np.array([[1 / 2.3, 1.3 / 2.3], [0.2, 0.8]], np.float32)
     assert classifier.needs_full_decode(rows) == ([0] if version >= 5 else [])
@@ -143,10 +149,10 @@ def test_a_passport_is_written_again_in_the_newest_form(version: int) -> None:
 
 
 def test_a_newer_version_is_refused_with_the_remedy() -> None:
-    """A passport of version 7 is refused for its version, not for its new fields, with a remedy."""
+    """A passport of the next version is refused for its version, not for its new fields, with a remedy."""
     newer = {**json_of(VERSION), "version": VERSION + 1, "colour": "blue"}
     file = onnx_file.with_metadata((DATA / "bare.onnx").read_bytes(), {KEY: json.dumps(newer)})
-    with pytest.raises(ModelError, match=r"version 7, .* reads versions 1 to 6: update edge-fm") as caught:
+    with pytest.raises(ModelError, match=r"version 8, .* reads versions 1 to 7: update edge-fm") as caught:
         Classifier.from_bytes(file)
     assert "export the model again" in str(caught.value)
 
@@ -189,3 +195,28 @@ def test_a_number_out_of_range_is_refused_wherever_it_is(text: str) -> None:
         with pytest.raises(ModelError):
             Passport.from_json(json.dumps(value))
         container[key] = original
+
+
+def deflated(data: bytes) -> str:
+    """Return bytes as a passport stores deflated ones."""
+    return "z:" + base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        deflated(zlib.compress(bytes(2**25), 9)),
+        deflated(zlib.compress(bytes(64), 9)[:-3]),
+        deflated(zlib.compress(bytes(64), 9) + b"more"),
+        deflated(b"no deflated bytes"),
+        "z:",
+        "z:%%%",
+        "y:AAAA",
+    ],
+)
+def test_deflated_bytes_that_lie_are_refused(text: str) -> None:
+    """Bytes that inflate without bound, are cut or followed by others are a broken passport."""
+    value = json_of(7)
+    value["golden"][0]["tensor"] = text
+    with pytest.raises(ModelError, match="passport is broken"):
+        Passport.from_json(json.dumps(value))
