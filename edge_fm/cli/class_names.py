@@ -1,31 +1,56 @@
 """Class names: read from options, compared with a data set's, and translated."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_fm.datasets import Dataset
+    from edge_fm_exporters.sources import SourceModel
     from edge_fm_runtime.artifact.passport import Translation
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Return the class names of `--labels`: A,B,... or a file with one on each line.
+    """Return the class names of `--labels`: A,B,... or a file of them.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file does not exist or holds no class names.
     """
+    from edge_fm_exporters import label_files
+
+    return label_files.parse_labels(text)
+
+
+def find_names(
+    model: "SourceModel", known: tuple[str, ...], data_names: tuple[str, ...]
+) -> tuple[tuple[str, ...], str]:
+    """Return the class names of a model in output order, and a line that says where they come from.
+
+    Args:
+        model: the model.
+        known: names of its options or its run; empty if neither has any.
+        data_names: names of its data set; empty if there is none.
+    """
+    from edge_fm_exporters import label_files
     from edge_fm_runtime.errors import DataError
 
-    path = Path(text)
-    try:
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read as class names ({error}): give a text file with one on each line"
-        ) from error
-    return tuple(label.strip() for label in text.split(","))
+    if known or model.names:
+        return known or model.names, ""
+    file, note = label_files.find_label_file(model.path), ""
+    if file is not None:
+        try:
+            names = label_files.read_label_file(file)
+            if len(names) == model.classes:
+                return names, f"labels: of {file}"
+            note = f"{file} is left out: it has {len(names)} names, and the model has {model.classes} outputs"
+        except DataError as error:
+            note = f"{file} is left out: {error}"
+    if data_names:
+        return data_names, note
+    numbered = tuple(f"class {index}" for index in range(model.classes))
+    nameless = (
+        f"the outputs have no names and are called {numbered[0]} to {numbered[-1]}: name them with --labels A,B,..., "
+        f"or --labels FILE, or a file labels.txt beside the model"
+    )
+    return numbered, f"{note}. {nameless}" if note else nameless
 
 
 def check_names(names: tuple[str, ...], dataset: "Dataset | None", *, renamed: bool) -> None:

@@ -12,6 +12,7 @@ from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 
 if TYPE_CHECKING:
     from edge_fm_exporters import ExportResult
+    from edge_fm_exporters.normalization.search import FoundRecipe
 
 _INT8, _DEVICE = "Int8", "Device"
 
@@ -48,7 +49,8 @@ def export(
     labels: Annotated[
         str | None,
         options.labels_option(
-            "Class names in output order: a list, or a file with one on each line.", "of the run or the data"
+            "Class names in output order: a list, or a file with one on each line or in JSON.",
+            "of the run, a file such as labels.txt beside SOURCE, or the data",
         ),
     ] = None,
     scale: options.Scale = None,
@@ -106,7 +108,8 @@ def export(
         typer.Option(
             "--calibration",
             metavar="DATA",
-            help="Another data set to calibrate on.",
+            help="Another data set, or a folder of pictures without labels, to calibrate on; without --data, "
+            "int8 is selected by the labels of the float32 file.",
             show_default="images kept by the run, else --data",
             rich_help_panel=_INT8,
         ),
@@ -141,21 +144,23 @@ def export(
         ),
     ] = 1.0,
     fit: Annotated[
-        Fit,
+        Fit | None,
         typer.Option(
+            show_default="the run's; else the best on the folder --data, or stretch",
             help="Method to bring images of another shape to the model's: letterbox pads, stretch distorts, "
             "crop cuts out the centre.",
             rich_help_panel=_DEVICE,
         ),
-    ] = Fit.LETTERBOX,
+    ] = None,
     polarity: Annotated[
-        Polarity,
+        Polarity | None,
         typer.Option(
+            show_default="the run's; else the better one on --data, or as-is",
             help="Polarity of images on the device; invert suits a model trained on light digits that reads "
             "dark ink on paper.",
             rich_help_panel=_DEVICE,
         ),
-    ] = Polarity.AS_IS,
+    ] = None,
 ) -> None:
     """Export a model to one verified, self-describing .onnx file.
 
@@ -169,37 +174,57 @@ def export(
     Example: edge-fm export model.h5 --data fashion-mnist --int8 -o model.onnx
     """
     from edge_fm import datasets
-    from edge_fm.cli.export_source import ExportSource, load_export_data
+    from edge_fm.cli import export_source
+    from edge_fm.models import recipes
     from edge_fm_exporters import ExportRequest, report, sources
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
+    from edge_fm_exporters.normalization.search import KnownRecipe
     from edge_fm_exporters.quantization.search import Int8Limits
     from edge_fm_exporters.sources.input_layout import parse_size
-    from edge_fm_runtime.artifact.input_spec import Preprocess
 
     prefer_tensorflow()
-    found = ExportSource.resolve(source, data=data, labels=labels, scale=scale)
+    found = export_source.ExportSource.resolve(source, data=data, labels=labels)
     model = sources.load(found.model, parse_size(size))
     for note in model.notes:
         terminal.print_line(f"{found.model}: {note}")
-    dataset = datasets.load(found.data, model.spec) if found.data is not None else None
-    names = found.labels or model.names or (dataset.class_names if dataset is not None else ())
-    class_names.check_names(names, dataset, renamed=labels is not None)
+    opened = datasets.open_data(found.data, model.spec) if found.data is not None else None
+    data_names = opened.class_names if opened is not None else ()
+    names, from_where = class_names.find_names(model, found.labels, data_names)
+    if from_where:
+        terminal.print_note(from_where)
+    opened = opened.with_classes(names) if opened is not None else None
+    known = recipes.known_recipe(model, found.run, KnownRecipe(scale=scale, fit=fit, polarity=polarity))
+    with terminal.progress("trying recipes"):
+        recipe = recipes.find_recipe(model, opened, found.data or "", known)
+    _print_recipe(recipe)
+    dataset, images = None, None
+    if opened is not None:
+        dataset = found.load(opened, recipe.preprocess)
+        terminal.print_unreadable(dataset.unreadable)
+        if dataset.sampled:
+            terminal.print_line(f"{dataset.name}: {dataset.sampled} are taken")
+    class_names.check_names(names, dataset, renamed=labels is not None or bool(from_where))
     request = ExportRequest(
         source=found.model,
         output=out,
         labels=names,
-        scale=found.parse_scale(dataset),
+        scale=recipe.scale,
         int8=int8,
         limits=Int8Limits(max_drop, max_class_drop, min_speedup),
         opset=opset,
-        preprocess=Preprocess(fit=fit, polarity=polarity),
+        preprocess=recipe.preprocess,
         coverage=unknown_coverage,
         translations=class_names.read_translations(names, translation),
         batch=batch,
         flip_ensemble=tta is TestTimeAugmentation.FLIP,
     )
-    images = load_export_data(dataset, calibration, found.run) if dataset is not None else None
+    if dataset is not None:
+        if calibration is not None and Path(calibration).resolve() == Path(found.data or "").resolve():
+            calibration = None  # its training part calibrates; the test part must stay unseen
+        images = export_source.load_export_data(dataset, calibration, found.folder, recipe.preprocess)
+    elif calibration is not None:
+        images = export_source.load_unlabelled(calibration, model.spec, recipe.preprocess)
     with terminal.progress("export") as bar:
         result = write(request, images, model, lambda step: bar(0, 0, step))
     reports = report.write(out, result) if result.candidates else ()
@@ -207,6 +232,18 @@ def export(
     if result.kept_fp32:
         terminal.print_note(f"int8 was not used: {result.kept_fp32}. The float32 file was written")
         raise typer.Exit(terminal.BAD_RESULT)
+
+
+def _print_recipe(recipe: "FoundRecipe") -> None:
+    """Print what was tried, and what was taken and why."""
+    if len(recipe.scales) > 2:  # noqa: PLR2004  # two are in the line
+        rows = [
+            [trial.name, f"{trial.accuracy:.1%}", f"{trial.loss:.3f}", f"{len(trial.right):,}"]
+            for trial in recipe.scales
+        ]
+        terminal.print_table(["pixels in training", "accuracy ", "log loss ", "pictures "], rows)
+    for reason in recipe.reasons:
+        terminal.print_line(reason)
 
 
 def _print_result(out: Path, result: "ExportResult", reports: Iterable[Path]) -> None:
@@ -218,10 +255,6 @@ def _print_result(out: Path, result: "ExportResult", reports: Iterable[Path]) ->
         terminal.print_table(report.COLUMNS, report.rows(result), title)
     for path in reports:
         terminal.print_line(f"beside it: {path}")
-    if result.scale_scores:
-        best, _ = max(result.scale_scores, key=lambda pair: pair[1])
-        tried = ", ".join(f"{scale} {score:.1%}" for scale, score in result.scale_scores)
-        terminal.print_line(f"pixels in training: {best} (accuracy by scale: {tried})")
     kind = result.passport.precision.kind
     terminal.print_line(f"{out}: {kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})")
     for evidence in result.passport.evidence:

@@ -1,21 +1,26 @@
 """Inputs of an export: the model, from a run folder or a file, and disjoint sets of images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_fm.cli.class_names import read_labels
+from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_fm.datasets import Dataset
+    from edge_fm.datasets import Dataset, OpenData
+    from edge_fm.models.runs import Run
     from edge_fm_exporters import ExportData
     from edge_fm_exporters.labelled_images import LabelledImages
-    from edge_fm_exporters.normalization.scale import Scale
 
 _SELECTION_IMAGES = 5000
+_MIN_UNLABELLED = 20
+_CALIBRATED_SHARE = 0.5
+_SELECTED_SHARE = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,62 +28,69 @@ class ExportSource:
     """The model to export, with facts from its run folder and from the options.
 
     Attributes:
-        model: path of a .keras, .h5 or .skops file.
+        model: path of a file of a source format.
         labels: class names in output order; empty where neither run nor options have them.
-        scale: pixel scale as in `--scale`; None if unknown.
         data: name, folder or file of the data set; None if unknown.
-        run: the run folder; None for a plain file.
+        own_data: whether the data set is that of the run.
+        folder: the run folder; None for a plain file.
+        run: the run of the folder or of the file; None if there is none.
     """
 
     model: Path
     labels: tuple[str, ...]
-    scale: str | None
     data: str | None
-    run: Path | None = None
+    own_data: bool = False
+    folder: Path | None = None
+    run: "Run | None" = None
 
     @classmethod
-    def resolve(
-        cls, source: Path, *, data: str | None, labels: str | None, scale: str | None
-    ) -> "ExportSource":
+    def resolve(cls, source: Path, *, data: str | None, labels: str | None) -> "ExportSource":
         """Return the model of a path; options take precedence over a run folder.
 
         Raises:
             DataError: the folder is no run, or the file of labels cannot be read.
         """
-        from edge_fm.models import runs
+        from edge_fm.models import recipes, runs
 
         names = read_labels(labels) if labels is not None else ()
         if not runs.is_run(source):
-            return cls(model=source, labels=names, scale=scale, data=data)
+            own = recipes.run_of(source)
+            names = names or (own.class_names if own is not None else ())
+            return cls(model=source, labels=names, data=data, run=own)
         run = runs.Run.load(source)
         return cls(
             model=source / run.model,
             labels=names or run.class_names,
-            scale=scale or run.scale,
             data=data or run.data,
-            run=source,
+            own_data=data is None,
+            folder=source,
+            run=run,
         )
 
-    def parse_scale(self, dataset: "Dataset | None") -> "Scale | None":
-        """Return the pixel scale, for which `standard` needs the training images; None if unknown.
+    def load(self, data: "OpenData", preprocess: Preprocess) -> "Dataset":
+        """Load the data set as the exported file will take it.
+
+        Images of the run's own data keep the polarity that they were trained with: `--polarity` is that of
+        the images on the device then.
 
         Raises:
-            ExportError: the text is no scale.
+            DataError: no image can be decoded.
         """
-        from edge_fm_exporters.normalization.scale import parse_scale
-
-        if not self.scale:
-            return None
-        return parse_scale(self.scale, dataset.train.images if dataset is not None else None)
+        if self.own_data and self.run is not None:
+            preprocess = replace(preprocess, polarity=self.run.polarity)
+        return data.load(preprocess, sampled=True)
 
 
-def load_export_data(dataset: "Dataset", calibration: str | None, run: Path | None) -> "ExportData":
+def load_export_data(
+    dataset: "Dataset", calibration: str | None, run: Path | None, preprocess: Preprocess | None = None
+) -> "ExportData":
     """Return the images to calibrate on, to select int8 on, to fit the decision on and to test on.
 
     Args:
         dataset: data set to test on, and to calibrate on unless there is another.
-        calibration: another data set to calibrate on.
+        calibration: another data set, or a folder of pictures, to calibrate on.
         run: the run folder with the images that its training exported, if there is one.
+        preprocess: how the pictures of a calibration folder become the input; None as letterboxed ones.
 
     Raises:
         DataError: something cannot be read.
@@ -92,20 +104,66 @@ def load_export_data(dataset: "Dataset", calibration: str | None, run: Path | No
         files = [run / name for name in names] if run is not None else []
         return next((DecisionImages.load(file) for file in files if file.is_file()), None)
 
-    sample = dataset.train.sample(len(dataset.train), seed=0)
     return ExportData(
         name=dataset.name,
         licence=dataset.licence,
-        calibration=_calibration_images(dataset, calibration, run),
+        calibration=_calibration_images(dataset, calibration, run, preprocess or Preprocess()),
         test=LabelledImages(dataset.name, "test", dataset.test.images, dataset.test.labels),
         validation=load_images(runs.VALIDATION),
-        training=LabelledImages(f"{dataset.name} (training)", "train", sample.images, sample.labels),
         selection=_selection_images(dataset, run),
         ood_calibration=load_images(runs.OOD_CALIBRATION, runs.FORMER_OOD_CALIBRATION),
     )
 
 
-def _calibration_images(dataset: "Dataset", calibration: str | None, run: Path | None) -> "NDArray[np.uint8]":
+def load_unlabelled(calibration: str, spec: InputSpec, preprocess: Preprocess) -> "ExportData":
+    """Return disjoint images without labels: to calibrate on, to select int8 on and to test on.
+
+    Args:
+        calibration: a folder of pictures, or a data set, whose labels are not used.
+        spec: input of the model.
+        preprocess: how the pictures become the input.
+
+    Raises:
+        DataError: there are too few pictures.
+    """
+    import numpy as np
+
+    from edge_fm_exporters import ExportData
+    from edge_fm_exporters.labelled_images import LabelledImages
+
+    images = _pictures(calibration, spec, preprocess)
+    if len(images) < _MIN_UNLABELLED:
+        raise DataError(
+            f"{calibration} has {len(images)} readable pictures, expected at least {_MIN_UNLABELLED} to calibrate "
+            "on and to compare labels on: add some, or export without --calibration"
+        )
+    name = Path(calibration).resolve().name
+    images = images[np.random.default_rng(0).permutation(len(images))]
+    first, second = (int(len(images) * share) for share in (_CALIBRATED_SHARE, _SELECTED_SHARE))
+    selection = f"{second - first:,} pictures of {name} without labels"
+    return ExportData(
+        name=name,
+        licence="as given by its owner",
+        calibration=images[:first],
+        selection=LabelledImages(selection, "selection", images[first:second], None),
+        test=LabelledImages(name, "held out, without labels", images[second:], None),
+    )
+
+
+def _pictures(data: str, spec: InputSpec, preprocess: Preprocess) -> "NDArray[np.uint8]":
+    """Return uint8 images (N, height, width, channels) of a folder's files, or of a data set."""
+    from edge_fm import datasets
+    from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
+
+    if not Path(data).is_dir():
+        return datasets.load(data, spec, preprocess).train.sample(2 * CALIBRATION_IMAGES, seed=0).images
+    files = datasets.sample(tuple(datasets.picture_files(Path(data))), 2 * CALIBRATION_IMAGES)
+    return datasets.read_pictures(files, spec, preprocess)[0]
+
+
+def _calibration_images(
+    dataset: "Dataset", calibration: str | None, run: Path | None, preprocess: Preprocess
+) -> "NDArray[np.uint8]":
     """Return (N, H, W, C) uint8 images: of another data set, else the run's, else of the training part."""
     from edge_fm import datasets
     from edge_fm.models import runs
@@ -114,8 +172,9 @@ def _calibration_images(dataset: "Dataset", calibration: str | None, run: Path |
     exported = run / runs.CALIBRATION if run is not None else None
     if calibration is None and exported is not None and exported.is_file():
         return datasets.load_pictures(exported)
-    chosen = datasets.load(calibration, dataset.spec) if calibration is not None else dataset
-    return chosen.train.sample(CALIBRATION_IMAGES, seed=0).images
+    if calibration is not None:
+        return _pictures(calibration, dataset.spec, preprocess)[:CALIBRATION_IMAGES]
+    return dataset.train.sample(CALIBRATION_IMAGES, seed=0).images
 
 
 def _selection_images(dataset: "Dataset", run: Path | None) -> "LabelledImages":

@@ -55,9 +55,10 @@ Scale = Annotated[
     typer.Option(
         "--scale",
         metavar="SCALE",
-        help="Pixel values that the network was trained on: unit for [0, 1], raw for [0, 255], standard "
-        "for (pixel - mean) / deviation of the training images, or standard:MEAN:DEVIATION, such as "
-        "standard:127.5:127.5 for [-1, 1].",
+        help="Pixel values that the network was trained on: unit for [0, 1], raw for [0, 255], symmetric for "
+        "[-1, 1], imagenet for ImageNet's mean and deviation, caffe for BGR less its mean, standard for "
+        "(pixel - mean) / deviation of the training images, or standard:MEAN:DEVIATION. unit-bgr and the like "
+        "are for channels in the order blue, green, red.",
         show_default="the run's, or the best on training images",
     ),
 ]

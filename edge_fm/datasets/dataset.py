@@ -58,6 +58,7 @@ class Dataset:
         test: test part, for the final measurement only.
         licence: licence of the images, as far as known.
         unreadable: (path, reason) of each file that was skipped.
+        sampled: which pictures of a large folder were taken, in words; empty if all.
     """
 
     name: str
@@ -66,12 +67,19 @@ class Dataset:
     test: Split
     licence: str
     unreadable: tuple[tuple[str, str], ...] = ()
+    sampled: str = ""
 
     @property
     def spec(self) -> InputSpec:
         """Height, width and channels of the images."""
         _, height, width, channels = self.train.images.shape
         return InputSpec(height, width, channels)
+
+    def with_classes(self, names: tuple[str, ...]) -> "Dataset":
+        """Return the data set with its classes in the order of `names`, which are the same ones."""
+        places = np.array([names.index(name) for name in self.class_names])
+        train, test = (Split(part.images, places[part.labels]) for part in (self.train, self.test))
+        return replace(self, class_names=names, train=train, test=test)
 
     def split_validation(self, share: float, seed: int) -> tuple[Split, Split]:
         """Split the training part into (training, validation), stratified by class.
@@ -120,15 +128,30 @@ class Dataset:
 
 def stratified(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Split into (rest, part) with `share` of each class in `part`, at least one image of two or more."""
+    rest, chosen = stratified_indices(split.labels, share, seed)
+    return split.take(rest), split.take(chosen)
+
+
+def stratified_indices(
+    labels: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the rest and of the part, as `stratified` splits."""
     rng = np.random.default_rng(seed)
     part: list[NDArray[np.int64]] = []
-    for label in np.unique(split.labels):
-        members = rng.permutation(np.flatnonzero(split.labels == label))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
         count = min(len(members) - 1, max(1, round(len(members) * share)))
         part.append(members[:count])
     chosen = np.sort(np.concatenate(part))
-    rest = np.setdiff1d(np.arange(len(split)), chosen)
-    return split.take(rest), split.take(chosen)
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def inverted(dataset: Dataset) -> Dataset:
+    """Return a data set with its grey levels inverted."""
+    train, test = (
+        Split(np.asarray(255 - part.images, np.uint8), part.labels) for part in (dataset.train, dataset.test)
+    )
+    return replace(dataset, train=train, test=test)
 
 
 def require_shape(dataset: Dataset, spec: InputSpec) -> None:

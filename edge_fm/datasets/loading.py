@@ -1,19 +1,74 @@
 """Load a data set by name, folder or `.npz`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from edge_fm.datasets import folder, idx, npz, wardrobe
+from edge_fm.datasets import idx, npz, wardrobe
 from edge_fm.datasets.class_names import GARMENTS
-from edge_fm.datasets.dataset import Dataset, Split, enlarge
-from edge_fm_runtime.artifact.input_spec import InputSpec
+from edge_fm.datasets.dataset import Dataset, Split, enlarge, inverted
+from edge_fm.datasets.folder import PictureFolder
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.errors import DataError
 
 _FOLDERS_SPEC = InputSpec(28, 28, 1)
+_AS_TRAINED = Preprocess()
+"""Preprocessing of the models that are trained here."""
 
 
-def load(data: str, spec: InputSpec | None = None) -> Dataset:
+@dataclass(frozen=True)
+class OpenData:
+    """A data set whose images are read when the preprocessing is known.
+
+    Attributes:
+        source: a folder, or images that have a size of their own.
+        spec: size and channels to load.
+    """
+
+    source: PictureFolder | Dataset
+    spec: InputSpec | None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        return self.source.class_names
+
+    def with_classes(self, names: tuple[str, ...]) -> "OpenData":
+        """Return the data set with its classes in the order of `names`, if they are the same ones."""
+        if names == self.class_names or sorted(names) != sorted(self.class_names):
+            return self
+        return replace(self, source=self.source.with_classes(names))
+
+    def load(self, preprocess: Preprocess = _AS_TRAINED, *, sampled: bool = False) -> Dataset:
+        """Load the images.
+
+        Args:
+            preprocess: fit of a folder's pictures, and polarity.
+            sampled: whether a random sample of a folder suffices where the whole takes much memory.
+
+        Raises:
+            DataError: no image can be decoded.
+        """
+        if isinstance(self.source, PictureFolder):
+            return self.source.load(self.spec or _FOLDERS_SPEC, preprocess, sampled=sampled)
+        whole = enlarge(self.source, self.spec)
+        return inverted(whole) if preprocess.polarity is Polarity.INVERT else whole
+
+    def training_sample(self, fit: Fit, count: int) -> Split:
+        """Load training images, shuffled and not inverted: `count` of a folder, else all.
+
+        Raises:
+            DataError: no image can be decoded.
+        """
+        if isinstance(self.source, PictureFolder):
+            part = self.source.training_sample(self.spec or _FOLDERS_SPEC, Preprocess(fit=fit), count)
+        else:
+            part = enlarge(self.source, self.spec).train
+        return part.sample(len(part), seed=0)
+
+
+def load(data: str, spec: InputSpec | None = None, preprocess: Preprocess = _AS_TRAINED) -> Dataset:
     """Load a data set.
 
     Args:
@@ -21,17 +76,27 @@ def load(data: str, spec: InputSpec | None = None) -> Dataset:
         spec: size and channels of the images of a folder, 28x28 grey if None. Images of a named data set or
             an archive are enlarged to it, as in the runtime, if it is a whole multiple of their size;
             otherwise they keep their size.
+        preprocess: fit of a folder's pictures; polarity of all images.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be used.
+    """
+    return open_data(data, spec).load(preprocess)
+
+
+def open_data(data: str, spec: InputSpec | None = None) -> OpenData:
+    """Open a data set without reading the pictures of a folder; see `load`.
 
     Raises:
         DataError: there is no such data set, or it cannot be used.
     """
     if data in _NAMED:
-        return enlarge(_NAMED[data](), spec)
+        return OpenData(_NAMED[data](), spec)
     path = Path(data)
     if path.is_dir():
-        return folder.load(path, spec or _FOLDERS_SPEC)
+        return OpenData(PictureFolder.open(path), spec)
     if path.suffix == ".npz" and path.is_file():
-        return enlarge(npz.load(path), spec)
+        return OpenData(npz.load(path), spec)
     if path.is_file():
         raise DataError(
             f"{data!r} is a file but not an .npz: give a folder with one sub-folder per class, or an .npz file"

@@ -1,11 +1,12 @@
 """Open a trained classifier of any format for evaluation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm.evaluation.metrics import Predictor
-from edge_fm.models import runs
+from edge_fm.models import recipes, runs
 from edge_fm_runtime.classifier import Classifier
 
 
@@ -16,7 +17,7 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         model: name of a bundled model, an `.onnx` file, a run folder, or a `.keras`, `.h5` or `.skops` file.
         data: data set; supplies the class names of a model file that has none.
         scale: pixel scale of a model file, as `edge_fm_exporters.normalization.scale.parse_scale` takes it;
-            None tries the common scales on training images.
+            None tries the common scales on training images. A run knows its own.
 
     Raises:
         ModelError: the model cannot be used.
@@ -26,40 +27,39 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
     path = Path(model)
     if runs.is_run(path):
         run = runs.Run.load(path)
-        return _from_source(path.resolve().name, path / run.model, data, run.scale, run.class_names)
+        return _from_source(path.resolve().name, path / run.model, data, run, scale)
     if path.exists() and path.suffix != ".onnx":
-        return _from_source(path.name, path, data, scale, None)
+        return _from_source(path.name, path, data, recipes.run_of(path), scale)
     classifier = Classifier.load(model)
     passport = classifier.passport
     translations = {translation.language: translation.labels for translation in passport.translations}
     predictor = Predictor(path.name, passport.labels, passport.input, classifier.probabilities, translations)
-    return predictor, datasets.load(data, passport.input)
+    opened = datasets.open_data(data, passport.input).with_classes(passport.labels)
+    return predictor, opened.load(passport.preprocess)
 
 
 def _from_source(
-    name: str, path: Path, data: str, scale: str | None, labels: tuple[str, ...] | None
+    name: str, path: Path, data: str, run: runs.Run | None, scale: str | None
 ) -> tuple[Predictor, Dataset]:
+    """Open a trained model; the fit of one that does not state it is that of Keras' own loaders."""
     from edge_fm_exporters import sources
-    from edge_fm_exporters.labelled_images import LabelledImages
-    from edge_fm_exporters.normalization import scale as scales
-    from edge_fm_exporters.normalization import search
+    from edge_fm_exporters.normalization.search import DEFAULT_FIT, KnownRecipe
 
     source = sources.load(path)
-    dataset = datasets.load(data, source.spec)
+    opened = datasets.open_data(data, source.spec)
+    names = (run.class_names if run is not None else ()) or source.names or opened.class_names
+    opened = opened.with_classes(names)
+    known = recipes.known_recipe(source, run, KnownRecipe(scale=scale))
+    if known.fit is None:
+        known = replace(known, fit=DEFAULT_FIT)
+    recipe = recipes.find_recipe(source, opened, data, known)
+    dataset = opened.load(recipe.preprocess)
     datasets.require_shape(dataset, source.spec)
-    if scale is None:
-        sample = dataset.train.sample(len(dataset.train), seed=0)
-        chosen, _ = search.find_scale(
-            source, LabelledImages(dataset.name, "train", sample.images, sample.labels)
-        )
-    else:
-        chosen = scales.parse_scale(scale, dataset.train.images)
-    names = labels or source.names or dataset.class_names
     predictor = Predictor(
         name,
         names,
         source.spec,
-        lambda images: source.predict(chosen.apply(images)),
+        lambda images: source.predict(recipe.scale.apply(images)),
         datasets.TRANSLATIONS.get(names, {}),
     )
     return predictor, dataset

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 from edge_fm_runtime.errors import DataError, OutputError
 
 MODEL = "model.keras"
@@ -71,6 +72,8 @@ class Run:
         tools: versions of the libraries, by name.
         created: ISO date.
         input_shape: (height, width, channels) of the input.
+        fit: how pictures of other shapes became the input.
+        polarity: whether their grey levels were inverted.
     """
 
     architecture: str
@@ -89,6 +92,8 @@ class Run:
     tools: dict[str, str]
     created: str
     input_shape: tuple[int, int, int] = (28, 28, 1)
+    fit: Fit = Fit.LETTERBOX
+    polarity: Polarity = Polarity.AS_IS
 
     @property
     def test_accuracy(self) -> float:
@@ -111,7 +116,9 @@ class Run:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             tuples = {name: tuple(values[name]) for name in ("class_names", "input_shape") if name in values}
-            return cls(**{**values, **tuples})
+            kinds = {"fit": Fit, "polarity": Polarity}
+            recipe = {name: kind(values[name]) for name, kind in kinds.items() if name in values}
+            return cls(**{**values, **tuples, **recipe})
         except FileNotFoundError:
             raise DataError(
                 f"{folder} is not a run folder: {RECORD} is missing. Create one with 'edge-fm train'"

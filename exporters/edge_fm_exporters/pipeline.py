@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters import parity, passport_writer, sources
-from edge_fm_exporters.graph import cleanup, flip_ensemble, uint8_input
+from edge_fm_exporters.graph import cleanup, colour_order, flip_ensemble, uint8_input
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
-from edge_fm_exporters.normalization.search import find_scale
 from edge_fm_exporters.parity import VerifiedGraph
 from edge_fm_exporters.quantization import search, static
 from edge_fm_exporters.quantization.search import Candidate
@@ -75,7 +74,7 @@ def export(
         OutputError: the file cannot be written.
     """
     _check_output(request.output)
-    export, scale_scores = _resolve(request, data, source or sources.load(request.source))
+    export = _resolve(request, data, source or sources.load(request.source))
     float32 = _float32(export, data)
     int8 = _int8(export, float32, data, listener)
     stamped, passport = passport_writer.write_passport(int8.file, export, data, float32.images)
@@ -86,7 +85,6 @@ def export(
         size_bytes=len(stamped),
         fp32_size_bytes=len(passport_writer.with_passport(float32.file.data, passport, request.batch)),
         kept_fp32=int8.kept_fp32,
-        scale_scores=scale_scores,
         candidates=int8.candidates,
         selected_on=_selection(data).name if data is not None else "",
         flips=parity.flips(int8.file.comparison, float32.images),
@@ -95,17 +93,12 @@ def export(
     )
 
 
-def _resolve(
-    request: ExportRequest, data: ExportData | None, source: SourceModel
-) -> tuple[ResolvedExport, tuple[tuple[Scale, float], ...]]:
-    """Return the request with labels and scale, and the accuracy of each scale that was tried."""
+def _resolve(request: ExportRequest, data: ExportData | None, source: SourceModel) -> ResolvedExport:
+    """Return the request with its labels and the model to answer as."""
     labels = request.labels or source.names
     ensemble = flip_ensemble.ensemble_source(source) if request.flip_ensemble else source
     _check_fits(request, labels, ensemble, data)
-    training = data.training if data is not None else None
-    scale, scores = (request.scale, ()) if request.scale is not None else find_scale(ensemble, training)
-    resolved = ResolvedExport(request=request, source=ensemble, single=source, labels=labels, scale=scale)
-    return resolved, scores
+    return ResolvedExport(request=request, source=ensemble, single=source, labels=labels, scale=request.scale)
 
 
 def _float32(export: ResolvedExport, data: ExportData | None) -> _Float32Stage:
@@ -115,7 +108,8 @@ def _float32(export: ResolvedExport, data: ExportData | None) -> _Float32Stage:
         ExportError: they differ.
     """
     source, request = export.source, export.request
-    graph, inner = cleanup.without_scaling(cleanup.clean(source.convert(request.opset)), export.scale)
+    cleaned = cleanup.clean(source.convert(request.opset))
+    graph, inner = colour_order.in_rgb(*cleanup.without_scaling(cleaned, export.scale))
     images = data.test if data is not None else _noise(source)
     expected = source.predict(export.scale.apply(images.images))
     network = uint8_input.with_uint8_input(graph, source.spec, inner)
@@ -241,7 +235,7 @@ def _check_fits(
     if data is None:
         if request.int8:
             raise ExportError(
-                "int8 needs pictures to calibrate on: give --data DATA, or export without --int8"
+                "int8 needs pictures to calibrate on: give --data DATA, or --calibration FOLDER, or export without --int8"
             )
         return
     if data.test.images.shape[1:] != source.spec.shape:
@@ -256,7 +250,7 @@ def _check_fits(
 
 def _selection(data: ExportData) -> LabelledImages:
     """Return the images that int8 is selected on, never the test part."""
-    return data.selection or data.training or LabelledImages(data.name, "calibration", data.calibration, None)
+    return data.selection or LabelledImages(data.name, "calibration", data.calibration, None)
 
 
 def _noise(source: SourceModel) -> LabelledImages:

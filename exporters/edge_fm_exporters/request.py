@@ -32,9 +32,8 @@ class ExportData:
             on.
         test: images that the file is measured on.
         validation: images that temperature and threshold are fitted on, if any; no training saw them.
-        training: labelled images of the training part, on which an unknown scale is found.
         selection: labelled images on which int8 is selected, neither calibrated on nor tested on; None takes
-            `training`.
+            `calibration`.
         ood_calibration: images as the training saw them, also of no class, on which the known-class score is
             fitted, if any.
     """
@@ -44,7 +43,6 @@ class ExportData:
     calibration: NDArray[np.uint8]
     test: LabelledImages
     validation: DecisionImages | None = None
-    training: LabelledImages | None = None
     selection: LabelledImages | None = None
     ood_calibration: DecisionImages | None = None
 
@@ -57,7 +55,7 @@ class ExportRequest:
         source: file or folder of a format that `sources.identify` knows.
         output: `.onnx` file to write.
         labels: class names in output order; None where the source names them.
-        scale: scale of the pixels in training; None tries the likely ones on training images.
+        scale: scale of the pixels in training; `normalization.search.find_recipe` finds an unknown one.
         int8: whether to quantise.
         limits: largest loss that int8 may cause, and smallest speed-up that it must bring.
         opset: version of the ONNX operator set.
@@ -71,7 +69,7 @@ class ExportRequest:
     source: Path
     output: Path
     labels: tuple[str, ...] | None
-    scale: Scale | None
+    scale: Scale
     int8: bool = False
     limits: Int8Limits = _DEFAULT_LIMITS
     opset: int = DEFAULT_OPSET
@@ -110,8 +108,6 @@ class ExportResult:
         size_bytes: size of the file.
         fp32_size_bytes: size of the float32 file with the same passport.
         kept_fp32: why int8 was asked for and not used; empty otherwise.
-        scale_scores: accuracy on training images with each scale that was tried; empty if the scale was
-            known.
         candidates: float32 and every int8 file that was tried; empty if none was asked for.
         selected_on: name of the images that they were measured on.
         flips: test images to which the file gives another label than its source.
@@ -126,7 +122,6 @@ class ExportResult:
     size_bytes: int
     fp32_size_bytes: int
     kept_fp32: str
-    scale_scores: tuple[tuple[Scale, float], ...] = ()
     candidates: tuple[Candidate, ...] = ()
     selected_on: str = ""
     flips: tuple[Flip, ...] = ()

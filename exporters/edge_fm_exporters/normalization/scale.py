@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime.errors import ExportError
 
-OPTIONS = "--scale unit for pixels in [0, 1], raw for [0, 255], standard for (pixel - mean) / deviation"
-_KINDS = "unit, raw, standard or standard:MEAN:DEVIATION, such as standard:127.5:127.5 for [-1, 1]"
+OPTIONS = (
+    "--scale unit for pixels in [0, 1], raw for [0, 255], symmetric for [-1, 1], imagenet for ImageNet's mean and "
+    "deviation, caffe for BGR less its mean, or standard for (pixel - mean) / deviation of the training pictures"
+)
+_KINDS = (
+    "unit, raw, symmetric, imagenet, caffe, standard or standard:MEAN:DEVIATION, each with -bgr after its name "
+    "where the channels are blue, green, red"
+)
 _WHOLE = 1e-4
+_BGR = "-bgr"
+_COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -17,14 +25,16 @@ class Scale:
     """Scale from uint8 pixels to a network's inputs: (pixel - mean) / divisor.
 
     Attributes:
-        name: for people.
-        mean: of every channel, or one for all.
+        name: as in `--scale`.
+        mean: of every channel in the network's order, or one for all.
         divisor: the same; none is zero.
+        bgr: whether the network takes blue, green, red; pixels are red, green, blue.
     """
 
     name: str
     mean: tuple[float, ...]
     divisor: tuple[float, ...]
+    bgr: bool = False
 
     def __str__(self) -> str:
         """Return the name."""
@@ -34,15 +44,30 @@ class Scale:
         """Return the float32 numbers that the network sees for uint8 pixels of shape (..., channels).
 
         Raises:
-            ExportError: there are means for another number of channels.
+            ExportError: it is for another number of channels.
         """
-        if len(self.mean) not in {1, images.shape[-1]}:
-            raise ExportError(
-                f"--scale {self.name} has {len(self.mean)} means, and the pictures have {images.shape[-1]} channel"
-                f"{'s' if images.shape[-1] > 1 else ''}: give one mean and one deviation, or as many as there are channels"
-            )
+        self._check_channels(images.shape[-1])
         mean, divisor = np.array(self.mean, np.float32), np.array(self.divisor, np.float32)
-        return np.asarray((images.astype(np.float32) - mean) / divisor, np.float32)
+        ordered = images[..., ::-1] if self.bgr else images
+        return np.asarray((ordered.astype(np.float32) - mean) / divisor, np.float32)
+
+    def _check_channels(self, channels: int) -> None:
+        if self.bgr and channels != _COLOURS:
+            raise ExportError(
+                f"--scale {self.name} is for three colours, and the pictures have {channels} channel: give "
+                "--scale unit, raw, symmetric or standard"
+            )
+        if len(self.mean) not in {1, channels}:
+            raise ExportError(
+                f"--scale {self.name} has {len(self.mean)} means, and the pictures have {channels} channel"
+                f"{'s' if channels > 1 else ''}: give one mean and one deviation, or as many as there are channels"
+            )
+
+    def in_rgb(self) -> "Scale":
+        """Return the scale of a network that takes red, green, blue instead of blue, green, red."""
+        return (
+            replace(self, mean=self.mean[::-1], divisor=self.divisor[::-1], bgr=False) if self.bgr else self
+        )
 
     def then(self, factor: NDArray[np.float64], offset: NDArray[np.float64]) -> "Scale":
         """Return the scale that does the same and then multiplies by `factor` and adds `offset`.
@@ -86,8 +111,29 @@ class Scale:
         return not any(self.mean) and len(set(self.divisor)) == 1
 
 
+_MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of ImageNet's pixels, red, green, blue: 0.485, 0.456, 0.406 and 0.229, 0.224, 0.225 times 255."""
+
 UNIT = Scale("unit", (0.0,), (255.0,))
 RAW = Scale("raw", (0.0,), (1.0,))
+SYMMETRIC = Scale("symmetric", (127.5,), (127.5,))
+IMAGENET = Scale("imagenet", _MEAN, _DEVIATION)
+CAFFE = Scale("caffe", (103.939, 116.779, 123.68), (1.0,) * _COLOURS, bgr=True)
+_NAMED = {scale.name: scale for scale in (UNIT, RAW, SYMMETRIC, IMAGENET, CAFFE)}
+
+STANDARD = "standard"
+STANDARDS = (STANDARD, f"{STANDARD}{_BGR}")
+"""Scales that take mean and deviation from pictures."""
+
+LIKELY = (UNIT.name, RAW.name, SYMMETRIC.name, STANDARD)
+"""Scales to try on grey pictures."""
+LIKELY_IN_COLOUR = (
+    *(UNIT.name, RAW.name, SYMMETRIC.name, IMAGENET.name),
+    *(f"{scale}{_BGR}" for scale in (UNIT, RAW, SYMMETRIC, IMAGENET)),
+    CAFFE.name,
+    STANDARD,
+)
+"""Scales to try on pictures of three channels."""
 
 
 def standard_scale(images: NDArray[np.uint8]) -> Scale:
@@ -99,45 +145,58 @@ def standard_scale(images: NDArray[np.uint8]) -> Scale:
     Raises:
         ExportError: all pixels of a channel are the same.
     """
-    pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)
-    mean, deviation = pixels.mean(axis=0), pixels.std(axis=0)
+    # Counts of the grey levels are exact and, unlike a float64 copy of all pixels, take no memory.
+    counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[3])]
+    levels, total = np.arange(256), images[..., 0].size
+    mean = np.array([count @ levels / total for count in counts])
+    deviation = np.sqrt([count @ (levels - m) ** 2 / total for count, m in zip(counts, mean, strict=True)])
     if not deviation.all():
         raise ExportError(
             "the training pictures have a channel of one shade only: --scale standard needs others"
         )
-    return Scale("standard", tuple(map(float, mean)), tuple(map(float, deviation)))
+    return Scale(STANDARD, tuple(map(float, mean)), tuple(map(float, deviation)))
 
 
 def parse_scale(text: str, training: NDArray[np.uint8] | None) -> Scale:
     """Return what `--scale` says.
 
     Args:
-        text: unit, raw, standard, or standard:MEAN:DEVIATION with a number each, or as many with commas as
-            there are channels.
+        text: unit, raw, symmetric, imagenet, caffe, standard, or standard:MEAN:DEVIATION with a number each,
+            or as many with commas as there are channels, red first; `-bgr` after a name gives the network
+            blue first.
         training: (N, height, width, channels) pictures of the training part, for plain `standard`.
 
     Raises:
         ExportError: it says nothing that is known, or there are no pictures.
     """
-    known = {scale.name: scale for scale in (UNIT, RAW)}
-    if text in known:
-        return known[text]
     kind, *numbers = text.split(":")
-    if kind != "standard" or len(numbers) not in {0, 2}:
+    name = kind.removesuffix(_BGR)
+    if name not in {*_NAMED, STANDARD} or (numbers and name != STANDARD) or len(numbers) not in {0, 2}:
         raise ExportError(f"--scale is {text!r}, expected {_KINDS}")
-    if not numbers:
-        if training is None:
-            raise ExportError(
-                "--scale standard takes mean and deviation from training pictures: give --data DATA, or both as "
-                "--scale standard:MEAN:DEVIATION, in pixels of [0, 255]"
-            )
-        return standard_scale(training)
+    if name in _NAMED:
+        scale = _NAMED[name]
+    elif numbers:
+        scale = _with_numbers(text, numbers)
+    elif training is not None:
+        scale = standard_scale(training)
+    else:
+        raise ExportError(
+            "--scale standard takes mean and deviation from training pictures: give --data DATA, or both as "
+            "--scale standard:MEAN:DEVIATION, in pixels of [0, 255]"
+        )
+    if name == kind or scale.bgr:
+        return scale
+    return replace(scale, name=text, mean=scale.mean[::-1], divisor=scale.divisor[::-1], bgr=True)
+
+
+def _with_numbers(text: str, numbers: list[str]) -> Scale:
+    """Return the scale of standard:MEAN:DEVIATION."""
     try:
         mean, deviation = (tuple(float(number) for number in part.split(",")) for part in numbers)
         finite = all(map(np.isfinite, (*mean, *deviation))) and min(deviation) > 0
     except ValueError as error:
         raise ExportError(f"--scale is {text!r}, expected {_KINDS}") from error
-    if not finite or len(mean) != len(deviation) or len(mean) not in {1, 3}:
+    if not finite or len(mean) != len(deviation) or len(mean) not in {1, _COLOURS}:
         raise ExportError(
             f"--scale {text}: expected as many means as deviations, one or three of each, and deviations above zero"
         )

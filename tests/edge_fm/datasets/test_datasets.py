@@ -9,7 +9,7 @@ import pytest
 
 from edge_fm import datasets
 from edge_fm.datasets import wardrobe
-from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.image import preprocess
 from tests.pictures import encoded
@@ -188,3 +188,63 @@ def test_an_unknown_name_lists_the_known() -> None:
     """The message lists the built-in data sets."""
     with pytest.raises(DataError, match="fashion-mnist, mnist, wardrobe"):
         datasets.load("fashion")
+
+
+@pytest.mark.parametrize("fit", list(Fit))
+def test_a_folder_is_decoded_by_the_given_preprocessing(tmp_path: Path, fit: Fit) -> None:
+    """The images of a folder are the runtime's for any fit and polarity."""
+    folder, spec = folder_of_photographs(tmp_path / "pets"), InputSpec(24, 24, 3)
+    recipe = Preprocess(fit=fit, polarity=Polarity.INVERT)
+    dataset = datasets.load(str(folder), spec, recipe)
+    loaded = {image.tobytes() for split in (dataset.train, dataset.test) for image in split.images}
+    served = {
+        preprocess.tensor_from_bytes(path.read_bytes(), spec, recipe).tobytes()
+        for path in folder.rglob("[0-9].jpg")
+    }
+    assert loaded == served
+
+
+def test_arrays_are_inverted() -> None:
+    """Images that have a size of their own are inverted where the preprocessing says so."""
+    plain, inverted = (
+        datasets.load("wardrobe"),
+        datasets.load("wardrobe", None, Preprocess(polarity=Polarity.INVERT)),
+    )
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(255 - getattr(plain, part).images, getattr(inverted, part).images)
+
+
+def test_a_large_folder_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a sample suffices, no more than it is read, disjoint by part, and said in words."""
+    monkeypatch.setattr("edge_fm.datasets.folder._SAMPLE_BYTES", 3 * 16 * 16)
+    monkeypatch.setattr("edge_fm.datasets.folder._LEAST_SAMPLE", 1)
+    opened = datasets.open_data(str(folder_of_photographs(tmp_path / "pets")), InputSpec(16, 16, 1))
+    whole, part = opened.load(), opened.load(sampled=True)
+    assert (len(part.train), len(part.test)) == (3, 2)
+    assert part.sampled == "3 of 8 training pictures and 2 of 2 test pictures"
+    assert whole.sampled == ""
+    known = {image.tobytes() for image in whole.train.images}
+    assert all(image.tobytes() in known for image in part.train.images)
+
+
+def test_the_training_sample_is_the_same_for_every_fit(tmp_path: Path) -> None:
+    """Trials of fits see the same pictures with the same labels, as many as asked for."""
+    opened = datasets.open_data(str(folder_of_photographs(tmp_path / "pets")), InputSpec(16, 16, 1))
+    samples = [opened.training_sample(fit, 5) for fit in Fit]
+    assert [len(sample) for sample in samples] == [5, 5, 5]
+    assert all(np.array_equal(sample.labels, samples[0].labels) for sample in samples)
+    assert not np.array_equal(samples[0].images, samples[1].images)
+
+
+def test_classes_are_put_in_the_order_of_the_model(tmp_path: Path) -> None:
+    """The same classes in another order are reordered by name, in arrays and folders; others are left."""
+    opened = datasets.open_data("wardrobe")
+    names = opened.class_names
+    turned = opened.with_classes(names[::-1]).load()
+    assert turned.class_names == names[::-1]
+    np.testing.assert_array_equal(turned.test.labels, 9 - opened.load().test.labels)
+    assert opened.with_classes(("a", "b")) is opened
+    folder = datasets.open_data(str(folder_of_photographs(tmp_path / "pets")))
+    dogs_first = folder.with_classes(("dog", "cat")).load()
+    np.testing.assert_array_equal(dogs_first.train.labels, 1 - folder.load().train.labels)
+    np.testing.assert_array_equal(dogs_first.train.images, folder.load().train.images)

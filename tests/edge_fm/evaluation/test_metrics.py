@@ -188,7 +188,7 @@ class TestAnyModel:
             [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
         )
         network.save(tmp_path / "small.keras")
-        with pytest.raises(DataError, match=r"\(28, 28, 1\), and the model takes \(8, 8, 1\)"):
+        with pytest.raises(ModelError, match=r"takes pictures of \(8, 8, 1\), and wardrobe .* \(28, 28, 1\)"):
             open_predictor(str(tmp_path / "small.keras"), "wardrobe")
 
 

@@ -1,0 +1,102 @@
+"""Trials of a recipe on labelled pictures, and which of them to take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fm_exporters.labelled_images import LabelledImages
+from edge_fm_exporters.normalization.scale import STANDARDS, Scale
+from edge_fm_exporters.sources.base import SourceModel
+from edge_fm_runtime.artifact.input_spec import Fit, Polarity
+
+_BY_CHANCE = 2.0
+"""Standard errors of a difference in accuracy that chance explains."""
+
+_LEAST_PROBABILITY = 1e-7
+_SHOWN = 4
+"""Recipes whose figures are said in a line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A recipe, measured on labelled pictures.
+
+    Attributes:
+        scale: pixel scale.
+        fit: fit of the pictures.
+        polarity: polarity of the pictures.
+        right: (N,) bool, whether each picture got its label.
+        loss: mean cross-entropy in nats.
+    """
+
+    scale: Scale
+    fit: Fit
+    polarity: Polarity
+    right: NDArray[np.bool_]
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy in [0, 1]."""
+        return float(self.right.mean())
+
+    @property
+    def name(self) -> str:
+        """Scale, and whether the pictures were inverted."""
+        return f"{self.scale}, inverted" if self.polarity is Polarity.INVERT else str(self.scale)
+
+    def is_less_accurate(self, best: "Trial", errors: float) -> bool:
+        """Return whether it is less accurate than `best` by more standard errors, paired by picture."""
+        lost = best.right.astype(np.float64) - self.right
+        return bool(lost.mean() > errors * lost.std() / np.sqrt(len(lost)))
+
+
+def measure(
+    source: SourceModel, pictures: LabelledImages, recipe: tuple[Scale, Fit, Polarity], count: int
+) -> Trial:
+    """Return the trial of a scale, fit and polarity on the first `count` pictures, which have labels."""
+    scale, fit, polarity = recipe
+    labels = np.zeros(0, np.int64) if pictures.labels is None else pictures.labels[:count]
+    # Of pixels on a scale that the network does not know, numbers can overflow.
+    answers = np.nan_to_num(source.predict(scale.apply(turned(pictures.images[:count], polarity))))
+    true = np.clip(answers[np.arange(len(labels)), labels], _LEAST_PROBABILITY, 1)
+    right = answers.argmax(axis=1) == labels
+    return Trial(scale, fit, polarity, right, float(-np.log(true, dtype=np.float64).mean()))
+
+
+def turned(images: NDArray[np.uint8], polarity: Polarity) -> NDArray[np.uint8]:
+    """Return images as the network gets them, before their scale."""
+    return np.asarray(255 - images, np.uint8) if polarity is Polarity.INVERT else images
+
+
+def ranked(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Return the trial to take, those that are as accurate within chance, and the others, each in order."""
+    level = _level(trials)
+    rest = sorted((trial for trial in trials if trial not in level), key=lambda trial: -trial.accuracy)
+    return (*level, *rest)
+
+
+def _level(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that are as accurate as the best within chance, the one to take first."""
+    best = max(trials, key=lambda trial: trial.accuracy)
+    comparable = [trial for trial in trials if len(trial.right) == len(best.right)]
+    level = [trial for trial in comparable if not trial.is_less_accurate(best, _BY_CHANCE)]
+    return sorted(level, key=lambda trial: (trial.scale.name in STANDARDS, trial.loss))
+
+
+def reason(what: str, trials: Sequence[Trial], names: Sequence[str]) -> str:
+    """Return which trial was taken and why, in a line with the figures."""
+    level = len(_level([trial for trial in trials if len(trial.right) == len(trials[0].right)]))
+    figures = [
+        f"{name} {trial.accuracy:.1%} (log loss {trial.loss:.3f})"
+        for name, trial in zip(names, trials, strict=True)
+    ][:_SHOWN]
+    if level == 1:
+        return f"{what}: {names[0]}, right most often: {', '.join(figures)}"
+    why = "standard is taken last" if trials[0].loss > min(trial.loss for trial in trials[:level]) else ""
+    return (
+        f"{what}: {names[0]}, of {level} that are right equally often within chance the one with the least log "
+        f"loss{'; ' + why if why else ''}: {', '.join(figures[: max(level, 2)])}"
+    )
