@@ -227,6 +227,8 @@ def export(
         images = export_source.load_unlabelled(calibration, model.spec, recipe.preprocess)
     with terminal.progress("export") as bar:
         result = write(request, images, model, lambda step: bar(0, 0, step))
+    for doubt in result.doubts:
+        terminal.print_note(doubt)
     reports = report.write(out, result) if result.candidates else ()
     _print_result(out, result, reports)
     if result.kept_fp32:

@@ -1,5 +1,6 @@
 """Measure an exported file against its source, on the same images."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,6 +75,29 @@ def compare(source: NDArray[np.float32], session: Session, pictures: LabelledIma
         max_probability_difference=min(1.0, float(_difference(source, own))),
     )
     return Comparison(evidence, source, own)
+
+
+def doubts(comparison: Comparison, labels: NDArray[np.int64] | None) -> tuple[str, ...]:
+    """Return what makes a source look untrained or fed wrongly, a line each.
+
+    Args:
+        comparison: of the source with its float32 file.
+        labels: classes of the images, if they are known.
+    """
+    source, evidence = comparison.source, comparison.evidence
+    found = []
+    if broken := int(np.isnan(source).any(axis=1).sum()):
+        found.append(f"the network answers {broken:,} of {len(source):,} images with no number (NaN)")
+    if len(source) > 1 and len(np.unique(source.argmax(axis=1))) == 1:
+        found.append(f"the network gives all {len(source):,} images the same label")
+    if labels is not None and evidence.source_accuracy is not None:
+        share = float(np.bincount(labels).max() / len(labels))
+        if evidence.source_accuracy <= share + 2 * math.sqrt(share * (1 - share) / len(labels)):
+            found.append(
+                f"the network is right on {evidence.source_accuracy:.1%} of {evidence.data}, no more than chance, "
+                f"whose largest class is {share:.1%}: check --data, --labels and --scale"
+            )
+    return tuple(found)
 
 
 def _batches(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -87,6 +87,7 @@ def export(
         kept_fp32=int8.kept_fp32,
         candidates=int8.candidates,
         selected_on=_selection(data).name if data is not None else "",
+        doubts=parity.doubts(float32.file.comparison, float32.images.labels),
         flips=parity.flips(int8.file.comparison, float32.images),
         from_bytes=verified,
         flip_accuracy=_flip_accuracy(export, data) if request.flip_ensemble and data is not None else None,

@@ -110,6 +110,7 @@ class ExportResult:
         kept_fp32: why int8 was asked for and not used; empty otherwise.
         candidates: float32 and every int8 file that was tried; empty if none was asked for.
         selected_on: name of the images that they were measured on.
+        doubts: what makes the source look untrained or fed wrongly, a line each.
         flips: test images to which the file gives another label than its source.
         from_bytes: number of images that were given to the finished file as encoded bytes, through the
             runtime's own preprocessing, and got the label of their tensors; a difference would have stopped
@@ -124,6 +125,7 @@ class ExportResult:
     kept_fp32: str
     candidates: tuple[Candidate, ...] = ()
     selected_on: str = ""
+    doubts: tuple[str, ...] = ()
     flips: tuple[Flip, ...] = ()
     from_bytes: int = 0
     flip_accuracy: tuple[float, float] | None = None

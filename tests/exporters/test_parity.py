@@ -91,3 +91,27 @@ def test_golden_inputs_of_a_large_input_are_small(tmp_path: Path) -> None:
     assert len(result.passport.golden) == 8
     assert result.size_bytes < 60_000
     assert not [one for one in replay(Classifier.load(tmp_path / "m.onnx")) if one.stage]
+
+
+@pytest.mark.parametrize(
+    ("source", "labels", "message"),
+    [
+        ([[math.nan, math.nan], [0.2, 0.8]], None, "1 of 2 images with no number"),
+        ([[0.2, 0.8], [0.3, 0.7]], None, "the same label"),
+        ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 0, 1, 1] * 5, "right on 50.0% of drawn, no more than chance"),
+        ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 1] * 10, ""),
+    ],
+)
+def test_a_source_that_looks_untrained(
+    source: list[list[float]], labels: list[int] | None, message: str
+) -> None:
+    """No numbers, one label for everything, and accuracy at chance are said in a line each."""
+    pictures = LabelledImages(
+        "drawn",
+        "test",
+        np.zeros((len(source), 2, 2, 1), np.uint8),
+        None if labels is None else np.array(labels),
+    )
+    given = np.array(source, np.float32)
+    lines = parity.doubts(parity.compare(given, Answering(given), pictures), pictures.labels)
+    assert [message in line for line in lines] == ([True] if message else [])
