@@ -1,10 +1,10 @@
 """Export models that strangers made and check them independently: bring.py FOLDER [--only NAME].
 
-FOLDER has a sub-folder for each model. Each is exported, verified and labels 200 pictures; its labels are
-compared with those of `bring_reference.py`, which reads model and pictures with no code of ours. Models whose
-folder begins with `fashion` or `mnist` are exported with that data set (EDGE_FM_DATA), and their scale is
-judged on its test part: log loss within 5 % of the best scale's. The table has a line for each model; exit
-code 1 if one fails.
+FOLDER has a sub-folder for each model. Each is exported, verified and labels 200 pictures, or 1,000 test
+images; its labels are compared with those of `bring_reference.py`, which reads model and pictures with no
+code of ours. Models whose folder begins with `fashion` or `mnist` are exported with that data set
+(EDGE_FM_DATA), and their scale is judged on its test part: log loss within 5 % of the best scale's. The table
+has a line for each model; exit code 1 if one fails.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from edge_fm_runtime.image.opencv import cv2
 
 HERE = Path(__file__).resolve().parent
 PICTURES = 200
+TEST_PICTURES = 1000
 SUFFIXES = (".zip", ".h5", ".hdf5", ".keras", ".tflite", ".onnx")
 DATA = {"fashion": "fashion-mnist", "mnist": "mnist"}
 
@@ -80,7 +81,7 @@ def write_pictures(classifier: Classifier, folder: Path, data: str | None) -> No
     """Write pictures of the model's size: of its data set's test part, else photographs, else noise."""
     height, width, channels = classifier.passport.input.shape
     if data is not None:
-        images = datasets.load(data, classifier.passport.input).test.images[:PICTURES]
+        images = datasets.load(data, classifier.passport.input).test.images[:TEST_PICTURES]
     else:
         root = Path(os.environ.get("EDGE_FM_DATA", "")) / "photos"
         files = sorted(root.rglob("*.jpg"))
@@ -160,7 +161,7 @@ def compared(
     line.agreed = float(np.mean(rows[nearest].argmax(axis=1) == own))
     line.said = f"{nearest}, {classifier.passport.preprocess.fit}, by up to {np.abs(rows[nearest] - answers).max():.1g}"
     if data is not None:
-        labels = datasets.load(data, classifier.passport.input).test.labels[:PICTURES]
+        labels = datasets.load(data, classifier.passport.input).test.labels[:TEST_PICTURES]
         figures = {
             name: (
                 np.mean(row.argmax(axis=1) == labels),
