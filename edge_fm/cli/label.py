@@ -61,6 +61,7 @@ def label(
             "--fields", metavar="A,B,...", help="Columns to write, such as path,label.", show_default="all"
         ),
     ] = None,
+    spreadsheet_safe: options.SpreadsheetSafe = False,
     labels: options.Labels = None,
     lang: options.Language = None,
     summary: Annotated[bool, typer.Option("--summary", help="Print counts by status and label.")] = False,
@@ -172,7 +173,12 @@ def label(
         passport.in_language(lang)  # refuses a language without labels before any work
     classes = len(passport.labels) if passport is not None else len(names or ())
     on_ray = engine is Engine.RAY
-    local_only = {"--shard": shard is not None, "--fields": fields is not None, "--watch": watch}
+    local_only = {
+        "--shard": shard is not None,
+        "--fields": fields is not None,
+        "--watch": watch,
+        "--spreadsheet-safe": spreadsheet_safe,
+    }
     _refuse_combinations([name for name, given in local_only.items() if given], address, workers, on_ray)
     run_options = Options(
         row=RowOptions(max(1, min(top, classes)), Limits(max_bytes, max_pixels)),
@@ -182,6 +188,7 @@ def label(
         memory_bytes=memory * 2**20,
         shard=Shard.parse(shard) if shard is not None else None,
         fields=tuple(fields.split(",")) if fields is not None else (),
+        spreadsheet_safe=spreadsheet_safe,
     )
     loaded = Model(data, names, lang)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -224,8 +231,8 @@ def _refuse_combinations(
         )
     if "--shard" in local_only and len(local_only) > 1:
         raise OutputError(
-            "--shard goes with neither --fields nor --watch, as a part has every column and an end: leave "
-            "one of them out"
+            "--shard goes with none of --fields, --watch and --spreadsheet-safe, as a part has every column "
+            "as it is, and an end: leave one of them out, or give --spreadsheet-safe to edge-fm merge"
         )
     if address is not None and not on_ray:
         raise OutputError("--address names a Ray cluster: add --engine ray")
@@ -243,6 +250,8 @@ def _label_locally(
     if out == _STDOUT:
         if watched_model is not None:
             raise OutputError("--watch needs a file to update, not -: give -o labels.csv")
+        if run_options.spreadsheet_safe:
+            raise OutputError("--spreadsheet-safe is for .csv files, not -: give -o labels.csv")
         return batch.stream(model, inputs, run_options, terminal.print_line)
     with terminal.progress("labelling") as bar:
         if watched_model is not None:

@@ -23,6 +23,7 @@ def merge(
         ),
     ],
     out: Annotated[Path, options.out_option("The .csv, .jsonl or .parquet file to write.", default=False)],
+    spreadsheet_safe: options.SpreadsheetSafe = False,
 ) -> None:
     """Join shards into one file; refuse missing or duplicate shards.
 
@@ -40,7 +41,7 @@ def merge(
         from edge_fm_runtime.cluster.plan import complete_parts
 
         parts = list(complete_parts(parts[0]))
-    rows = join(parts, out)
+    rows = join(parts, out, spreadsheet_safe=spreadsheet_safe)
     terminal.print_line(
         f"{out}: {rows:,} rows from {len(parts)} shards; none missing, none duplicate, all of one run"
     )

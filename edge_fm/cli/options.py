@@ -62,4 +62,11 @@ Scale = Annotated[
         show_default="the run's, or the best on training images",
     ),
 ]
+SpreadsheetSafe = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet-safe",
+        help="Write a CSV for Excel: an apostrophe before each cell that could run as a formula.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,5 +1,6 @@
 """The command that sorts labelled files into folders: sort."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -53,7 +54,7 @@ def sort(
     """Sort labelled files into one folder per label.
 
     Files with the status unknown go to _unknown. Nothing is overwritten: a file whose name is taken gets a
-    number.
+    number. What was copied or linked before is not done again.
 
     Example: edge-fm sort labels.csv --into sorted --by move
     Example: edge-fm sort --undo --into sorted
@@ -66,19 +67,21 @@ def sort(
         return
     if table is None:
         raise SourceError("no labels were given: edge-fm sort labels.csv --into FOLDER")
-    placements, skipped = sorting.plan(table, into, review_below)
+    plan = sorting.plan(table, into, sorting.Way(method), review_below)
     if dry_run:
-        for placement in placements:
+        for placement in plan.placements:
             terminal.print_line(f"{method} {placement.source} -> {placement.target}")
         outcome = "would be sorted"
     else:
         with terminal.progress("sorting") as bar:
-            sorting.carry_out(placements, into, sorting.Way(method), bar)
-        outcome = f"sorted by {method}; undo: edge-fm sort --undo --into {into}"
-    _print_counts(placements)
-    terminal.print_line(f"{len(placements):,} files {outcome}")
-    if skipped:
-        terminal.print_line(f"{skipped:,} rows without a label or a file were skipped")
+            sorting.carry_out(plan.placements, into, sorting.Way(method), bar)
+        outcome = f"sorted by {method}; undo: edge-fm sort --undo --into {shlex.quote(str(into))}"
+    _print_counts(plan.placements)
+    terminal.print_line(f"{len(plan.placements):,} files {outcome}")
+    if plan.done:
+        terminal.print_line(f"{plan.done:,} files were sorted before")
+    if plan.skipped:
+        terminal.print_line(f"{plan.skipped:,} rows without a label or a file were skipped")
 
 
 def _undo(into: Path) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from edge_fm_runtime.batch.inputs.locators import Opener, from_text
 from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.atomic import atomic, sweep
+from edge_fm_runtime.batch.outputs.lock import OutputLock
 from edge_fm_runtime.batch.outputs.rows import Row
-from edge_fm_runtime.errors import InputError, OutputError
+from edge_fm_runtime.errors import InputError, OutputError, SourceError
 from edge_fm_runtime.image import guard
 from edge_fm_runtime.image.decoding import decode
 from edge_fm_runtime.image.header import ImageFormat
@@ -37,7 +39,7 @@ def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> in
         listener: called with progress.
 
     Raises:
-        SourceError: the table cannot be read.
+        SourceError: the table cannot be read, or has no rows.
         OutputError: the page cannot be written.
     """
     if not output.parent.is_dir():
@@ -45,13 +47,19 @@ def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> in
             f"the folder {output.parent} does not exist: make it first, or choose another output with -o"
         )
     rows = list(files.read(table))
+    if output.exists() and output.samefile(table):
+        raise OutputError(f"{output} is the table itself: choose another output with -o")
+    if not rows:
+        raise SourceError(f"{table} has no rows: label a folder first, edge-fm label FOLDER -o {table}")
     before, after = _PAGE.replace("$TITLE", html.escape(table.name)).split("$DATA")
-    with files.atomic(output) as temporary, temporary.open("w", encoding="utf-8") as page:
-        page.write(before)
-        for number, row in enumerate(rows):
-            page.write(("," if number else "") + _embedded(_entry(row)))
-            listener(number + 1, len(rows))
-        page.write(after)
+    with OutputLock(output):
+        sweep(output)
+        with atomic(output) as temporary, temporary.open("w", encoding="utf-8") as page:
+            page.write(before)
+            for number, row in enumerate(rows):
+                page.write(("," if number else "") + _embedded(_entry(row)))
+                listener(number + 1, len(rows))
+            page.write(after)
     return len(rows)
 
 
@@ -101,9 +109,10 @@ def _thumbnail(row: Row) -> str:
 
 def _candidates(text: str) -> Iterator[str]:
     """Yield the locators that a row's path can name: a file, or a member of an archive."""
-    yield from_text(text)
+    locator = from_text(text)
+    yield locator
     for suffix in (".zip/", ".tar/"):
-        head, found, member = text.partition(suffix)
+        head, found, member = locator.partition(suffix)
         if found:
             yield f"{head}{found[:-1]}\0{member}"
 

@@ -11,8 +11,11 @@ from edge_fm_runtime.batch.inputs import find, locators
 from edge_fm_runtime.batch.options import BATCH, Options
 from edge_fm_runtime.batch.outputs import files, shards
 from edge_fm_runtime.batch.outputs import journal as journal_module
+from edge_fm_runtime.batch.outputs.atomic import sweep
+from edge_fm_runtime.batch.outputs.files import TableFormat
 from edge_fm_runtime.batch.outputs.journal import Journal, RunKey
-from edge_fm_runtime.batch.outputs.rows import Row, decode, status_of
+from edge_fm_runtime.batch.outputs.lock import lock_path
+from edge_fm_runtime.batch.outputs.rows import Row, decode, json_line, status_of
 from edge_fm_runtime.batch.outputs.shards import Part
 from edge_fm_runtime.batch.workers.pool import Pool
 from edge_fm_runtime.batch.workers.protocol import Job
@@ -92,13 +95,14 @@ def label(
         ModelError: the model cannot be used.
         OutputError: the output cannot be written; finished rows stay in the journal.
     """
-    files.check(output, options.row.top, options.fields)
+    form = TableFormat(top=options.row.top, fields=options.fields, spreadsheet_safe=options.spreadsheet_safe)
+    files.check(output, form)
     found = inputs if isinstance(inputs, FoundInputs) else find.find(inputs, outputs=own_files(output))
     chosen = found if options.shard is None else shards.belonging(found, options.shard)
     key = run_key(model, options)
     with Journal(output, key, chosen, fresh=options.fresh) as journal:
         for path in (output, shards.meta_path(output)):
-            files.sweep(path)
+            sweep(path)
         to_do = journal.open_indices
         resumed = len(chosen) - len(to_do)
         made: Counter[Status] = Counter()
@@ -109,21 +113,13 @@ def label(
             listener(resumed + made.total(), len(chosen), made)
         counted = _Counted(journal.rows())
         if options.shard is None:
-            files.write(output, counted, options.row.top, options.fields)
+            files.write(output, counted, form)
         else:
             paths = shards.paths_sha256(map(locators.text, found))
-            _write_part(output, counted, options, Part(key, options.shard, len(chosen), len(found), paths))
+            shards.write_part(output, counted, Part(key, options.shard, len(chosen), len(found), paths))
     return LabelSummary(
         len(chosen), resumed, dict(counted.by_status), dict(counted.by_label), journal.restarted
     )
-
-
-def _write_part(output: Path, rows: "_Counted", options: Options, part: Part) -> None:
-    """Write a part file, with its metadata inside (Parquet) or beside it."""
-    files.write(output, rows, options.row.top, meta=part.to_json())
-    if output.suffix.lower() != ".parquet":
-        with files.atomic(shards.meta_path(output)) as meta:
-            meta.write_text(part.to_json() + "\n", encoding="utf-8")
 
 
 def stream(
@@ -146,7 +142,7 @@ def stream(
 
     counted = _Counted(rows())
     for row in counted:
-        write(files.json_line(row, options.row.top, options.fields))
+        write(json_line(row, options.row.top, options.fields))
     return LabelSummary(len(chosen), 0, dict(counted.by_status), dict(counted.by_label))
 
 
@@ -157,7 +153,7 @@ def own_files(output: Path) -> list[str]:
         for path in (
             output,
             journal_module.journal_path(output),
-            journal_module.lock_path(output),
+            lock_path(output),
             shards.meta_path(output),
         )
     ]

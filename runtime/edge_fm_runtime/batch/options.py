@@ -1,5 +1,6 @@
 """Options of a labelling run; light, since the command line loads it before NumPy."""
 
+import re
 from dataclasses import dataclass, field
 
 from edge_fm_runtime.errors import SourceError
@@ -42,10 +43,10 @@ class Shard:
         Raises:
             SourceError: it is no such thing.
         """
-        index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-            raise SourceError(f"the shard {text!r} is no INDEX/COUNT such as 3/16, from 1/16 to 16/16")
-        return cls(int(index), int(count))
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise SourceError(f"the shard {text!r:.40} is no INDEX/COUNT such as 3/16, from 1/16 to 16/16")
+        return cls(int(found[1]), int(found[2]))
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Options:
         memory_bytes: how much a worker may take on top of what the loaded model takes.
         shard: which part of the inputs, None for all.
         fields: the columns to write, in order; empty for all.
+        spreadsheet_safe: whether to protect the cells of a CSV from spreadsheets.
     """
 
     row: RowOptions = field(default_factory=RowOptions)
@@ -69,3 +71,4 @@ class Options:
     memory_bytes: int = 1024 * 2**20
     shard: Shard | None = None
     fields: tuple[str, ...] = ()
+    spreadsheet_safe: bool = False

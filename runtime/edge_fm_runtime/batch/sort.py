@@ -3,8 +3,12 @@
 Nothing is overwritten: a name that is taken gets a number. The undo journal names every change in advance.
 """
 
+import functools
+import hashlib
+import itertools
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,10 +18,15 @@ from edge_fm_runtime.batch import sort_undo
 from edge_fm_runtime.batch.inputs import locators
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.batch.outputs.rows import Row
-from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.errors import OutputError, SourceError
 from edge_fm_runtime.status import Status
 
 UNKNOWN, REVIEW = "_unknown", "_review"
+_MAX_NAME = 255
+"""Bytes of a file's name on the usual file systems."""
+
+_MAX_SUFFIX = 32
+"""Bytes of a name's last part that still count as a suffix, which a cut keeps."""
 
 
 class Way(StrEnum):
@@ -36,41 +45,82 @@ class Placement:
     target: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class SortPlan:
+    """Files to sort.
+
+    Attributes:
+        placements: files with their targets.
+        done: number of files that an earlier run, which may have been cut short, has sorted already.
+        skipped: number of rows without a label or a file.
+    """
+
+    placements: list[Placement]
+    done: int
+    skipped: int
+
+
 def folder_name(label: str) -> str:
-    r"""Return a label as a folder's name: `/ \ :`, control characters and leading dots become `_`."""
+    r"""Return a label as a folder's name: `/ \ :`, control characters and leading dots become `_`.
+
+    A name that is too long is cut and ends in a hash of the label.
+    """
     name = "".join(
         "_" if character in "/\\:" or not character.isprintable() else character for character in label
     )
     stripped = name.lstrip(".")
-    return "_" * (len(name) - len(stripped)) + stripped or "_"
+    name = "_" * (len(name) - len(stripped)) + stripped or "_"
+    if len(os.fsencode(name)) <= _MAX_NAME:
+        return name
+    ending = f"-{hashlib.sha256(label.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return _cut(name, _MAX_NAME - len(ending)) + ending
 
 
-def plan(table: Path, into: Path, review_below: float) -> tuple[list[Placement], int]:
-    """Return the target of each labelled file, and the number of rows without a file.
+def _cut(name: str, size: int) -> str:
+    """Return as many characters of a name as have at most `size` bytes."""
+    sizes = itertools.accumulate(len(os.fsencode(character)) for character in name)
+    return name[: sum(1 for total in sizes if total <= size)]
+
+
+def plan(table: Path, into: Path, way: Way, review_below: float = 0) -> SortPlan:
+    """Return the target of each labelled file.
 
     Args:
         table: what `edge-fm label` wrote.
         into: the folder of folders.
+        way: how the files will get there.
         review_below: answers with a lower confidence go to `_review`, in [0, 1].
 
     Raises:
-        SourceError: the table cannot be read.
+        SourceError: the table cannot be read, has no rows, or has a file twice.
     """
     placements: list[Placement] = []
-    left_out = 0
+    done = rows = 0
     taken: set[Path] = set()
+    seen: set[str] = set()
+    earlier = sort_undo.placed(into, way)
+    real = functools.cache(os.path.realpath)
     for row in files.read(table):
+        rows += 1
         source = Path(locators.from_text(row.path))
-        if not row.status.labelled or not source.is_file():
-            left_out += 1
+        if not row.status.labelled or not os.path.isfile(source):
             continue
+        place = os.path.join(real(source.parent), source.name)
+        if place in seen:
+            raise SourceError(f"{table} has two rows for {row.path!r}: remove one of them, or label again")
+        seen.add(place)
         folder = into / _folder(row, review_below)
+        if any(target.parent.name == folder.name for target in earlier.get(os.path.abspath(source), ())):
+            done += 1
+            continue
         target = next(
             path for path in _names(folder, source) if path not in taken and not os.path.lexists(path)
         )
         taken.add(target)
         placements.append(Placement(source, target))
-    return placements, left_out
+    if not rows:
+        raise SourceError(f"{table} has no rows: label a folder first, edge-fm label FOLDER -o {table}")
+    return SortPlan(placements=placements, done=done, skipped=rows - done - len(placements))
 
 
 def carry_out(
@@ -79,7 +129,7 @@ def carry_out(
     """Copy, link or move every file; `sort_undo.undo` reverses it from any point.
 
     Raises:
-        OutputError: a file cannot be placed.
+        OutputError: a file cannot be placed; `plan` and another call do the rest.
     """
     try:
         into.mkdir(parents=True, exist_ok=True)
@@ -96,8 +146,8 @@ def carry_out(
                 listener(done, len(placements))
     except OSError as error:
         raise OutputError(
-            f"{error.filename or into} cannot be placed: {error.strerror}. What was done so far can be undone "
-            f"with 'edge-fm sort --undo --into {into}'"
+            f"{error.filename or into} cannot be placed: {error.strerror}. The same command does the rest, and "
+            f"'edge-fm sort --undo --into {shlex.quote(str(into))}' undoes what was done"
         ) from error
 
 
@@ -110,10 +160,11 @@ def _folder(row: Row, review_below: float) -> str:
 
 def _names(folder: Path, source: Path) -> Iterator[Path]:
     yield folder / source.name
-    number = 2
-    while True:
-        yield folder / f"{source.stem}-{number}{source.suffix}"
-        number += 1
+    suffix = source.suffix if len(os.fsencode(source.suffix)) <= _MAX_SUFFIX else ""
+    stem = source.name.removesuffix(suffix)
+    for number in itertools.count(2):
+        ending = f"-{number}{suffix}"
+        yield folder / (_cut(stem, _MAX_NAME - len(os.fsencode(ending))) + ending)
 
 
 def _link(source: Path, target: Path) -> None:

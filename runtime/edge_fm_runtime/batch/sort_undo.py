@@ -78,6 +78,36 @@ def undo(into: Path) -> UndoResult:
     return UndoResult(undone=undone, kept=tuple(kept), torn=len(torn))
 
 
+def placed(into: Path, way: str) -> dict[str, list[Path]]:
+    """Return the targets of each source that the journal names and that are still what was made.
+
+    Args:
+        into: the folder that files were sorted into.
+        way: how they got there; what was moved has no source any more.
+
+    Raises:
+        SourceError: the journal cannot be read.
+    """
+    found: dict[str, list[Path]] = {}
+    if way == MOVE or not os.path.lexists(into / JOURNAL):
+        return found
+    for record in _read(into / JOURNAL)[0]:
+        source, target = Path(record["source"]), _target(into, record)
+        if record["way"] == way and _is_same(way, source, target):
+            found.setdefault(record["source"], []).append(target)
+    return found
+
+
+def _is_same(way: str, source: Path, target: Path) -> bool:
+    """Return whether a target is still the link to its source, or the copy of it."""
+    try:
+        if way == LINK:
+            return target.is_symlink() and target.samefile(source)
+        return target.is_file() and not target.is_symlink() and filecmp.cmp(source, target)
+    except OSError:
+        return False
+
+
 def _target(into: Path, record: dict[str, str]) -> Path:
     """Return where a file was sorted to: folder and name, below the sorted folder as it is named now."""
     return into.absolute().joinpath(*Path(record["target"]).parts[-2:])

@@ -16,7 +16,7 @@ from edge_fm_runtime.batch.inputs import remote
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.batch.outputs.rows import Row, status_of
-from edge_fm_runtime.batch.outputs.shards import Part, Rule
+from edge_fm_runtime.batch.outputs.shards import Part, RowsDigest, Rule
 from edge_fm_runtime.batch.workers.protocol import Job
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.cluster import manifest
@@ -129,6 +129,8 @@ class Labeller:
 
 
 def _part(plan: ClusterPlan, shard: int, rows: list[Row]) -> Part:
+    digest = RowsDigest()
+    by_status = Counter(str(row.status) for row in digest.of(rows))
     return Part(
         plan.run_key,
         shard=Shard(shard, plan.shards),
@@ -136,6 +138,7 @@ def _part(plan: ClusterPlan, shard: int, rows: list[Row]) -> Part:
         all_inputs=plan.manifest.rows,
         all_paths_sha256=plan.manifest.paths_sha256,
         rule=Rule.RANGE,
-        by_status=dict(Counter(str(row.status) for row in rows)),
+        by_status=dict(by_status),
         by_label=dict(Counter(row.ranking[0][0] for row in rows if row.ranking)),
+        rows_sha256=digest.hexdigest(),
     )

@@ -9,8 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_fm_runtime.batch import watch
+from edge_fm_runtime.batch import sort, watch
 from edge_fm_runtime.batch.inputs import find, locators
 from edge_fm_runtime.batch.label import LabelSummary, Model
 from edge_fm_runtime.batch.options import Options, RowOptions
@@ -102,9 +104,68 @@ def test_watching_waits_until_a_file_is_written(model: Model, tmp_path: Path) ->
     assert [row.status for row in files.read(out)] == ["ok"]
 
 
-def test_locator_texts_round_trip(tmp_path: Path) -> None:
-    """A row's path leads back to its file, whatever the name."""
-    for raw in (b"plain", b"\xff\xfe", "ü\\x".encode(), b"a\\x41"):
-        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + raw)
+@pytest.mark.parametrize("exists", [True, False])
+def test_locator_texts_round_trip(tmp_path: Path, exists: bool) -> None:
+    """A row's path leads back to its file, whatever the name, also beside names that look like it."""
+    names = [
+        b"plain",
+        b"\xff\xfe",
+        "ü\\x".encode(),
+        b"a\\x41",
+        b"\xff",
+        b"\\xff",
+        b"\\x5cxff",
+        b"\\x5c",
+        b"\\\xff",
+    ]
+    paths = [os.fsdecode(os.fsencode(tmp_path) + b"/" + name) for name in names]
+    for path in paths if exists else ():
         Path(path).write_bytes(b"")
-        assert locators.from_text(locators.text(path)) == path
+    assert [locators.from_text(locators.text(path)) for path in paths] == paths
+
+
+@given(
+    st.lists(st.sampled_from([b"\\", b"x", b"f", b"5", b"c", b"\xff", b"\xc3", b"\xa9", b"8"]), max_size=12)
+)
+def test_no_two_names_have_one_text(parts: list[bytes]) -> None:
+    """The text of any bytes has no escape that was not made from them: it reads back as the same bytes."""
+    locator = os.fsdecode(b"no-such-folder/" + b"".join(parts))
+    assert locators.from_text(locators.text(locator)) == locator
+    locators.text(locator).encode()
+
+
+def test_a_table_of_an_older_version_still_leads_to_its_files(tmp_path: Path) -> None:
+    """A path whose text has a bare escape is that file if it is the only one."""
+    (tmp_path / "\\xff.png").write_bytes(b"")
+    old_text = f"{tmp_path}/\\xff.png"
+    assert locators.from_text(old_text) == old_text
+
+
+def test_of_two_members_with_one_name_the_last_counts(model: Model, tmp_path: Path) -> None:
+    """An archive to which a file was added again has one row for it, of the bytes of `tar -x`."""
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for data in (DARK, PNG):
+            entry = tarfile.TarInfo("x.png")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    run(model, tmp_path / "out.csv", tmp_path / "a.tar")
+    (row,) = files.read(tmp_path / "out.csv")
+    assert (row.path, row.ranking[0][0]) == (f"{tmp_path}/a.tar/x.png", "light")
+
+
+def test_two_names_that_look_alike_have_two_rows(model: Model, tmp_path: Path) -> None:
+    r"""The byte 0xFF and the text `\xff` are told apart in the table, and by `sort`."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, data in ((b"\xff.png", PNG), (b"\\xff.png", DARK)):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(data)
+    run(model, tmp_path / "out.csv", folder)
+    found = {
+        row.path.removeprefix(f"{folder}/"): row.ranking[0][0] for row in files.read(tmp_path / "out.csv")
+    }
+    assert found == {"\\xff.png": "light", "\\x5cxff.png": "dark"}
+    placements = sort.plan(tmp_path / "out.csv", tmp_path / "sorted", sort.Way.COPY).placements
+    assert {os.fsencode(p.source.name): p.target.parent.name for p in placements} == {
+        b"\xff.png": "light",
+        b"\\xff.png": "dark",
+    }

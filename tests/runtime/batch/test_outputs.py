@@ -49,7 +49,7 @@ def test_fields_choose_columns(model: Model, folder: Path, tmp_path: Path) -> No
     run(model, tmp_path / "out.csv", folder, options=Options(fields=("label", "path")))
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         assert next(csv.reader(file)) == ["label", "path"]
-    with pytest.raises(OutputError, match="no field nonsense"):
+    with pytest.raises(OutputError, match="no field 'nonsense'"):
         run(model, tmp_path / "out.csv", folder, options=Options(fields=("nonsense",)))
 
 

@@ -13,9 +13,10 @@ from edge_fm_runtime.batch.inputs import find
 from edge_fm_runtime.batch.label import FoundInputs, Model, label
 from edge_fm_runtime.batch.options import BATCH, Options, RowOptions
 from edge_fm_runtime.batch.outputs import journal as journal_module
+from edge_fm_runtime.batch.outputs.lock import lock_path
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.status import Status
-from tests.runtime.labelling import PNG, quiet, rows, run
+from tests.runtime.labelling import DARK, PNG, quiet, rows, run
 
 
 class Stop(Exception):  # noqa: N818  # not an error: a kill
@@ -113,7 +114,7 @@ def test_a_second_run_names_the_holder_of_the_output(model: Model, many: Path, t
         go_on.set()
         first.join()
     assert run(model, tmp_path / "out.csv", many).resumed == len(list(many.iterdir()))
-    assert not journal_module.lock_path(tmp_path / "out.csv").exists()
+    assert not lock_path(tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["no/such/folder/out.csv", "out.xlsx", "folder.csv"])
@@ -175,3 +176,17 @@ def test_a_deleted_file_is_missing(model: Model, many: Path, tmp_path: Path) -> 
     shutil.rmtree(many)
     summary = label(model, FoundInputs(found), tmp_path / "out.csv", Options(), quiet)
     assert summary.by_status == {Status.MISSING: len(found)}
+
+
+def test_a_journal_of_an_older_version_resumes(model: Model, folder: Path, tmp_path: Path) -> None:
+    """Rows whose path may have meant another file are done again; all others are kept."""
+    (folder / "\\xff.png").write_bytes(DARK)
+    out = tmp_path / "out.csv"
+    first = run(model, out, folder)
+    whole = out.read_bytes()
+    journal = journal_module.journal_path(out)
+    old = journal.read_bytes().replace(b'"edge_fm_journal": 3', b'"edge_fm_journal": 2')
+    journal.write_bytes(old.replace(b"\\\\x5cxff", b"\\\\xff"))
+    second = run(model, out, folder)
+    assert (second.resumed, second.note) == (first.rows - 2, "")
+    assert out.read_bytes() == whole

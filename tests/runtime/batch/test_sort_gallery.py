@@ -30,11 +30,12 @@ def test_sorting_and_undoing(labelled: Path, folder: Path, tmp_path: Path, way: 
     """Every answered file gets into its folder, none is overwritten, and undo leaves what was before."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     into = tmp_path / "sorted"
-    placements, left_out = sort.plan(labelled, into, 0.97)
+    plan = sort.plan(labelled, into, way, 0.97)
+    placements = plan.placements
     sort.carry_out(placements, into, way, lambda *_: None)
     counts = {child.name: len(list(child.iterdir())) for child in into.iterdir() if child.is_dir()}
     assert counts == {"light": 13, "_review": 10, "_unknown": 1}
-    assert left_out == 1
+    assert (plan.skipped, plan.done) == (1, 0)
     assert (into / "light" / "01-2.png").exists()
     assert all((before[p.source] == p.target.read_bytes()) for p in placements)
     assert sort_undo.undo(into) == sort_undo.UndoResult(undone=24, kept=(), torn=0)

@@ -22,7 +22,7 @@ def sorted_by(model: Model, folder: Path, tmp_path: Path) -> SortBy:
 
     def by(way: sort.Way) -> tuple[Path, list[sort.Placement]]:
         into = tmp_path / "sorted"
-        placements, _ = sort.plan(tmp_path / "labels.csv", into, 0)
+        placements = sort.plan(tmp_path / "labels.csv", into, way).placements
         sort.carry_out(placements, into, way, lambda *_: None)
         return into, placements
 

@@ -7,6 +7,7 @@ to find it.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, TypeAlias
 
@@ -22,28 +23,30 @@ if TYPE_CHECKING:
 
 _SEPARATOR = "\0"
 _SPARSE = -1
+_LIKE_AN_ESCAPE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")
+_ESCAPE = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
 ARCHIVE_SUFFIXES = (".zip", ".tar")
 
 
 def text(locator: str) -> str:
-    r"""Return the path of a locator for a row; bytes that are not UTF-8 become `\xNN`."""
+    r"""Return the path of a locator for a row, different for each path.
+
+    Bytes that are not UTF-8 become `\xNN`; a backslash that such an escape could begin with becomes `\x5c`.
+    """
     if _SEPARATOR in locator:
         locator = "/".join(locator.split(_SEPARATOR, 2)[:2])
+    if "\\x" in locator:
+        locator = _LIKE_AN_ESCAPE.sub(r"\\x5c", locator)
     return os.fsencode(locator).decode("utf-8", "backslashreplace")
 
 
 def from_text(row_path: str) -> str:
-    r"""Return the locator of a row's path, with `\xNN` turned back into bytes."""
-    if os.path.lexists(row_path) or "\\x" not in row_path:
+    r"""Return the locator of a row's path; one from a table of an older version may have a bare `\xNN`."""
+    if "\\x" not in row_path:
         return row_path
-    parts = row_path.split("\\x")
-    raw = parts[0].encode()
-    for part in parts[1:]:
-        try:
-            raw += bytes([int(part[:2], 16)]) + part[2:].encode()
-        except ValueError:
-            raw += b"\\x" + part.encode()
-    return os.fsdecode(raw)
+    raw = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), row_path.encode())
+    locator = os.fsdecode(raw)
+    return row_path if os.path.lexists(row_path) and not os.path.lexists(locator) else locator
 
 
 def sort_key(locator: str) -> bytes:
@@ -93,11 +96,14 @@ def members(path: str) -> Iterator[str]:
                 remote.opened(path) if remote.is_url(path) else open(path, "rb") as file,
                 tarfile.open(fileobj=file, mode="r:") as tar,
             ):
+                found: dict[str, str] = {}  # of two members with one name, the last one counts, as for tar
                 for entry in tar:
                     tar.members.clear()  # type: ignore[attr-defined]  # it keeps every entry otherwise
                     if entry.isfile() and not _hidden(entry.name):
                         size = _SPARSE if entry.issparse() else entry.size
-                        yield _SEPARATOR.join((path, entry.name, str(entry.offset_data), str(size)))
+                        place = path, entry.name, str(entry.offset_data), str(size)
+                        found[entry.name] = _SEPARATOR.join(place)
+                yield from found.values()
     except (OSError, zipfile.BadZipFile, tarfile.TarError, ValueError, NotImplementedError) as error:
         raise SourceError(f"{path} cannot be read as an archive ({error}): is it whole?") from error
 

@@ -3,33 +3,56 @@
 `.csv` is RFC 4180; `.jsonl` has one JSON object a line; `.parquet` needs pyarrow. All three hold the same.
 """
 
-import contextlib
 import csv
 import io
 import json
 import os
-import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from edge_fm_runtime.batch.inputs import remote
-from edge_fm_runtime.batch.outputs.rows import Row, columns
+from edge_fm_runtime.batch.outputs import spreadsheet
+from edge_fm_runtime.batch.outputs.atomic import atomic
+from edge_fm_runtime.batch.outputs.rows import CONFIDENCE, Row, columns, json_line
 from edge_fm_runtime.errors import OutputError, SourceError
 
-_CONFIDENCE = "confidence"
 _PARQUET_ROWS = 65_536
-_PARTIAL = ".partial"
 _META_KEY = b"edge_fm.part"
+_MAX_LINE = 2**24
+"""Longest line that is read, in characters."""
 
 
-def check(path: Path, top: int, fields: Sequence[str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TableFormat:
+    """Content of a result file, besides its rows.
+
+    Attributes:
+        top: labels for each row.
+        fields: the columns to write, in order; empty for all.
+        spreadsheet_safe: whether to protect the cells of a CSV from spreadsheets.
+        meta: returns the metadata of a Parquet file; called when every row is written.
+    """
+
+    top: int
+    fields: Sequence[str] = ()
+    spreadsheet_safe: bool = False
+    meta: Callable[[], str] = str
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns to write."""
+        return list(self.fields) or columns(self.top)
+
+
+def check(path: Path, form: TableFormat) -> None:
     """Refuse an output that cannot be written, before anything is done.
 
     Raises:
-        OutputError: the suffix or a field is unknown, the folder is missing, or the path is a folder.
+        OutputError: the suffix or a field is unknown, the folder is missing, the path is a folder, or no CSV
+            is to be safe for spreadsheets.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
@@ -41,30 +64,32 @@ def check(path: Path, top: int, fields: Sequence[str]) -> None:
         raise OutputError(
             f"the folder {path.parent} does not exist: make it first, or choose another output with -o"
         )
-    unknown = [name for name in fields if name not in columns(top)]
+    unknown = [name for name in form.fields if name not in columns(form.top)]
     if unknown:
         raise OutputError(
-            f"there is no field {', '.join(unknown)}: expected some of {', '.join(columns(top))}"
+            f"there is no field {', '.join(map(repr, unknown))}: expected some of {', '.join(columns(form.top))}"
+        )
+    if form.spreadsheet_safe and path.suffix.lower() != ".csv":
+        raise OutputError(
+            f"--spreadsheet-safe is for .csv files, not {path}: leave it out, or give -o labels.csv"
         )
     if path.suffix.lower() == ".parquet":
         pyarrow()
 
 
-def write(path: Path, rows: Iterable[Row], top: int, fields: Sequence[str] = (), meta: str = "") -> None:
+def write(path: Path, rows: Iterable[Row], form: TableFormat) -> None:
     """Write rows in the format of the file's suffix.
 
     Args:
         path: `.csv`, `.jsonl` or `.parquet`.
         rows: in their final order.
-        top: labels for each row.
-        fields: the columns to write, in order; empty for all.
-        meta: kept in a Parquet file's metadata.
+        form: what else the file has.
 
     Raises:
         OutputError: it cannot be written.
     """
     with atomic(path) as temporary:
-        _WRITERS[path.suffix.lower()](temporary, rows, top, list(fields) or columns(top), meta)
+        _WRITERS[path.suffix.lower()](temporary, rows, form)
 
 
 def read(path: Path | str) -> Iterator[Row]:
@@ -73,40 +98,33 @@ def read(path: Path | str) -> Iterator[Row]:
     Raises:
         SourceError: it is missing, or no such file.
     """
-    try:
-        suffix = os.path.splitext(path)[1].lower()
-        yield from _READERS[suffix](path)
-    except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
+    reader = _READERS.get(os.path.splitext(path)[1].lower())
+    if not os.path.isfile(path) and not remote.is_url(str(path)):
+        found = "is no regular file" if os.path.lexists(path) else "does not exist"
+        raise SourceError(f"{path} {found}: give a file that 'edge-fm label' wrote")
+    if reader is None:
         raise SourceError(
-            f"{path} is not a complete output of 'edge-fm label' ({error!r}): label again, with all fields"
+            f"{path} is no table: expected a file of 'edge-fm label', one of {', '.join(SUFFIXES)}"
+        )
+    done = 0
+    try:
+        for record in reader(path):
+            row = Row.from_record(record)
+            done += 1
+            yield row
+    except _UNREADABLE as error:
+        reason = f"there is no column {error}" if isinstance(error, KeyError) else str(error)
+        raise SourceError(
+            f"{path} is not a complete output of 'edge-fm label' (row {done + 1}: {reason:.300}): label again, with "
+            "all fields"
         ) from error
-
-
-def json_line(row: Row, top: int, fields: Sequence[str] = ()) -> str:
-    """Return a row as one JSON object."""
-    return json.dumps(record(row, top, fields), ensure_ascii=False)
-
-
-def record(row: Row, top: int, fields: Sequence[str] = ()) -> dict[str, str | float | None]:
-    """Return a row by column: confidences as numbers, None without one; all else as text.
-
-    Args:
-        row: to write.
-        top: labels for each row.
-        fields: the columns, in order; empty for all.
-    """
-    cells = dict(zip(columns(top), row.cells(top), strict=True))
-    return {
-        name: (float(cells[name]) if cells[name] else None) if name.startswith(_CONFIDENCE) else cells[name]
-        for name in (fields or columns(top))
-    }
 
 
 def parquet_meta(path: Path | str) -> str:
     """Return the metadata that `write` put into a Parquet file; empty if none."""
     _, parquet = pyarrow()
     with _opened(path) as file:
-        kept: bytes = (parquet.read_schema(file).metadata or {}).get(_META_KEY, b"")
+        kept: bytes = (parquet.read_metadata(file).metadata or {}).get(_META_KEY, b"")
     return kept.decode()
 
 
@@ -126,135 +144,146 @@ def pyarrow() -> tuple[Any, Any]:
     return pa, pq
 
 
-def sweep(path: Path) -> None:
-    """Remove partial files of killed runs beside `path`; the caller holds its lock."""
-    mine = re.compile(re.escape(f".{path.name}.") + r"[^.]*" + re.escape(_PARTIAL))
-    with os.scandir(path.parent) as entries:
-        left = [entry.path for entry in entries if mine.fullmatch(entry.name)]
-    for name in left:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
-        os.close(handle)
-        yield Path(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. What was done so far is kept"
-        ) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _write_csv(path: Path, rows: Iterable[Row], top: int, fields: list[str], _meta: str) -> None:
-    names = columns(top)
-    chosen = [names.index(name) for name in fields]
-    with path.open("w", newline="", encoding="utf-8") as file:
+def _write_csv(path: Path, rows: Iterable[Row], form: TableFormat) -> None:
+    names = columns(form.top)
+    chosen = [names.index(name) for name in form.columns]
+    whole = form.columns == names
+    encoding = spreadsheet.ENCODING if form.spreadsheet_safe else "utf-8"
+    with path.open("w", newline="", encoding=encoding) as file:
         writer = csv.writer(file)
-        writer.writerow(fields)
-        whole = fields == names
+        writer.writerow(form.columns)
         for row in rows:
-            cells = row.cells(top)
+            cells = row.cells(form.top)
+            if form.spreadsheet_safe:
+                cells = list(map(spreadsheet.protect, cells))
             writer.writerow(cells if whole else [cells[position] for position in chosen])
 
 
-def _write_jsonl(path: Path, rows: Iterable[Row], top: int, fields: list[str], _meta: str) -> None:
+def _write_jsonl(path: Path, rows: Iterable[Row], form: TableFormat) -> None:
     with path.open("w", newline="\n", encoding="utf-8") as file:
         for row in rows:
-            file.write(json_line(row, top, fields) + "\n")
+            file.write(json_line(row, form.top, form.fields) + "\n")
 
 
 def parquet_bytes(rows: Iterable[Row], top: int, meta: str) -> bytes:
     """Return the bytes of a Parquet file with all columns."""
     buffer = io.BytesIO()
-    _write_parquet(buffer, rows, top, columns(top), meta)
+    _write_parquet(buffer, rows, TableFormat(top=top, meta=lambda: meta))
     return buffer.getvalue()
 
 
-def _write_parquet(
-    path: Path | IO[bytes], rows: Iterable[Row], top: int, fields: list[str], meta: str
-) -> None:
+def _write_parquet(path: Path | IO[bytes], rows: Iterable[Row], form: TableFormat) -> None:
     arrow, parquet = pyarrow()
-    kinds = [(name, arrow.float64() if name.startswith(_CONFIDENCE) else arrow.string()) for name in fields]
-    schema = arrow.schema(kinds, metadata={_META_KEY: meta.encode()} if meta else None)
+    schema = arrow.schema(
+        [(name, arrow.float64() if name.startswith(CONFIDENCE) else arrow.string()) for name in form.columns]
+    )
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(remaining, _PARQUET_ROWS)):
             by_name = dict(
-                zip(columns(top), zip(*(row.cells(top) for row in batch), strict=True), strict=True)
+                zip(
+                    columns(form.top),
+                    zip(*(row.cells(form.top) for row in batch), strict=True),
+                    strict=True,
+                )
             )
             values = [
                 [float(cell) if cell else None for cell in by_name[name]]
-                if name.startswith(_CONFIDENCE)
+                if name.startswith(CONFIDENCE)
                 else by_name[name]
-                for name in fields
+                for name in form.columns
             ]
             writer.write_table(
                 arrow.Table.from_arrays(list(map(arrow.array, values, schema.types)), schema=schema)
             )
+        if meta := form.meta():
+            writer.add_key_value_metadata({_META_KEY.decode(): meta})
 
 
 def _opened(path: Path | str) -> IO[bytes]:
     return remote.opened(path) if isinstance(path, str) and remote.is_url(path) else open(path, "rb")
 
 
-def _read_csv(path: Path | str) -> Iterator[Row]:
-    with open(path, newline="", encoding="utf-8") as file:
-        for record in csv.DictReader(file, strict=True):
-            yield Row.from_record(record)
+def _read_csv(path: Path | str) -> Iterator[dict[str, str]]:
+    with open(path, "rb") as raw:
+        is_protected = spreadsheet.is_protected(raw.read(4))
+    with open(path, newline="", encoding=spreadsheet.ENCODING) as file:
+        reader = csv.DictReader(_lines(file), strict=True)
+        _require_columns(reader.fieldnames or ())
+        for record in reader:
+            if None in record or None in record.values():
+                raise ValueError(f"expected {len(reader.fieldnames or ())} cells, as in the first line")
+            yield (
+                {name: spreadsheet.restore(cell) for name, cell in record.items()} if is_protected else record
+            )
 
 
-def _read_jsonl(path: Path | str) -> Iterator[Row]:
+def _read_jsonl(path: Path | str) -> Iterator[dict[str, str]]:
     with open(path, encoding="utf-8") as file:
-        for line in file:
-            yield Row.from_record(_as_cells(json.loads(line)))
+        for line in _lines(file):
+            yield _as_cells(json.loads(line))
 
 
-def _read_parquet(path: Path | str) -> Iterator[Row]:
+def _read_parquet(path: Path | str) -> Iterator[dict[str, str]]:
     _, parquet = pyarrow()
     with _opened(path) as opened, parquet.ParquetFile(opened) as file:
+        _require_columns(file.schema_arrow.names)
         for batch in file.iter_batches():
-            for record in batch.to_pylist():
-                yield Row.from_record(_as_cells(record))
+            yield from map(_as_cells, batch.to_pylist())
 
 
-def _as_cells(record: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: "" if value is None else f"{value:.4f}" if isinstance(value, float | int) else value
-        for name, value in record.items()
-    }
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Yield lines, none of which may fill the memory."""
+    while line := file.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE:
+            raise ValueError(f"a line of {_MAX_LINE:,} characters or more")
+        yield line
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _require_columns(names: Sequence[str]) -> None:
+    """Raise KeyError for a column that every table has, also one without rows."""
+    for name in columns(1):
+        if name not in names:
+            raise KeyError(name)
 
 
-_WRITERS: dict[str, Callable[[Path, Iterable[Row], int, list[str], str], None]] = {
+def _as_cells(record: object) -> dict[str, str]:
+    if not isinstance(record, dict):
+        raise TypeError("expected an object with the columns as keys")
+    return {name: _cell(name, value) for name, value in record.items()}
+
+
+def _cell(name: str, value: object) -> str:
+    """Return a value as the text that a CSV has for it."""
+    if value is None:
+        return ""
+    if name.startswith(CONFIDENCE) and isinstance(value, float | int):
+        return f"{float(value):.4f}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r:.40}, expected text")
+    value.encode()  # a ValueError for half a surrogate pair
+    return value
+
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    csv.Error,
+)
+"""Exceptions of the readers for a file that holds something else."""
+
+_WRITERS: dict[str, Callable[[Path, Iterable[Row], TableFormat], None]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
 }
 
-_READERS: dict[str, Callable[[Path | str], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[Path | str], Iterator[dict[str, str]]]] = {
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,

@@ -10,8 +10,6 @@ the same size and modification time; anything else is done again. A torn last li
 
 import contextlib
 import json
-import os
-import platform
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -21,12 +19,12 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from edge_fm_runtime.batch.inputs import locators
+from edge_fm_runtime.batch.outputs.lock import OutputLock, cannot_write
 from edge_fm_runtime.batch.outputs.rows import Row, decode, decode_rows
-from edge_fm_runtime.errors import OutputError
-from edge_fm_runtime.posix import lock_file
 from edge_fm_runtime.status import Status
 
-_FORM = 2
+_FORM, _FORM_WITH_BARE_PATHS = 3, 2
+"""Numbers of the present form, and of one in which two paths could have the same text."""
 
 _READ_AT_ONCE = 128
 """Rows per read."""
@@ -69,8 +67,8 @@ class Journal:
         self.inputs = inputs
         self.restarted = ""
         self._terms = terms
-        self._journal_path, self._lock_path = journal_path(output), lock_path(output)
-        self._lock = self._acquire()
+        self._journal_path = journal_path(output)
+        self._lock = OutputLock(output)
         self._offsets = array("q", [-1]) * len(inputs)
         try:
             if fresh:
@@ -78,15 +76,15 @@ class Journal:
             # Unbuffered: a line is in the file, or it is an error, when append returns.
             self._writer = self._journal_path.open("ab", buffering=0)
         except OSError as error:
-            self._release()
-            raise _cannot_write(self._journal_path, error) from error
+            self._lock.release()
+            raise cannot_write(self._journal_path, error) from error
         try:
             with self._journal_path.open("rb") as journal:
                 self._load(journal)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             if isinstance(error, OSError):
-                raise _cannot_write(self._journal_path, error) from error
+                raise cannot_write(self._journal_path, error) from error
             raise
 
     def __enter__(self) -> Self:
@@ -99,7 +97,7 @@ class Journal:
         if error is not None and all(offset < 0 for offset in self._offsets):
             with contextlib.suppress(OSError):
                 self._journal_path.unlink()  # it failed before its first row: nothing is left of it
-        self._release()
+        self._lock.release()
 
     @property
     def open_indices(self) -> list[int]:
@@ -146,47 +144,24 @@ class Journal:
             self._end += lines.rfind(b"\n", 0, written) + 1
             with contextlib.suppress(OSError):
                 self._writer.truncate(self._end)
-            raise _cannot_write(self._journal_path, error) from error
+            raise cannot_write(self._journal_path, error) from error
         self._end += written
 
-    def _release(self) -> None:
-        with contextlib.suppress(OSError):  # Windows keeps an open file; its lock ends all the same
-            self._lock_path.unlink()
-        self._lock.close()
-
-    def _acquire(self) -> BinaryIO:
-        while True:
-            try:
-                lock = self._lock_path.open("a+b")
-            except OSError as error:
-                raise _cannot_write(self._lock_path, error) from error
-            if not lock_file(lock):
-                lock.seek(0)
-                holder = lock.read().decode(errors="replace").strip() or "another run"
-                lock.close()
-                raise OutputError(
-                    f"{holder} is writing the same output: wait for it, or choose another one with -o"
-                )
-            if _is_file_at(lock, self._lock_path):
-                break
-            lock.close()  # its last holder removed the file between our opening and our locking it
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}\n".encode())
-        lock.flush()
-        return lock
+    def _header(self, form: int) -> bytes:
+        return json.dumps({"edge_fm_journal": form, **asdict(self._terms)}).encode() + b"\n"
 
     def _load(self, journal: BinaryIO) -> None:
         """Read the journal, drop rows that are out of date, and cut off a torn end."""
-        header = json.dumps({"edge_fm_journal": _FORM, **asdict(self._terms)}).encode() + b"\n"
+        header, old = self._header(_FORM), self._header(_FORM_WITH_BARE_PATHS)
         found = journal.readline(len(header) + 1)
-        if found != header:
+        if found not in {header, old}:
             if found:
                 self.restarted = "the model or an option has changed, so every input is done again"
             self._end = 0
             self._writer.truncate(0)
             self._write(header)
             return
-        self._end = len(header)
+        self._end = len(found)
         for line in journal:
             if not line.endswith(b"\n"):
                 break
@@ -197,7 +172,8 @@ class Journal:
             key = row.path.encode()
             index = bisect_left(self.inputs, key, key=locators.sort_key)
             if index < len(self.inputs) and locators.sort_key(self.inputs[index]) == key:
-                same = (stamp.size, stamp.mtime_ns) == locators.stamp(self.inputs[index])
+                is_sure = found == header or "\\x" not in row.path
+                same = is_sure and (stamp.size, stamp.mtime_ns) == locators.stamp(self.inputs[index])
                 # A hang or a crash may have been the machine's: it is tried again.
                 final = row.status not in {Status.TIMEOUT, Status.CRASHED}
                 self._offsets[index] = self._end if same and final else -1
@@ -208,19 +184,3 @@ class Journal:
 def journal_path(output: Path) -> Path:
     """Return the path of an output's journal."""
     return output.with_name(f".{output.name}.journal")
-
-
-def lock_path(output: Path) -> Path:
-    """Return the path of an output's lock."""
-    return output.with_name(f".{output.name}.lock")
-
-
-def _is_file_at(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written: {error.strerror}. What was done so far is kept")

@@ -12,13 +12,16 @@ from typing import Any
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.status import Status
 
+CONFIDENCE = "confidence"
+"""Beginning of the names of the columns with numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    r"""Row of one input.
+    """Row of one input.
 
     Attributes:
-        path: as given plus the relative part; bytes that are no UTF-8 are written as `\xNN`.
+        path: as given plus the relative part, as `locators.text` writes it.
         status: what became of it.
         ranking: (label, number with four decimals), likeliest first: the confidence of the first one, the
             others' own probabilities; empty without an answer.
@@ -41,12 +44,17 @@ class Row:
 
         Raises:
             KeyError: a column is missing.
-            ValueError: the status is unknown.
+            ValueError: path, status or a confidence is none, or the label is missing.
         """
         ranks = ["", *(f"_{rank}" for rank in range(2, len(record)) if f"label_{rank}" in record)]
         pairs = ((record[f"label{rank}"], record[f"confidence{rank}"]) for rank in ranks)
-        ranking = tuple((label, confidence) for label, confidence in pairs if label)
-        return cls(record["path"], Status(record["status"]), ranking, record["error"])
+        ranking = tuple((label, _checked(confidence)) for label, confidence in pairs if label)
+        status = Status(record["status"])
+        if status.labelled and not ranking:
+            raise ValueError(f"the status is {status}, and there is no label")
+        if "\0" in record["path"]:
+            raise ValueError(f"the path {record['path']!r:.40} has a NUL")
+        return cls(record["path"], status, ranking, record["error"])
 
     def cells(self, top: int) -> list[str]:
         """Return the row's values in the order of `columns(top)`."""
@@ -99,9 +107,40 @@ def status_of(line: bytes) -> Status:
     return _BY_PREFIX[line[: line.index(b",")]]
 
 
+def _checked(confidence: str) -> str:
+    """Return the text of a confidence; raise ValueError if it is no number from 0 to 1."""
+    try:
+        is_confidence = 0 <= float(confidence) <= 1
+    except ValueError:
+        is_confidence = False
+    if not is_confidence:
+        raise ValueError(f"the confidence is {confidence!r:.40}, expected a number from 0 to 1")
+    return confidence
+
+
 def columns(top: int) -> list[str]:
     """Return the column names for the `top` likeliest labels."""
     names = ["path", "status", "label", "confidence"]
     for rank in range(2, top + 1):
         names += (f"label_{rank}", f"confidence_{rank}")
     return [*names, "error"]
+
+
+def json_line(row: Row, top: int, fields: Sequence[str] = ()) -> str:
+    """Return a row as one JSON object."""
+    return json.dumps(record(row, top, fields), ensure_ascii=False)
+
+
+def record(row: Row, top: int, fields: Sequence[str] = ()) -> dict[str, str | float | None]:
+    """Return a row by column: confidences as numbers, None without one; all else as text.
+
+    Args:
+        row: to write.
+        top: labels for each row.
+        fields: the columns, in order; empty for all.
+    """
+    cells = dict(zip(columns(top), row.cells(top), strict=True))
+    return {
+        name: (float(cells[name]) if cells[name] else None) if name.startswith(CONFIDENCE) else cells[name]
+        for name in (fields or columns(top))
+    }

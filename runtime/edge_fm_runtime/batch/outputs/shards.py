@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -19,9 +19,14 @@ from pathlib import Path
 from edge_fm_runtime.batch.inputs import locators, remote
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.atomic import atomic, sweep
+from edge_fm_runtime.batch.outputs.files import TableFormat
 from edge_fm_runtime.batch.outputs.journal import RunKey
-from edge_fm_runtime.batch.outputs.rows import Row
+from edge_fm_runtime.batch.outputs.lock import OutputLock
+from edge_fm_runtime.batch.outputs.rows import Row, Stamp, encode
 from edge_fm_runtime.errors import OutputError, SourceError
+
+_NO_STAMP = Stamp(-1, -1)
 
 
 class Rule(StrEnum):
@@ -44,6 +49,7 @@ class Part:
         rule: which inputs belong to a shard.
         by_status: how many rows of each status, where that was counted.
         by_label: how many rows of each label, likewise.
+        rows_sha256: of all rows in order; empty in a part of an older version.
     """
 
     terms: RunKey
@@ -54,6 +60,7 @@ class Part:
     rule: Rule = Rule.CRC32
     by_status: Mapping[str, int] = field(default_factory=dict)
     by_label: Mapping[str, int] = field(default_factory=dict)
+    rows_sha256: str = ""
 
     def to_json(self) -> str:
         """Return the text that is stored beside or in the part."""
@@ -85,6 +92,40 @@ class Part:
             ) from error
 
 
+def write_part(output: Path, rows: Iterable[Row], part: Part) -> None:
+    """Write a part file, with its metadata inside (Parquet) or beside it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    digest = RowsDigest()
+
+    def meta() -> str:
+        return replace(part, rows_sha256=digest.hexdigest()).to_json()
+
+    files.write(output, digest.of(rows), TableFormat(top=part.terms.top, meta=meta))
+    if output.suffix.lower() != ".parquet":
+        with atomic(meta_path(output)) as beside:
+            beside.write_text(meta() + "\n", encoding="utf-8")
+
+
+class RowsDigest:
+    """SHA-256 of rows, the same in every format of a file."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def of(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield rows, and add each to the digest."""
+        for row in rows:
+            self._digest.update(encode(row, _NO_STAMP))
+            yield row
+
+    def hexdigest(self) -> str:
+        """Return the digest of the rows so far."""
+        return self._digest.hexdigest()
+
+
 def meta_path(part: Path) -> Path:
     """Return the path of the metadata of a CSV or JSON-lines part."""
     return part.with_name(f"{part.name}.meta.json")
@@ -103,20 +144,43 @@ def paths_sha256(paths: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def merge(names: Sequence[str | Path], output: Path) -> int:
+def merge(names: Sequence[str | Path], output: Path, *, spreadsheet_safe: bool = False) -> int:
     """Merge parts into the file of an unsharded run; return the number of rows.
 
+    Args:
+        names: paths or URLs of the parts, in any order.
+        output: `.csv`, `.jsonl` or `.parquet`.
+        spreadsheet_safe: whether to protect the cells of a CSV from spreadsheets.
+
     Raises:
-        SourceError: a part or a row is missing, doubled, or from another run; nothing is written.
+        SourceError: a part or a row is missing, doubled, changed, or from another run; nothing is written.
         OutputError: the output cannot be written.
     """
     paths = list(map(str, names))
     if not paths:
         raise SourceError("no part was given: name the files that 'edge-fm label --shard' wrote")
-    parts = {path: Part.of(path) for path in paths}
-    first_path, first = next(iter(parts.items()))
-    seen: dict[int, str] = {}
-    for path, part in parts.items():
+    parts = _one_run([(path, Part.of(path)) for path in paths])
+    if str(output.resolve()) in {os.path.realpath(path) for path in paths}:
+        raise OutputError(f"{output} is one of the parts: choose another output with -o")
+    first = parts[0][1]
+    form = TableFormat(top=first.terms.top, spreadsheet_safe=spreadsheet_safe)
+    files.check(output, form)
+    streams = [_checked(path, part) for path, part in parts]
+    by_place = first.rule is Rule.RANGE
+    rows = (
+        chain.from_iterable(streams) if by_place else heapq.merge(*streams, key=lambda row: row.path.encode())
+    )
+    with OutputLock(output):
+        sweep(output)
+        files.write(output, _proved(rows, first), form)
+    return first.all_inputs
+
+
+def _one_run(parts: Sequence[tuple[str, Part]]) -> list[tuple[str, Part]]:
+    """Return the parts by shard; raise SourceError unless they are all of one run, each once."""
+    first_path, first = parts[0]
+    seen: dict[int, tuple[str, Part]] = {}
+    for path, part in parts:
         if (part.terms, part.shard.count, part.rule) != (first.terms, first.shard.count, first.rule):
             raise SourceError(
                 f"{path} was made with another model, other options or other shards than {first_path}"
@@ -127,30 +191,22 @@ def merge(names: Sequence[str | Path], output: Path) -> int:
             )
         if part.shard.index in seen:
             raise SourceError(
-                f"{path} and {seen[part.shard.index]} are both shard {part.shard.index}/{first.shard.count}"
+                f"{path} and {seen[part.shard.index][0]} are both shard {part.shard.index}/{first.shard.count}: "
+                "leave one of them out"
             )
-        seen[part.shard.index] = path
+        seen[part.shard.index] = path, part
     missing = [str(index) for index in range(1, first.shard.count + 1) if index not in seen]
     if missing:
-        raise SourceError(f"of {first.shard.count} shards, {', '.join(missing)} are missing")
-    if str(output.resolve()) in {os.path.realpath(path) for path in paths}:
-        raise OutputError(f"{output} is one of the parts: choose another output with -o")
-    top = first.terms.top
-    files.check(output, top, ())
-    streams = [_checked(path, parts[path]) for _, path in sorted(seen.items())]
-    by_place = first.rule is Rule.RANGE
-    rows = (
-        chain.from_iterable(streams) if by_place else heapq.merge(*streams, key=lambda row: row.path.encode())
-    )
-    files.write(output, _proved(rows, first), top)
-    return first.all_inputs
+        raise SourceError(f"of {first.shard.count} shards, {_listed(missing)} are missing")
+    return [seen[index] for index in sorted(seen)]
 
 
 def _checked(path: str, part: Part) -> Iterator[Row]:
     """Yield the rows of a part, checked against its metadata."""
     rows = 0
     last = b""
-    for row in files.read(path):
+    digest = RowsDigest()
+    for row in digest.of(files.read(path)):
         key = row.path.encode()
         if part.rule is Rule.CRC32 and _shard_of(row.path, part.shard.count) != part.shard.index:
             raise SourceError(f"{path} has a row of another shard: {row.path!r}")
@@ -162,6 +218,8 @@ def _checked(path: str, part: Part) -> Iterator[Row]:
         raise SourceError(
             f"{path} has {rows:,} rows and should have {part.rows:,}: copy it again, or label again"
         )
+    if part.rows_sha256 and digest.hexdigest() != part.rows_sha256:
+        raise SourceError(f"{path} was changed after it was written: copy it again, or label again")
 
 
 def _proved(rows: Iterable[Row], part: Part) -> Iterator[Row]:
@@ -174,6 +232,10 @@ def _proved(rows: Iterable[Row], part: Part) -> Iterator[Row]:
         raise SourceError(
             "the rows of all parts together are not those of the inputs: label the shards again"
         )
+
+
+def _listed(indices: Sequence[str], most: int = 10) -> str:
+    return ", ".join(indices[:most]) + (", ..." if len(indices) > most else "")
 
 
 def _shard_of(path: str, count: int) -> int:
