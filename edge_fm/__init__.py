@@ -3,6 +3,13 @@
 The runtime is `edge_fm_runtime`, the exporter `edge_fm_exporters`.
 """
 
-from edge_fm_runtime import __version__
-
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> str:
+    """Import the version on first use: the command line has to handle interrupts before it imports more."""
+    if name == "__version__":
+        from edge_fm_runtime import __version__
+
+        return __version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

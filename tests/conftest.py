@@ -1,6 +1,7 @@
 """Fixtures and helpers for all tests."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,13 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         words = [str(argument) for argument in arguments]
         monkeypatch.setattr("sys.argv", ["edge-fm", *words[:1], "--debug", *words[1:]])
         code: object = 0
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             main()
         except SystemExit as ending:
             code = ending.code or 0
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
         out, err = capsys.readouterr()
         assert isinstance(code, int)
         return CliResult(code, out, err)

@@ -1,11 +1,15 @@
 """The application: every command, by group, and the one place that catches the error family."""
 
+import contextlib
 import inspect as docstrings
 import shlex
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from edge_fm import __version__
 from edge_fm.cli import (
@@ -30,15 +34,55 @@ from edge_fm.cli import (
     zoo,
 )
 from edge_fm.cli.standard_output import CheckedOutput
-from edge_fm.cli.terminal import print_error
-from edge_fm_runtime.errors import EdgeFmError
+from edge_fm.cli.terminal import escape, print_error
+from edge_fm_runtime.errors import EdgeFmError, SourceError
 
 WRONG_USAGE = 2
 UNEXPECTED = 70
 """Exit code for a fault of edge-fm itself; `EX_SOFTWARE` of BSD's sysexits.h."""
 
+
+class _EscapingGroup(typer.core.TyperGroup):
+    """Group of commands whose errors show the user's own words without control characters."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401  # as typer's
+        with _escaped_errors():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        _require_working_directory()
+        with _escaped_errors():
+            return super().invoke(ctx)
+
+
+def _require_working_directory() -> None:
+    """Refuse to run where relative paths mean nothing.
+
+    Raises:
+        SourceError: the working directory was deleted.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise SourceError(
+            "the working directory does not exist any more: cd to a folder that exists"
+        ) from None
+
+
+@contextlib.contextmanager
+def _escaped_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "message", None)  # typer's errors of usage have no public base class
+        if isinstance(message, str):
+            error.message = f"{escape(message):.500}"  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
     name="edge-fm",
+    cls=_EscapingGroup,
     help="Take a small image classifier from Keras to a device.\n\nStart with: edge-fm demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -47,7 +47,10 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(metavar="N", min=10, help="Number of single images that each model is timed on.")
+        int,
+        typer.Option(
+            metavar="N", min=10, max=10**7, help="Number of single images that each model is timed on."
+        ),
     ] = 1000,
     as_json: options.AsJson = False,
 ) -> None:
@@ -103,7 +106,7 @@ def _print_json(measured: "Sequence[Measurement]", scores: "Mapping[str, Estimat
     figures = [
         asdict(result) | ({"accuracy": asdict(scores[result.model])} if scores else {}) for result in measured
     ]
-    terminal.print_line(json.dumps(figures, indent=2))
+    terminal.print_document(json.dumps(figures, indent=2))
 
 
 def _print_table(measured: "Sequence[Measurement]", scores: "Mapping[str, Estimate]") -> None:

@@ -55,7 +55,7 @@ def evaluate(
     evaluation = measure(predictor, dataset, lang)
     page = reports.write(report, evaluation, dataset, *reports.read_run_history(model)) if report else None
     if as_json:
-        terminal.print_line(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
+        terminal.print_document(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
         return
     _print_scores(evaluation, f"{model} on {data} (test)")
     if page is not None:

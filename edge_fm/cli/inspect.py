@@ -39,7 +39,7 @@ def inspect(model: options.ModelArgument, as_json: options.AsJson = False) -> No
         found = {"size_bytes": len(data), **json.loads(passport.to_json())}
         if summary is not None:
             found["graph"] = asdict(summary)
-        terminal.print_line(json.dumps(found, indent=2, ensure_ascii=False))
+        terminal.print_document(json.dumps(found, indent=2, ensure_ascii=False))
         return
     terminal.print_table(["part", "value"], _passport_rows(passport, len(data)), f"passport of {model}")
     if summary is None:

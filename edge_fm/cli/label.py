@@ -86,6 +86,7 @@ def label(
             "--workers",
             metavar="N",
             min=1,
+            max=10_000,
             help="Number of worker processes.",
             show_default="one per available core, or all of the cluster",
         ),
@@ -95,6 +96,8 @@ def label(
         typer.Option(
             metavar="SECONDS",
             min=0.1,
+            max=86_400,
+            callback=options.finite,
             help="Time limit for one file, which is tried twice.",
             rich_help_panel=_LIMITS,
         ),
@@ -104,6 +107,7 @@ def label(
         typer.Option(
             metavar="MIB",
             min=64,
+            max=2**20,
             help="Memory limit for the images of one worker, in MiB.",
             rich_help_panel=_LIMITS,
         ),
@@ -111,7 +115,11 @@ def label(
     max_bytes: Annotated[
         int,
         typer.Option(
-            metavar="BYTES", min=1, help="Largest file that is read, in bytes.", rich_help_panel=_LIMITS
+            metavar="BYTES",
+            min=1,
+            max=2**40,
+            help="Largest file that is read, in bytes.",
+            rich_help_panel=_LIMITS,
         ),
     ] = 64 * 2**20,
     max_pixels: Annotated[
@@ -119,6 +127,7 @@ def label(
         typer.Option(
             metavar="PIXELS",
             min=1,
+            max=2**40,
             help="Largest image that is decoded, in pixels.",
             rich_help_panel=_LIMITS,
         ),
@@ -147,6 +156,7 @@ def label(
             "--shard-size",
             metavar="N",
             min=1,
+            max=10**9,
             help="Number of inputs in each part.",
             rich_help_panel=_CLUSTER,
         ),
@@ -252,6 +262,8 @@ def _label_locally(
             raise OutputError("--watch needs a file to update, not -: give -o labels.csv")
         if run_options.spreadsheet_safe:
             raise OutputError("--spreadsheet-safe is for .csv files, not -: give -o labels.csv")
+        if sys.stdout is None:
+            raise OutputError("standard output is closed: open it, or give -o labels.csv")
         return batch.stream(model, inputs, run_options, terminal.print_line)
     with terminal.progress("labelling") as bar:
         if watched_model is not None:

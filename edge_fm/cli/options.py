@@ -3,6 +3,7 @@
 An option has one spelling and one placeholder everywhere; where only its help differs, a function makes it.
 """
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,17 @@ MAKE, PROVE, USE = "Make a model", "Prove it", "Use it"
 DEPLOY, MACHINE = "Deploy it", "This machine"
 PANELS = (MAKE, PROVE, USE, DEPLOY, MACHINE)
 """Groups of commands, in the order of `edge-fm --help`."""
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number that is one; NaN passes every limit.
+
+    Raises:
+        typer.BadParameter: it is NaN or infinite.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number.")
+    return value
 
 
 def out_option(text: str, default: str | bool = True) -> Any:  # noqa: ANN401  # as typer.Option

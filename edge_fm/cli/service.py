@@ -50,7 +50,7 @@ def service(context: typer.Context) -> None:
     if given.get("view") == ("window",):
         raise SourceError("a service has no screen for --view window: give --view web or --view none")
     command = service_command.service_command(name, parameters)
-    terminal.print_line(systemd.unit(sys.executable, command))
+    terminal.print_document(systemd.unit(sys.executable, command))
 
 
 def _parse(name: str, arguments: list[str]) -> "list[Parameter]":

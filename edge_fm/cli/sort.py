@@ -44,7 +44,13 @@ def sort(
     ] = SortMethod.COPY,
     review_below: Annotated[
         float,
-        typer.Option(metavar="CONFIDENCE", min=0, max=1, help="Sort less confident files into _review."),
+        typer.Option(
+            metavar="CONFIDENCE",
+            min=0,
+            max=1,
+            callback=options.finite,
+            help="Sort less confident files into _review.",
+        ),
     ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print each step without doing it.")] = False,
     undo: Annotated[

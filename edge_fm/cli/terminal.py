@@ -18,6 +18,15 @@ BAD_RESULT = 1
 _PIPED_WIDTH = 1000
 """Columns without a terminal: wider than any row, so that nothing is cut or folded."""
 
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories of control and format characters, lone surrogates, and separators of lines."""
+
+_JOINERS = "\u200c\u200d"
+"""Format characters that several scripts and emoji are written with, and that change nothing else."""
+
+_BYTES, _FIRST_BYTE, _LAST_BYTE = 0xDC00, 0xDC80, 0xDCFF
+"""Surrogates by which Python stands for bytes that are no UTF-8."""
+
 
 class Bar(Protocol):
     """A progress bar."""
@@ -27,20 +36,50 @@ class Bar(Protocol):
         ...
 
 
+def escape(text: str) -> str:
+    r"""Return a text in which nothing moves the cursor, ends the line or turns the direction of writing.
+
+    Such characters become `\uXXXX`, which JSON reads as the same, and bytes that are no UTF-8 become `\xNN`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    import unicodedata
+
+    code = ord(character)
+    if _FIRST_BYTE <= code <= _LAST_BYTE:
+        return f"\\x{code - _BYTES:02x}"
+    if character in _JOINERS or unicodedata.category(character) not in _UNSAFE:
+        return character
+    if character in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[character]
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
 def print_line(text: str) -> None:
     """Print a line on standard output at once, above the progress bar if there is one."""
-    print(text, flush=True)  # noqa: T201  # rich moves the bar for writes to sys.stdout
+    print(escape(text), flush=True)  # noqa: T201  # rich moves the bar for writes to sys.stdout
+
+
+def print_document(text: str) -> None:
+    """Print a text of several lines on standard output."""
+    for line in text.split("\n"):
+        print_line(line)
 
 
 def print_note(text: str) -> None:
     """Print a line on standard error, so that standard output holds results only."""
-    typer.echo(text, err=True)
+    typer.echo(escape(text), err=True)
 
 
 def print_error(text: str) -> None:
     """Print an error on standard error, in red on a terminal."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(text, err=True)
+    typer.echo(escape(text), err=True)
 
 
 def print_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
@@ -61,7 +100,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(escape(title)) if title is not None else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for number, column in enumerate(columns):
         table.add_column(
             column.strip(),
@@ -70,7 +114,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
             no_wrap=number == 0,  # names stay whole
         )
     for row in rows:
-        table.add_row(*map(Text, row))  # literal: "[train]" is no markup
+        table.add_row(*(Text(escape(cell)) for cell in row))  # literal: "[train]" is no markup
     _console().print(table)
 
 
@@ -85,7 +129,7 @@ def _console() -> "Console":
 @contextmanager
 def progress(label: str) -> Iterator[Bar]:
     """Show a bar with elapsed and remaining time on standard error; silent without a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None without a standard error
         yield lambda _done, _total, _text="": None
         return
     from rich.console import Console
@@ -105,9 +149,9 @@ def progress(label: str) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         console=Console(stderr=True),
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         transient=True,
     ) as bars:
         task = bars.add_task(label, total=None, text="", rate="")
@@ -119,7 +163,11 @@ def progress(label: str) -> Iterator[Bar]:
                 first.append(done)  # items of an interrupted run do not count in the rate
             rate = (done - first[0]) / max(1e-3, time.monotonic() - started_s)
             bars.update(
-                task, completed=done, total=total, text=text, rate=f"{rate:,.0f}/s" if rate >= 1 else ""
+                task,
+                completed=done,
+                total=total,
+                text=escape(text),
+                rate=f"{rate:,.0f}/s" if rate >= 1 else "",
             )
 
         yield advance

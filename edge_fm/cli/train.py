@@ -1,5 +1,6 @@
 """Train a model into a run folder."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,10 +59,13 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Largest number of epochs.", show_default=_OF_THE_MODEL),
+        typer.Option(
+            metavar="N", min=1, max=100_000, help="Largest number of epochs.", show_default=_OF_THE_MODEL
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images per step.", show_default=_OF_THE_MODEL)
+        int | None,
+        typer.Option(metavar="N", min=1, max=10**6, help="Images per step.", show_default=_OF_THE_MODEL),
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -69,6 +73,7 @@ def train(
             metavar="RATE",
             min=1e-6,
             max=1,
+            callback=options.finite,
             help="Peak learning rate; scale it with the batch size.",
             show_default=_OF_THE_MODEL,
         ),
@@ -79,6 +84,7 @@ def train(
             metavar="SHARE",
             min=0,
             max=0.9,
+            callback=options.finite,
             help="Fraction of the training part to validate on.",
             show_default=_OF_THE_MODEL,
         ),
@@ -88,6 +94,7 @@ def train(
         typer.Option(
             metavar="N",
             min=0,
+            max=100_000,
             help="Epochs without improvement before a stop; 0 runs all.",
             show_default=_OF_THE_MODEL,
         ),
@@ -135,7 +142,13 @@ def train(
     ] = None,
     min_accuracy: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", min=0, max=1, help="Exit with code 1 below this test accuracy."),
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            callback=options.finite,
+            help="Exit with code 1 below this test accuracy.",
+        ),
     ] = None,
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps what was learnt.
@@ -340,8 +353,8 @@ def _assignment(text: str) -> tuple[str, str]:
 def _folds(text: str) -> int:
     from edge_fm_runtime.errors import DataError
 
-    if not text.isdecimal():
-        raise DataError(f"--set folds={text}: expected a whole number of 0 or more")
+    if not re.fullmatch(r"\d{1,4}", text):
+        raise DataError(f"--set folds={text:.40}: expected a whole number from 0 to 9999")
     return int(text)
 
 

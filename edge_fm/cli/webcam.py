@@ -83,6 +83,8 @@ Rate = Annotated[
         "--rate",
         metavar="FPS",
         min=1,
+        max=1000,
+        callback=options.finite,
         help="Frames per second to request from a camera.",
         show_default="the camera's",
         rich_help_panel=_CAMERA,
@@ -94,6 +96,8 @@ Every = Annotated[
         "--every",
         metavar="SECONDS",
         min=0.1,
+        max=86_400,
+        callback=options.finite,
         help="Time to show each image of a folder.",
         rich_help_panel=_CAMERA,
     ),
@@ -113,6 +117,8 @@ Smoothing = Annotated[
         "--smoothing",
         metavar="SECONDS",
         min=0,
+        max=3600,
+        callback=options.finite,
         help="Time over which probabilities are averaged.",
         rich_help_panel=_ANSWER,
     ),
@@ -123,6 +129,7 @@ Hold = Annotated[
         "--hold",
         metavar="MS",
         min=0,
+        max=3_600_000,
         help="Time for which a new label must win before it is shown, in milliseconds.",
         rich_help_panel=_ANSWER,
     ),
@@ -421,7 +428,7 @@ def _certificate(tls: tuple[str, str] | None, host: str, names: tuple[str, ...])
     hosts = () if host in {"0.0.0.0", "::"} else (host,)  # noqa: S104  # compared
     made = certificates.own_certificate(certificates.folder(), (*names, *hosts))
     terminal.print_note(
-        f"the certificate is self-signed; its SHA-256 fingerprint is\n  {certificates.fingerprint(made[0])}"
+        f"the certificate is self-signed; its SHA-256 fingerprint is {certificates.fingerprint(made[0])}"
     )
     return made
 
@@ -438,7 +445,7 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 
 def _parse_bytes(text: str) -> int:
     """Return the number of bytes of a text such as 500MB."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMG]?)i?B?", text)
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)\s*([kMG]?)i?B?", text)
     if found is None:
-        raise SourceError(f"--max-storage {text!r}: expected an amount of storage, such as 500MB or 2GB")
+        raise SourceError(f"--max-storage {text!r:.40}: expected an amount of storage, such as 500MB or 2GB")
     return int(float(found[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[found[2]])

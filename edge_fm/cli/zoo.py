@@ -41,7 +41,7 @@ def zoo(
 
     table = measurements.load()
     if as_json:
-        terminal.print_line(json.dumps(table.raw, indent=2, ensure_ascii=False))
+        terminal.print_document(json.dumps(table.raw, indent=2, ensure_ascii=False))
         return
     if name is not None:
         terminal.print_table(["", "value"], _facts(models.find(name), table), name)

@@ -55,6 +55,8 @@ def expand(name: str) -> Iterator[str]:
         SourceError: it is not there, or cannot be read.
     """
     if name == _STDIN:
+        if sys.stdin is None:
+            raise SourceError("standard input is closed: pipe the paths into it, one on each line")
         yield from _listed(sys.stdin.buffer, "standard input")
     elif name.startswith(_LIST_PREFIX) and not os.path.lexists(name):
         with _open_list(name[1:]) as file:

@@ -77,6 +77,8 @@ def _live(source: str, settings: CameraSettings) -> CameraStream | None:
     """Return a source whose frames do not wait for a reader; None if this is none."""
     if source == "-":
         remedy = "pipe a stream of JPEGs into it"
+        if sys.stdin is None:
+            raise SourceError(f"standard input is closed: {remedy}")
         return CameraStream(lambda: MjpegPipe(sys.stdin.fileno()), "standard input", remedy, reopens=False)
     if source.isdecimal():
         remedy = "is it plugged in, and free? Try another index; 'edge-fm doctor' lists the cameras"
