@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 Colour = tuple[int, int, int]
@@ -115,10 +115,8 @@ class Canvas:
         Raises:
             OutputError: the file cannot be written.
         """
-        try:
-            path.write_bytes(self.png())
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        with atomic(path) as partial:
+            partial.write_bytes(self.png())
 
 
 def text_width(text: str, size: int, weight: int = REGULAR) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.batch.outputs.atomic import atomic
 
 Figure = Any
 """A `matplotlib.figure.Figure`; matplotlib ships no types."""
@@ -18,10 +18,8 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    with atomic(path) as partial:
+        figure.savefig(partial, dpi=150, format=path.suffix.removeprefix("."))
 
 
 def curves(history: Sequence[dict[str, float]], kept_epoch: int) -> Figure:

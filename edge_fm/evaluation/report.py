@@ -12,6 +12,7 @@ from edge_fm.datasets import Dataset
 from edge_fm.evaluation import figures as figures_module
 from edge_fm.evaluation.metrics import Evaluation
 from edge_fm.models import runs
+from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.errors import DataError, OutputError
 
 PAGE, FIGURES = "report.html", "scores.json"
@@ -56,9 +57,11 @@ def write(
             *_draw_elements(folder, evaluation, dataset),
         ]
         figures = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False)
-        (folder / FIGURES).write_text(figures + "\n", encoding="utf-8")
         page = folder / PAGE
-        page.write_text(_page(folder, evaluation, elements), encoding="utf-8")
+        texts = {folder / FIGURES: figures + "\n", page: _page(folder, evaluation, elements)}
+        for path, text in texts.items():
+            with atomic(path) as partial:
+                partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be written: {error.strerror}. Choose another folder with --report"

@@ -20,6 +20,7 @@ from typing import Any
 
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
+from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.errors import DataError, OutputError
 
 MODEL = "model.keras"
@@ -103,7 +104,8 @@ class Run:
     def save(self, folder: Path) -> None:
         """Write `run.json`."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+        with atomic(folder / RECORD) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Run":
@@ -152,7 +154,7 @@ def sklearn_tools() -> dict[str, str]:
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write one row of figures per epoch."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", *history[0]])
         writer.writerows([n, *(f"{v:.6f}" for v in figures.values())] for n, figures in enumerate(history, 1))

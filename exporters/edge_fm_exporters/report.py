@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_fm_exporters import ExportResult
 from edge_fm_exporters.quantization.search import Candidate
-from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.batch.outputs.atomic import atomic
 
 COLUMNS = (
     *("candidate", "kB ", "accuracy ", "drop (95 %) ", "worst class", "same label ", "us ", "speed-up "),
@@ -54,25 +54,21 @@ def write(model: Path, result: ExportResult) -> list[Path]:
         | {"size_bytes": len(candidate.data)}
         for candidate in result.candidates
     ]
-    try:
-        text = json.dumps(
-            {"chosen_on": result.selected_on, "candidates": measured}, indent=2, ensure_ascii=False
+    text = json.dumps({"chosen_on": result.selected_on, "candidates": measured}, indent=2, ensure_ascii=False)
+    with atomic(figures) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+    with atomic(flipped) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "true", "source", "source_probability", "file", "file_probability"])
+        writer.writerows(
+            [
+                flip.index,
+                "" if flip.true is None else labels[flip.true],
+                labels[flip.source],
+                f"{flip.source_probability:.4f}",
+                labels[flip.own],
+                f"{flip.own_probability:.4f}",
+            ]
+            for flip in result.flips
         )
-        figures.write_text(text + "\n", encoding="utf-8")
-        with flipped.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["index", "true", "source", "source_probability", "file", "file_probability"])
-            writer.writerows(
-                [
-                    flip.index,
-                    "" if flip.true is None else labels[flip.true],
-                    labels[flip.source],
-                    f"{flip.source_probability:.4f}",
-                    labels[flip.own],
-                    f"{flip.own_probability:.4f}",
-                ]
-                for flip in result.flips
-            )
-    except OSError as error:
-        raise OutputError(f"{error.filename} cannot be written: {error.strerror}") from error
     return [figures, flipped]

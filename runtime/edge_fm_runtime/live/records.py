@@ -3,6 +3,7 @@
 A disk that is full, or a folder that goes away, is reported once and never ends the feed.
 """
 
+import contextlib
 import json
 import logging.handlers
 import shutil
@@ -66,8 +67,9 @@ class EventLog:
         return True
 
     def close(self) -> None:
-        """Close the file."""
-        self._handler.close()
+        """Close the file; what a full disk had no room for was noted when it was written."""
+        with contextlib.suppress(OSError):
+            self._handler.close()
 
     def _write(self, event: dict[str, object]) -> None:
         line = json.dumps(event, ensure_ascii=False)

@@ -31,7 +31,8 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary = None
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. What was done so far is kept"
+            f"{path} cannot be written: {error.strerror or error}. Nothing of it is left: make room or choose another "
+            "output, and give the same command again"
         ) from error
     finally:
         if temporary is not None:
