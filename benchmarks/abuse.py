@@ -325,20 +325,32 @@ def _odd_words() -> Iterator[Usage]:
 
 def _odd_streams() -> Iterator[Usage]:
     """Yield uses without a standard stream, with a full one, and in folders that are gone or read-only."""
-    both = frozenset({0, 2})
+    words: tuple[str, ...]
     for words in (("label", "-", "-o", "x.csv"), ("webcam", "-", "--view", "none")):
         yield Usage(words, redirect="<&-")
         yield Usage(words, redirect="</dev/null")
         yield Usage(words, redirect="<binary", codes=frozenset({1, 2}))
         yield Usage(words, redirect="<good", codes=frozenset({1, 2}))
-    for command in ("zoo", "doctor", "--help", "inspect fashion", "verify fashion", "label good -o y.csv"):
-        own = tuple(command.split())
-        yield Usage(own, redirect=">&-", codes=frozenset({0}))
-        yield Usage(own, redirect="2>&-", codes=frozenset({0}))
-        yield Usage(own, redirect="<&- >&- 2>&-", codes=frozenset({0}))
-        yield Usage(own, redirect=">/dev/full")
-        yield Usage(own, redirect="2>/dev/full", codes=both)
-        yield Usage(own, redirect="| true", codes=frozenset({0}))
+    for command in (
+        "zoo",
+        "doctor",
+        "--help",
+        "inspect fashion",
+        "verify fashion",
+        "label good -o stream-NUMBER.csv",
+    ):
+        for number, (redirect, codes) in enumerate(
+            [
+                (">&-", {0}),
+                ("2>&-", {0}),
+                ("<&- >&- 2>&-", {0}),
+                (">/dev/full", {2}),
+                ("2>/dev/full", {0, 2}),
+                ("| true", {0}),
+            ]
+        ):
+            words = tuple(command.replace("NUMBER", str(number)).split())
+            yield Usage(words, frozenset(codes), redirect)
     for name in _COMMANDS:
         yield Usage((name, "x"), before="mkdir gone-$$; cd gone-$$; rmdir ../gone-$$")
     for command in ("label /dev/null", "gallery gallery", "demo", "data wardrobe"):
@@ -365,7 +377,8 @@ def _odd_environments() -> Iterator[Usage]:
         {"PYTHONOPTIMIZE": "2"},
         {"TZ": "None/None"},
     ):
-        codes = right | {2} if "PYTHONIOENCODING" in environment else right
+        is_ascii = environment.get("PYTHONIOENCODING") == "ascii" or "PYTHONUTF8" in environment
+        codes = right | {2} if is_ascii else right  # Korean labels cannot be shown then, and that is said
         for command in ("label good --fresh --workers 1 -o z.csv", "inspect fashion", "zoo", "--help"):
             own = tuple(command.replace("z.csv", f"env-{abs(hash(str(environment)))}.csv").split())
             yield Usage(own, codes, environment=environment)

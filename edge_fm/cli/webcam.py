@@ -283,6 +283,8 @@ def webcam(
         _refuse_unused(
             {"--host": host != _HOST, "--port": port != _PORT, "--token": token, "--tls": tls, "--name": name}
         )
+    if not host:
+        raise SourceError("--host is empty: give an address of this machine, such as 127.0.0.1")
     classified, max_bytes = Region.parse(region), _parse_bytes(max_storage)
     names = read_labels(labels) if labels is not None else None
     classifier = Classifier.load(model, names, lang)

@@ -8,6 +8,7 @@ from edge_fm.datasets import Dataset
 from edge_fm.evaluation.metrics import Predictor
 from edge_fm.models import recipes, runs
 from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import DataError
 
 
 def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Predictor, Dataset]:
@@ -21,7 +22,7 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
 
     Raises:
         ModelError: the model cannot be used.
-        DataError: the data set or the run folder cannot be used.
+        DataError: the data set or the run folder cannot be used, or the model has another scale already.
         ExportError: the scale of a model file cannot be determined.
     """
     path = Path(model)
@@ -30,6 +31,8 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         return _from_source(path.resolve().name, path / run.model, data, run, scale)
     if path.exists() and path.suffix != ".onnx":
         return _from_source(path.name, path, data, recipes.run_of(path), scale)
+    if scale is not None:
+        raise DataError(f"{model} says itself how its pixels are scaled: leave --scale out")
     classifier = Classifier.load(model)
     passport = classifier.passport
     translations = {translation.language: translation.labels for translation in passport.translations}

@@ -46,6 +46,8 @@ def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> in
         raise OutputError(
             f"the folder {output.parent} does not exist: make it first, or choose another output with -o"
         )
+    if not output.name or output.is_dir():
+        raise OutputError(f"{str(output)!r} is a folder, expected the name of a file to write")
     rows = list(files.read(table))
     if output.exists() and output.samefile(table):
         raise OutputError(f"{output} is the table itself: choose another output with -o")

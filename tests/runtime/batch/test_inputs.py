@@ -169,3 +169,27 @@ def test_two_names_that_look_alike_have_two_rows(model: Model, tmp_path: Path) -
         b"\xff.png": "light",
         b"\\xff.png": "dark",
     }
+
+
+def test_a_list_that_never_ends_is_refused(tmp_path: Path) -> None:
+    """An endless device, a pipe that nobody writes to, and a line that fills the memory are no lists."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "line").write_bytes(b"x" * 3_000_000)
+    for name, reason in (
+        ("/dev/zero", "is a device"),
+        ("/dev/null", "is a device"),
+        (tmp_path / "pipe", "give - and redirect it"),
+        (tmp_path / "line", "a line of more than 1,048,576 bytes"),
+        ("/proc/self/mem", "cannot be read as a list"),
+    ):
+        with pytest.raises(SourceError, match=reason):
+            find.find([f"@{name}"])
+
+
+def test_a_pipe_of_the_shell_is_a_list(tmp_path: Path) -> None:
+    """`@<(find ...)` of a shell gives the path of an open pipe, which is read to its end."""
+    reader, writer = os.pipe()
+    os.write(writer, b"a.png\nb.png\n")
+    os.close(writer)
+    assert find.find([f"@/dev/fd/{reader}"]) == ["a.png", "b.png"]
+    os.close(reader)

@@ -9,6 +9,8 @@ such as `s3://bucket/photos` is a file, a folder, a tar archive or a pattern in 
 
 import glob
 import os
+import shlex
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
@@ -19,6 +21,7 @@ from edge_fm_runtime.errors import SourceError
 _STDIN = "-"
 _LIST_PREFIX = "@"
 _LIST_BYTES = 2**20
+_OPEN_FILES = ("/dev/", "/proc/")
 
 
 def find(inputs: Sequence[str], *, outputs: Iterable[str] = (), may_be_empty: bool = False) -> list[str]:
@@ -57,9 +60,12 @@ def expand(name: str) -> Iterator[str]:
     if name == _STDIN:
         if sys.stdin is None:
             raise SourceError("standard input is closed: pipe the paths into it, one on each line")
+        _refuse_endless(sys.stdin.buffer, "standard input")
         yield from _listed(sys.stdin.buffer, "standard input")
     elif name.startswith(_LIST_PREFIX) and not os.path.lexists(name):
         with _open_list(name[1:]) as file:
+            if not remote.is_url(name[1:]):
+                _refuse_endless(file, name[1:])
             yield from _listed(file, name[1:])
     elif remote.is_url(name):
         yield from _afar(name)
@@ -95,26 +101,46 @@ def _here(name: str) -> Iterator[str]:
 
 
 def _open_list(name: str) -> IO[bytes]:
+    if remote.is_url(name):
+        return remote.opened(name)
     try:
-        return remote.opened(name) if remote.is_url(name) else open(name, "rb")
+        # A named pipe without a writer would be waited for; one of the shell's has its writer already.
+        if stat.S_ISFIFO(os.stat(name).st_mode) and not name.startswith(_OPEN_FILES):
+            raise SourceError(
+                f"the list {name!r} is a pipe: give - and redirect it, as in - < {shlex.quote(name)}"
+            )
+        return open(name, "rb")
     except OSError as error:
-        raise SourceError(f"the list {name!r} cannot be read: {error.strerror}") from error
+        raise SourceError(f"the list {name!r:.300} cannot be read: {error.strerror}") from error
 
 
 def _listed(file: IO[bytes], origin: str) -> Iterator[str]:
     """Yield the entries of a list, separated by newline or NUL; a missing file is yielded too."""
     anything = False
-    for raw in _split(file):
-        name = os.fsdecode(raw)
-        if not name:
-            continue
-        anything = True
-        if not remote.is_url(name) and os.path.isdir(name):
-            yield from _walk(name)
-        else:
-            yield name
+    try:
+        for raw in _split(file):
+            name = os.fsdecode(raw)
+            if not name:
+                continue
+            anything = True
+            if not remote.is_url(name) and os.path.isdir(name):
+                yield from _walk(name)
+            else:
+                yield name
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{origin} cannot be read as a list of paths: {error}") from error
     if not anything:
         raise SourceError(f"{origin} names no file: expected one on each line")
+
+
+def _refuse_endless(file: IO[bytes], origin: str) -> None:
+    """Raise SourceError for a device that is no terminal, such as `/dev/zero`, which never ends."""
+    try:
+        is_device = stat.S_ISCHR(os.fstat(file.fileno()).st_mode)
+    except OSError:
+        return  # no file of the system is behind it
+    if is_device and not file.isatty():
+        raise SourceError(f"{origin} is a device and names no file: expected one on each line")
 
 
 def _split(file: IO[bytes]) -> Iterator[bytes]:
@@ -123,6 +149,8 @@ def _split(file: IO[bytes]) -> Iterator[bytes]:
     separator = b"\0" if b"\0" in rest else b"\n"
     while block := file.read(_LIST_BYTES):
         *whole, rest = (rest + block).split(separator)
+        if len(rest) > _LIST_BYTES:
+            raise ValueError(f"a line of more than {_LIST_BYTES:,} bytes")
         for name in whole:
             yield name.removesuffix(b"\r")
     for name in rest.split(separator):

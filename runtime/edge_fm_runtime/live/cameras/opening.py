@@ -93,11 +93,11 @@ def _live(source: str, settings: CameraSettings) -> CameraStream | None:
 
 
 def _file(path: Path, settings: CameraSettings) -> VideoFile | SlideShow:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for a name that is too long
         return _slides(path, settings)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # as above
         raise SourceError(
-            f"there is no video {str(path)!r}: give a camera index such as 0, a video file, a folder of pictures, a URL, "
+            f"there is no video {str(path)!r:.300}: give a camera index such as 0, a video file, a folder of pictures, a URL, "
             "or - for an MJPEG stream on standard input"
         )
     capture = cv2.VideoCapture(os.fspath(path))
