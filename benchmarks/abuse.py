@@ -1,4 +1,4 @@
-"""Use every command wrongly; check that each use ends in time, with the right exit code, without a traceback.
+"""Use every command wrongly, and check exit code, time, memory, and that there is no traceback.
 
     python benchmarks/abuse.py [--only WORD]
 
@@ -268,7 +268,7 @@ class UsageResult:
 
     @property
     def faults(self) -> list[str]:
-        """What was wrong with it."""
+        """Names of the faults."""
         found = []
         if self.passed:
             found.append(self.passed)

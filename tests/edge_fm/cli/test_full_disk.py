@@ -1,4 +1,4 @@
-"""A disk that is full: one line, exit code 2, nothing half-written, and the same command goes on later."""
+"""A full disk: one line, exit code 2, nothing half-written, and the same command goes on later."""
 
 import resource
 import signal

@@ -62,7 +62,7 @@ def test_the_log_never_grows_without_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_full_disk_does_not_end_the_log(tmp_path: Path) -> None:
-    """That events are lost is said once, and the feed goes on."""
+    """That events are lost is said once, the feed goes on, and its end is no error."""
     path = tmp_path / "e.jsonl"
     path.symlink_to(FULL)
     said: list[str] = []
@@ -71,8 +71,7 @@ def test_a_full_disk_does_not_end_the_log(tmp_path: Path) -> None:
         assert log.show(reading(label=f"label {number}"))
     assert len(said) == 1
     assert "until there is room" in said[0]
-    with pytest.raises(OSError, match="No space"):
-        log.close()
+    log.close()
 
 
 def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
