@@ -66,6 +66,7 @@ def sort(
     Example: edge-fm sort --undo --into sorted
     """
     from edge_fm_runtime.batch import sort as sorting
+    from edge_fm_runtime.batch.inputs.locators import text
     from edge_fm_runtime.errors import SourceError
 
     if undo:
@@ -76,7 +77,8 @@ def sort(
     plan = sorting.plan(table, into, sorting.Way(method), review_below)
     if dry_run:
         for placement in plan.placements:
-            terminal.print_line(f"{method} {placement.source} -> {placement.target}")
+            source, target = (text(str(path)) for path in (placement.source, placement.target))
+            terminal.print_line(f"{method} {source} -> {target}")
         outcome = "would be sorted"
     else:
         with terminal.progress("sorting") as bar:
