@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.graph.editing import ModelProto, add_constant, drop_unused
-from edge_fm_exporters.quantization import bias_correction, mse_calibration
+from edge_fm_exporters.quantization import bias_correction, mse_calibration, sum_scales
 from edge_fm_exporters.quantization import float_stem as float_stem_module
 from edge_fm_runtime.artifact.session import INPUT
 
@@ -148,7 +148,7 @@ def quantize(
         finally:
             logging.disable(logging.NOTSET)
         original = onnx.load(prepared)
-        made = _with_float_logits(onnx.load(quantized), original)
+        made = sum_scales.align(_with_float_logits(onnx.load(quantized), original))
         corrected = bias_correction.correct(made, original, Reader(images).batches)
         return _kept_in_float(corrected, recipe.float_nodes)
 
