@@ -3,6 +3,8 @@
     device_probe.py answer OUT.npz IMAGES... --models MODEL...   # on each machine
     device_probe.py compare THERE.npz HERE.npz   # print the differences; exit code 1 beyond a bound
 
+The bounds are those of `edge-fm verify`: the tolerance of each model's passport.
+
 The runtime decodes and classifies every image file. No other packages are needed.
 """
 
@@ -14,20 +16,20 @@ import numpy as np
 
 from edge_fm_runtime import Classifier
 
-BOUNDS = {"int8": 1e-3, "fp32": 1e-5}
-
 
 def answer(out: Path, images: list[Path], models: list[Path]) -> None:
-    """Write the probabilities and input tensors of every model."""
+    """Write the probabilities, input tensors and tolerance of every model."""
     paths = sorted(path for folder in images for path in folder.rglob("*") if path.is_file())
     found: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
     for model in models:
         classifier = Classifier.load(model)
         tensors = [classifier.tensor(path.read_bytes()) for path in paths]
-        found[f"{model.stem}_{classifier.passport.precision.kind}"] = np.concatenate(
+        precision = classifier.passport.precision
+        found[f"{model.stem}_{precision.kind}"] = np.concatenate(
             [classifier.raw_probabilities(tensor[np.newaxis]) for tensor in tensors]
         )
         found[f"tensors_{model.stem}"] = np.stack(tensors)
+        found[f"bound_{model.stem}"] = np.array(precision.tolerance)
     np.savez_compressed(out, **found)  # type: ignore[arg-type]
 
 
@@ -36,15 +38,17 @@ def compare(there: Path, here: Path) -> bool:
     fine = True
     with np.load(there) as far, np.load(here) as near:
         for name in near:
+            if name.startswith("bound_"):
+                continue
             if name.startswith("tensors_"):
                 levels = np.abs(far[name].astype(int) - near[name]).max(axis=(1, 2, 3))
                 print(
                     f"{name}: {(levels > 0).sum()} of {len(levels)} differ, by {levels.max()} grey levels at most"
                 )
                 continue
-            bound = BOUNDS[name.rpartition("_")[2]]
-            difference = np.abs(far[name].astype(float) - near[name]).max(axis=1)
             model = name.rpartition("_")[0]
+            bound = float(near[f"bound_{model}"])
+            difference = np.abs(far[name].astype(float) - near[name]).max(axis=1)
             same = (far[f"tensors_{model}"] == near[f"tensors_{model}"]).all(axis=(1, 2, 3))
             labels = (far[name].argmax(axis=1) != near[name].argmax(axis=1)).sum()
             print(

@@ -112,7 +112,11 @@ class Precision:
 
     @property
     def tolerance(self) -> float:
-        """Largest difference of a probability that a replay on another machine may have."""
+        """Largest difference of a probability that a replay on another machine may have.
+
+        float32 arithmetic differs in its last bits. In int8, such a bit may turn a rounded level, and the
+        layers behind enlarge that.
+        """
         return max(1e-3 if self.kind is PrecisionKind.INT8 else 1e-5, self.rounding)
 
 
