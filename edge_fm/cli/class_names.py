@@ -14,7 +14,7 @@ def read_labels(text: str) -> tuple[str, ...]:
     Raises:
         DataError: the file does not exist or holds no class names.
     """
-    from edge_fm_exporters import label_files
+    from edge_fm_exporters.sources import label_files
 
     return label_files.parse_labels(text)
 
@@ -29,7 +29,7 @@ def find_names(
         known: names of its options or its run; empty if neither has any.
         data_names: names of its data set; empty if there is none.
     """
-    from edge_fm_exporters import label_files
+    from edge_fm_exporters.sources import label_files
     from edge_fm_runtime.errors import DataError
 
     if known or model.names:

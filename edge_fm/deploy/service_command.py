@@ -17,7 +17,7 @@ _OUTPUT_FILES = {"out", "log", "record"}
 _OUTPUT_FOLDERS = {"save_unknown", "snapshots"}
 
 
-class Network(Enum):
+class NetworkAccess(Enum):
     """Addresses that a service exchanges data with."""
 
     NONE = "none"
@@ -60,7 +60,7 @@ class ServiceCommand:
     writes: tuple[Path, ...]
     lists_paths: bool
     camera: bool
-    network: Network
+    network: NetworkAccess
 
 
 def service_command(name: str, parameters: Sequence[Parameter]) -> ServiceCommand:
@@ -159,12 +159,12 @@ def _writes(parameters: Iterable[Parameter]) -> Iterable[Path]:
                 yield path.parent
 
 
-def _network(parameters: Sequence[Parameter]) -> Network:
+def _network(parameters: Sequence[Parameter]) -> NetworkAccess:
     if any(map(remote.is_url, _values(parameters, "source", "inputs", "out"))):
-        return Network.ANY
+        return NetworkAccess.ANY
     if _values(parameters, "view") != ["web"]:
-        return Network.NONE
-    return Network.LOOPBACK if set(_values(parameters, "host")) <= _LOOPBACK else Network.ANY
+        return NetworkAccess.NONE
+    return NetworkAccess.LOOPBACK if set(_values(parameters, "host")) <= _LOOPBACK else NetworkAccess.ANY
 
 
 def _absolute(path: str) -> Path:

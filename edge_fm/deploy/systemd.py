@@ -11,7 +11,7 @@ from pathlib import Path
 
 import edge_fm
 import edge_fm_runtime
-from edge_fm.deploy.service_command import Network, ServiceCommand
+from edge_fm.deploy.service_command import NetworkAccess, ServiceCommand
 from edge_fm_runtime.errors import SourceError
 
 MARKER = "# edge-fm service of "
@@ -81,13 +81,13 @@ _CAMERA = ("DevicePolicy=closed", "DeviceAllow=char-video4linux rw", "Supplement
 _NO_CAMERA = ("PrivateDevices=yes",)
 
 _NETWORK = {
-    Network.NONE: ("RestrictAddressFamilies=AF_UNIX", "IPAddressDeny=any", "PrivateNetwork=yes"),
-    Network.LOOPBACK: (
+    NetworkAccess.NONE: ("RestrictAddressFamilies=AF_UNIX", "IPAddressDeny=any", "PrivateNetwork=yes"),
+    NetworkAccess.LOOPBACK: (
         "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
         "IPAddressDeny=any",
         "IPAddressAllow=localhost",
     ),
-    Network.ANY: ("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",),
+    NetworkAccess.ANY: ("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",),
 }
 
 _HOMES = ("/home", "/root", "/run/user")

@@ -1,4 +1,4 @@
-"""Choose scales at which x86 and ARM64 round every quantised sum alike (docs/decisions/0027-sum-scales.md).
+"""Choose scales at which x86 and ARM64 round every quantised sum alike (docs/decisions/0027).
 
 onnxruntime's QLinearAdd computes in float32 on x86 and with 22-bit integer multipliers on ARM64. Where a sum
 lies within about 1e-4 levels of the border between two levels, they may round it to different ones, and the

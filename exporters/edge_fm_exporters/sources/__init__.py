@@ -10,9 +10,9 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from edge_fm_exporters.label_files import read_label_file
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.identify import identify
+from edge_fm_exporters.sources.label_files import read_label_file
 from edge_fm_exporters.sources.unpack import unpack
 
 __all__ = ["SourceModel", "digest", "load"]

@@ -45,7 +45,7 @@ class InputLayout:
 
     @property
     def note(self) -> str:
-        """How a vector is read, which its length does not prove; empty for other orders."""
+        """Note on how a vector is read, which its length does not prove; empty for other orders."""
         if self.order is not AxisOrder.VECTOR:
             return ""
         height, width, channels = self.spec.shape

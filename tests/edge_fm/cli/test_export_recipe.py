@@ -1,4 +1,4 @@
-"""What an export finds out about a model file: pixels, fit, polarity and class names."""
+"""Facts that an export finds out about a model file: pixels, fit, polarity and class names."""
 
 from pathlib import Path
 

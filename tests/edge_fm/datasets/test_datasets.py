@@ -215,7 +215,7 @@ def test_arrays_are_inverted() -> None:
 
 
 def test_a_large_folder_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a sample suffices, no more than it is read, disjoint by part, and said in words."""
+    """A sample is read where it suffices, disjoint by part, and said in words."""
     monkeypatch.setattr("edge_fm.datasets.folder._SAMPLE_BYTES", 3 * 16 * 16)
     monkeypatch.setattr("edge_fm.datasets.folder._LEAST_SAMPLE", 1)
     opened = datasets.open_data(str(folder_of_photographs(tmp_path / "pets")), InputSpec(16, 16, 1))

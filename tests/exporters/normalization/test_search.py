@@ -197,7 +197,7 @@ def two_shades(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_tie_within_chance_is_decided_by_the_log_loss() -> None:
-    """Of scales that are right equally often, the one with the least log loss is taken; both are said."""
+    """The least log loss decides between scales that are right equally often; both are said."""
     images, labels = two_shades(1000)
     found = found_on(
         answering({0.8: (0.97, 0.99), 200.0: (0.973, 0.6)}), images, labels, polarity=Polarity.AS_IS
@@ -263,7 +263,7 @@ def test_the_fit_is_tried_like_the_scale(right: Fit) -> None:
 
 
 def test_the_default_fit_is_said() -> None:
-    """Where pictures do not tell the fits apart, stretch is taken and said; a known fit is not."""
+    """Stretch is taken and said if pictures do not tell the fits apart; a known fit is not."""
     images, labels = pictures(300, 3)
     source = nearest_prototype(UNIT, 3)
     found = found_on(source, images, labels, scale="unit", polarity=Polarity.AS_IS)

@@ -98,7 +98,7 @@ def test_the_scale_hardly_moves(before: QuantizedSum) -> None:
 
 
 def test_sums_that_lie_on_borders_are_moved_off_them() -> None:
-    """Where half of the pairs lie on a border between two levels, they are rounded alike all the same."""
+    """Pairs are rounded alike even if half of them lie on a border between two levels."""
     half = QuantizedSum(
         Quantization(np.float32(0.5), 128), Quantization(np.float32(0.5), 128), Quantization(np.float32(1), 0)
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_exporters import label_files
+from edge_fm_exporters.sources import label_files
 from edge_fm_runtime.errors import DataError
 
 
@@ -54,7 +54,7 @@ def test_every_form_is_read(tmp_path: Path, name: str, text: str, names: tuple[s
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes, says: str) -> None:
-    """What holds no class names is refused with its fault, and what to give instead."""
+    """A file without class names is refused with its fault, and with what to give instead."""
     (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=says):
         label_files.read_label_file(tmp_path / name)
