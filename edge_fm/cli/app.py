@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect as docstrings
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from edge_fm.cli import (
 from edge_fm.cli.standard_output import CheckedOutput
 from edge_fm.cli.terminal import escape, print_error
 from edge_fm_runtime.errors import EdgeFmError, SourceError
+from edge_fm_runtime.untrusted import deadline
 
 WRONG_USAGE = 2
 UNEXPECTED = 70
@@ -132,6 +134,7 @@ def _options(
 def run() -> None:
     """Run the command line; an error of the family becomes a message and exit code 2."""
     arguments, debug = _without_debug(sys.argv[1:])
+    deadline.give_up = _end
     output = sys.stdout
     if output is not None:  # None if the process was started without a standard output
         sys.stdout = CheckedOutput(output)
@@ -152,6 +155,12 @@ def run() -> None:
         sys.stdout = output
         if launcher := sys.modules.get("edge_fm_runtime.batch.workers.launcher"):
             launcher.discard()
+
+
+def _end(message: str) -> None:
+    """Print an error and end the process at once, in the middle of whatever it does."""
+    print_error(message)
+    os._exit(WRONG_USAGE)
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:

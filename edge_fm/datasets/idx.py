@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from edge_fm.datasets.class_names import DIGITS, GARMENTS
 from edge_fm.datasets.dataset import Dataset, Split
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError, ExportError
+from edge_fm_runtime.untrusted.regular_file import open_file
 
 _IMAGES, _LABELS = 2051, 2049
+_MAX_BYTES = 512 * 2**20
 
 
 def load_fashion_mnist() -> Dataset:
@@ -53,12 +56,12 @@ def _read_pair(folder: Path, part: str) -> Split:
 def _read(path: Path, magic: int) -> NDArray[np.uint8]:
     """Read an idx file of uint8 (http://yann.lecun.com/exdb/mnist: magic, dimensions, bytes)."""
     try:
-        with gzip.open(path) as file:
-            data = file.read()
+        with open_file(path) as packed, gzip.open(packed) as file:
+            data = file.read(_MAX_BYTES)  # no file of these data sets is longer
         found = struct.unpack_from(">I", data)[0]
         shape = struct.unpack_from(f">{found & 0xFF}I", data, 4)
         array = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
-    except (OSError, EOFError, struct.error, ValueError) as error:
+    except (OSError, EOFError, struct.error, ValueError, zlib.error) as error:
         raise DataError(f"{path} is not a readable idx file ({error}): download it again") from error
     if found != magic:
         raise DataError(

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from edge_fm.datasets.dataset import MIN_CLASSES, Dataset, Split
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.untrusted.npz import read_arrays
+
+_MAX_CLASSES = 10_000
 
 
 def load(path: Path) -> Dataset:
@@ -16,10 +19,11 @@ def load(path: Path) -> Dataset:
         DataError: the file cannot be read, lacks an array, or an array has the wrong type or values.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except Exception as error:  # np.load raises many kinds for a damaged archive
-        raise DataError(f"{path} cannot be read as .npz ({error})") from error
+        arrays = read_arrays(path)
+    except Exception as error:  # NumPy raises many kinds for a damaged archive
+        raise DataError(
+            f"{path} cannot be read as .npz ({error}): save it with numpy.savez_compressed, or give a folder with one sub-folder per class"
+        ) from error
     wanted = ("x_train", "y_train", "x_test", "y_test")
     missing = [key for key in wanted if key not in arrays]
     if missing:
@@ -30,7 +34,7 @@ def load(path: Path) -> Dataset:
     train = _split(path, arrays["x_train"], arrays["y_train"])
     test = _split(path, arrays["x_test"], arrays["y_test"])
     classes = int(max(train.labels.max(), test.labels.max())) + 1
-    names = tuple(str(name) for name in arrays.get("class_names", range(classes)))
+    names = tuple(str(name) for name in np.ravel(arrays.get("class_names", np.arange(classes))))
     if max(classes, len(names)) < MIN_CLASSES:
         raise DataError(f"{path} has only one class, expected at least two")
     if len(names) < classes:
@@ -45,21 +49,23 @@ def load_pictures(path: Path) -> NDArray[np.uint8]:
         DataError: the file cannot be read, or `images` is missing or has another type.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            images = np.asarray(file["images"])
-    except Exception as error:  # np.load raises many kinds for a damaged archive
+        images = read_arrays(path, ("images",))["images"]
+    except Exception as error:  # NumPy raises many kinds for a damaged archive
         raise DataError(f"{path} cannot be read ({error})") from error
-    return Split(images, np.zeros(len(images), np.int64)).images
+    return _split(path, images, np.zeros(len(images) if images.ndim else 0, np.int64)).images
 
 
 def _split(path: Path, images: NDArray[np.generic], labels: NDArray[np.generic]) -> Split:
-    if images.dtype != np.uint8 or not np.issubdtype(labels.dtype, np.integer) or not len(images):
+    is_image_array = images.dtype == np.uint8 and images.ndim in {3, 4} and images.size > 0
+    if not is_image_array or not np.issubdtype(labels.dtype, np.integer) or not labels.size:
         raise DataError(
-            f"{path} has {len(images)} images of {images.dtype} and labels of {labels.dtype}: expected at least one "
-            "image, uint8 in [0, 255], and integers"
+            f"{path} has images {images.dtype} {images.shape} and labels {labels.dtype} {labels.shape}: expected at least "
+            "one image, uint8 (N, H, W) or (N, H, W, C), and an integer for each"
         )
     if images.ndim == 3:  # noqa: PLR2004  # N, H, W
         images = images[..., np.newaxis]
     if labels.min() < 0:
         raise DataError(f"{path} has a label below 0")
-    return Split(images.astype(np.uint8), labels.reshape(-1).astype(np.int64))
+    if labels.max() >= _MAX_CLASSES:
+        raise DataError(f"{path} has the label {labels.max()}, expected less than {_MAX_CLASSES:,}")
+    return Split(images.astype(np.uint8, copy=False), labels.reshape(-1).astype(np.int64))

@@ -10,7 +10,6 @@ model to have low confidence:
 """
 
 import csv
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,11 @@ from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError, InputError
 from edge_fm_runtime.image import guard, preprocess
 from edge_fm_runtime.image.opencv import as_uint8, cv2
+from edge_fm_runtime.untrusted import bounded_json, typed_json
+from edge_fm_runtime.untrusted.regular_file import read_lines, read_text
+
+_MAX_BYTES = 64 * 2**20
+"""Size limit of a map or split file."""
 
 _FINE = 4
 """Resolution of the stored photographs as a multiple of the model's size, to allow rotation and zoom."""
@@ -97,8 +101,8 @@ def read_map(path: Path, name: str, class_names: Sequence[str]) -> dict[str, tup
         DataError: the file cannot be read, lacks the table, or names a class that the model lacks.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(read_text(path, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the map {path} cannot be read: {error}") from error
     table = tables.get(name)
     if not isinstance(table, dict) or not table:
@@ -138,8 +142,8 @@ def read_held_out(path: Path) -> frozenset[str]:
         DataError: the file cannot be read or has no list `held_out`.
     """
     try:
-        held_out = json.loads(path.read_text(encoding="utf-8"))["held_out"]
-        return frozenset(str(entry) for entry in held_out)
+        held_out = bounded_json.loads(read_text(path, _MAX_BYTES))["held_out"]
+        return frozenset(typed_json.read(tuple[str, ...], held_out, "held_out"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f'{path} is not a split file: expected JSON with a list "held_out" of paths ({error})'
@@ -221,21 +225,20 @@ def read_soft_labels(path: Path, folders: Sequence[str]) -> dict[str, NDArray[np
     """
     soft_labels = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in ("path", *folders) if name not in (rows.fieldnames or ())]
-            if missing:
+        rows = csv.DictReader(read_lines(path))
+        missing = [name for name in ("path", *folders) if name not in (rows.fieldnames or ())]
+        if missing:
+            raise DataError(
+                f"{path} has no column {', '.join(missing)}: expected path and one for each folder of the map"
+            )
+        for row in rows:
+            probabilities = np.array([float(row[name]) for name in folders], np.float32)
+            if not (probabilities >= 0).all() or abs(float(probabilities.sum()) - 1) > _ROUNDING:
                 raise DataError(
-                    f"{path} has no column {', '.join(missing)}: expected path and one for each folder of the map"
+                    f"{path}, line {rows.line_num}: {row['path']} has {probabilities.tolist()}, expected probabilities "
+                    "of 0 or more that sum to 1"
                 )
-            for row in rows:
-                probabilities = np.array([float(row[name]) for name in folders], np.float32)
-                if not (probabilities >= 0).all() or abs(float(probabilities.sum()) - 1) > _ROUNDING:
-                    raise DataError(
-                        f"{path}, line {rows.line_num}: {row['path']} has {probabilities.tolist()}, expected probabilities "
-                        "of 0 or more that sum to 1"
-                    )
-                soft_labels[str(row["path"])] = probabilities / probabilities.sum()
+            soft_labels[str(row["path"])] = probabilities / probabilities.sum()
     except (OSError, UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
         raise DataError(f"the soft labels {path} cannot be read: {error}") from error
     return soft_labels

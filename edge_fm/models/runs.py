@@ -14,14 +14,16 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.errors import DataError, OutputError
+from edge_fm_runtime.untrusted import bounded_json, typed_json
+from edge_fm_runtime.untrusted.regular_file import read_lines, read_text
 
 MODEL = "model.keras"
 SKLEARN_MODEL = "model.skops"
@@ -31,6 +33,7 @@ CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
 OOD_CALIBRATION = "ood_calibration.npz"
+_MAX_RECORD_BYTES = 16 * 2**20
 FORMER_OOD_CALIBRATION = "lesson.npz"
 """The name of `OOD_CALIBRATION` in run folders of version 0.1.0."""
 
@@ -82,7 +85,7 @@ class Run:
     class_names: tuple[str, ...]
     scale: str
     model: str
-    options: dict[str, float]
+    options: dict[str, Any]
     settings: dict[str, Any]
     epochs: int
     best_epoch: int
@@ -92,9 +95,9 @@ class Run:
     licence: str
     tools: dict[str, str]
     created: str
-    input_shape: tuple[int, int, int] = (28, 28, 1)
-    fit: Fit = Fit.LETTERBOX
-    polarity: Polarity = Polarity.AS_IS
+    input_shape: tuple[int, int, int] = field(default=(28, 28, 1), metadata={"added_in": 1})
+    fit: Fit = field(default=Fit.LETTERBOX, metadata={"added_in": 1})
+    polarity: Polarity = field(default=Polarity.AS_IS, metadata={"added_in": 1})
 
     @property
     def test_accuracy(self) -> float:
@@ -108,7 +111,7 @@ class Run:
             partial.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Run":
+    def load(cls, folder: Path) -> Self:
         """Read `run.json`.
 
         Raises:
@@ -116,17 +119,19 @@ class Run:
         """
         path = folder / RECORD
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            tuples = {name: tuple(values[name]) for name in ("class_names", "input_shape") if name in values}
-            kinds = {"fit": Fit, "polarity": Polarity}
-            recipe = {name: kind(values[name]) for name, kind in kinds.items() if name in values}
-            return cls(**{**values, **tuples, **recipe})
-        except FileNotFoundError:
+            values = bounded_json.loads(read_text(path, _MAX_RECORD_BYTES))
+            run: Self = typed_json.read(cls, values, "run")
+        except (FileNotFoundError, NotADirectoryError):
             raise DataError(
                 f"{folder} is not a run folder: {RECORD} is missing. Create one with 'edge-fm train'"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, OSError) as error:
             raise DataError(f"{path} is broken ({error}): train again, or export {MODEL} directly") from error
+        if Path(run.model).name != run.model:
+            raise DataError(
+                f"{path} names the model {run.model!r:.60}, expected a file in the folder: train again"
+            )
+        return run
 
 
 def is_run(path: Path) -> bool:
@@ -167,10 +172,9 @@ def read_history(path: Path) -> list[dict[str, float]]:
         DataError: the file is broken.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(read_lines(path)))
         return [{name: float(text) for name, text in row.items() if name != "epoch"} for row in rows]
     except FileNotFoundError:
         return []
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{path} is broken ({error}): delete it, or train again") from error

@@ -14,12 +14,13 @@ from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.parity import VerifiedGraph
 from edge_fm_exporters.request import ExportData, ResolvedExport
 from edge_fm_exporters.sources import digest
-from edge_fm_runtime.artifact import onnx_file, strict_json
+from edge_fm_runtime.artifact import onnx_file
 from edge_fm_runtime.artifact.passport import KEY, Decision, Golden, Passport, Provenance
 from edge_fm_runtime.artifact.session import OnnxSession
 from edge_fm_runtime.errors import ExportError
 from edge_fm_runtime.image import preprocess
 from edge_fm_runtime.image.opencv import cv2
+from edge_fm_runtime.untrusted.typed_json import encode_bytes
 
 _GOLDEN_INPUTS = 8
 _GOLDEN_BYTES = 40_000
@@ -120,7 +121,7 @@ def _golden(candidate: VerifiedGraph, pictures: LabelledImages, order: ResolvedE
         images = np.stack([_coarse(image, grain) for image in chosen])
         encoded = [parity.as_png(image, preprocess_recipe) for image in images]
         stored = [preprocess.tensor_from_bytes(data, spec, preprocess_recipe).tobytes() for data in encoded]
-        if sum(len(strict_json.encode_bytes(data)) for data in (*encoded, *stored)) <= _GOLDEN_BYTES:
+        if sum(len(encode_bytes(data)) for data in (*encoded, *stored)) <= _GOLDEN_BYTES:
             break
     if stored != [image.tobytes() for image in images]:
         raise ExportError("golden inputs do not survive the preprocessing")

@@ -3,10 +3,13 @@
 `edge-fm doctor` lists the features that a system lacks.
 """
 
+import contextlib
 import ctypes
 import math
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +32,14 @@ if sys.platform == "win32":
     def limit_memory(extra_bytes: int) -> None:
         """Do nothing: Windows has no such limit."""
 
+    @contextlib.contextmanager
+    def limited_memory(extra_bytes: int) -> Iterator[None]:  # noqa: ARG001  # as below
+        """Do nothing: Windows has no such limit."""
+        yield
+
+    def end_with_parent() -> None:
+        """Do nothing: Windows has no such signal."""
+
     def peak_memory_bytes() -> int | None:
         """Return None: the standard library cannot read it on Windows."""
         return None
@@ -40,6 +51,10 @@ if sys.platform == "win32":
 else:
     import fcntl
     import resource
+    import signal
+
+    _PR_SET_PDEATHSIG = 1
+    """Of prctl(2)."""
 
     HAS_MEMORY_LIMIT = sys.platform.startswith("linux")
 
@@ -63,6 +78,37 @@ else:
             resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
         )
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    _limit_lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def limited_memory(extra_bytes: int) -> Iterator[None]:
+        """Limit this process to `extra_bytes` of data more than it has now, inside the block (Linux).
+
+        Data is what is allocated and can be written, so that libraries and reserved addresses do not count.
+        The limit holds for all threads; of two blocks at a time, the second waits for the first.
+        """
+        statm = Path("/proc/self/statm")
+        if not statm.is_file():
+            yield
+            return
+        with _limit_lock:
+            soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            wanted = int(statm.read_text().split()[5]) * resource.getpagesize() + extra_bytes
+            limits = [limit for limit in (wanted, soft, hard) if limit != resource.RLIM_INFINITY]
+            resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+    def end_with_parent() -> None:
+        """Let the system kill this process as soon as its parent ends, however that ends (Linux)."""
+        if sys.platform.startswith("linux"):
+            parent = os.getppid()
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it ended before the call
+                os._exit(1)
 
     def peak_memory_bytes() -> int | None:
         """Return the peak resident size of this process in bytes, None where it is not known."""

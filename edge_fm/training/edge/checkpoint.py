@@ -1,7 +1,6 @@
 """Save and restore the state of a training after each epoch, so that a killed one resumes."""
 
 import hashlib
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from edge_fm.training.edge.epoch_data import TrainingImages
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.untrusted.npz import read_arrays
 
 FILE = "state.npz"
 
@@ -59,15 +59,15 @@ def restore(model: KerasModel, path: Path, whose: str) -> History:
     if not path.is_file():
         return []
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            if str(kept["whose"]) != whose:
-                raise DataError(
-                    f"{path} is of a training with other settings, pictures or weights to begin with: give another folder with -o, or delete it"
-                )
-            for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
-                for index, variable in enumerate(variables):
-                    variable.assign(kept[f"{prefix}{index}"])
-            history: History = json.loads(str(kept["history"]))
+        kept = read_arrays(path)
+        if str(kept["whose"]) != whose:
+            raise DataError(
+                f"{path} is of a training with other settings, pictures or weights to begin with: give another folder with -o, or delete it"
+            )
+        for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
+            for index, variable in enumerate(variables):
+                variable.assign(kept[f"{prefix}{index}"])
+        history: History = json.loads(str(kept["history"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path} is damaged or of another model ({error}): delete it to begin anew"

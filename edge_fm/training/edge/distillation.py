@@ -22,8 +22,10 @@ from edge_fm.training.edge import folds
 from edge_fm.training.edge.epoch_data import EpochImages
 from edge_fm.training.edge.folds import FoldPlan
 from edge_fm_exporters.framework import import_keras
+from edge_fm_exporters.sources.archive_limits import MAX_SOURCE_BYTES
 from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.errors import DataError, ModelError
+from edge_fm_runtime.untrusted.regular_file import read_bytes
 
 TEMPERATURE = 2.0
 """Divides the logits of teacher and student, to show how the teacher ranks the wrong classes."""
@@ -121,7 +123,7 @@ def open_teacher(model: str, data: str, dataset: Dataset) -> Teacher:
     if path.is_dir():
         path = path / runs.Run.load(path).model
     try:
-        content = path.read_bytes() if path.is_file() else read_model(model)
+        content = read_bytes(path, MAX_SOURCE_BYTES) if path.is_file() else read_model(model)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     return Teacher(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,13 @@ from numpy.typing import NDArray
 from edge_fm.datasets import Split
 from edge_fm.datasets.photographs import Photographs
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.untrusted import bounded_json, typed_json
+from edge_fm_runtime.untrusted.regular_file import read_lines, read_text
 
 RECORD = "folds.json"
+MIN_FOLDS, MAX_FOLDS = 2, 1000
+
+_MAX_RECORD_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class FoldPlan:
     seed: int
     catalogue: int
     mirror: bool
-    photographs: Mapping[str, int] = field(default_factory=dict)
+    photographs: Mapping[str, int] = field(default_factory=dict, metadata={"added_in": 1})
 
     def folds(self, training: Split, photographs: Photographs | None, seed: int) -> Folds:
         """Return the fold of every picture of a training on the same data set.
@@ -78,16 +84,19 @@ class FoldPlan:
         (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "FoldPlan":
+    def load(cls, folder: Path) -> Self:
         """Read `folds.json`.
 
         Raises:
             DataError: it is broken.
         """
         try:
-            return cls(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            values = bounded_json.loads(read_text(folder / RECORD, _MAX_RECORD_BYTES))
+            plan: Self = typed_json.read(cls, values, "folds")
+            typed_json.require(MIN_FOLDS <= plan.count <= MAX_FOLDS, f"{plan.count} folds")
+        except (OSError, ValueError) as error:
             raise DataError(f"{folder / RECORD} is broken ({error}): train the folds again") from error
+        return plan
 
 
 def product_images_without(fold: int, folds: Folds, training: Split) -> Split:
@@ -118,14 +127,13 @@ def read_groups(path: Path) -> dict[str, str]:
         DataError: the file cannot be read, or has other columns.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
-            columns = next(rows, [])
-            if len(columns) != 2 or "path" not in columns:  # noqa: PLR2004  # the path and whose it is
-                raise DataError(
-                    f"{path} has the columns {', '.join(columns) or '(none)'}: it needs two, path and whose the photograph is, such as path,person"
-                )
-            at = columns.index("path")
-            return {row[at]: row[1 - at] for row in rows if row}
+        rows = csv.reader(read_lines(path))
+        columns = next(rows, [])
+        if len(columns) != 2 or "path" not in columns:  # noqa: PLR2004  # the path and whose it is
+            raise DataError(
+                f"{path} has the columns {', '.join(columns) or '(none)'}: it needs two, path and whose the photograph is, such as path,person"
+            )
+        at = columns.index("path")
+        return {row[at]: row[1 - at] for row in rows if row}
     except (OSError, UnicodeDecodeError, csv.Error, IndexError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -20,6 +20,9 @@ from edge_fm.training.edge.epoch_data import Mix
 from edge_fm.training.edge.recipe_schema import CLASS_MAP, check, find_lines, nest
 from edge_fm.training.edge.settings import DEFAULTS, EdgeSettings
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.untrusted.regular_file import read_text
+
+MAX_RECIPE_BYTES = 2**20
 
 RECIPES = Path(__file__).parent / "recipes"
 """Recipes of the bundled models and of their teachers."""
@@ -100,8 +103,10 @@ def read_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> EdgeR
         DataError: the file cannot be read, or a key is unknown, of a wrong type or out of range.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, MAX_RECIPE_BYTES)
         tables: dict[str, Any] = tomllib.loads(text)
+    except RecursionError:
+        raise DataError(f"the recipe {path} cannot be read: values nested too deep") from None
     except (OSError, ValueError) as error:  # no UTF-8, no TOML, or a number with thousands of digits
         raise DataError(f"the recipe {path} cannot be read: {error}") from error
     places = find_lines(text)

@@ -143,7 +143,7 @@ def nest(name: str, given: str) -> dict[str, Any]:
         raise DataError(f"--set {name}: expected TABLE.KEY, such as settings.epochs=10")
     try:
         value = tomllib.loads(f"value = {given}")["value"]
-    except ValueError:  # no TOML, or a number with thousands of digits
+    except (ValueError, RecursionError):  # no TOML, or a number with thousands of digits
         value = given
     allowed = SCHEMA[table].get(key)
     if allowed is not None and allowed.kind is str and not allowed.many and not isinstance(value, str | dict):

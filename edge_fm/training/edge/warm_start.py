@@ -5,7 +5,6 @@ normalisation would have seen is measured on training pictures, so that the netw
 and can be trained on.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from edge_fm import datasets
 from edge_fm.models import runs
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.graph import flip_ensemble, weights
+from edge_fm_exporters.sources import archive_limits
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.model_file import BUNDLED, read_model
 from edge_fm_runtime.classifier import Classifier
@@ -66,9 +66,10 @@ def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[s
         )
     _require_size(start, InputSpec(*run.input_shape), model)
     try:
-        kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
+        with archive_limits.loading(start / run.model):
+            kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
         model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # Keras raises whatever its layers raise
         raise DataError(
             f"cannot initialise from {start}: its weights are damaged or of an older network ({error}). Train it again"
         ) from error
@@ -89,7 +90,10 @@ def _from_file(
     )
     theirs = classifier.passport.input
     _require_size(start, theirs, model)
-    found = weights.read_weights(data)
+    try:
+        found = weights.read_weights(data)
+    except Exception:  # noqa: BLE001  # another network may have any layers
+        raise mismatch from None
     found[:1] = [(_finer(kernel, model.weights[0].shape), bias) for kernel, bias in found[:1]]
     if not _fill(model, found):
         raise mismatch

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_fm_runtime.artifact.known_class_score import features, known_class_score
 from edge_fm_runtime.artifact.passport import Decision
 from edge_fm_runtime.errors import DataError
+from edge_fm_runtime.untrusted.npz import read_arrays
 
 _TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 121))
 _SMALLEST = 1e-12
@@ -39,9 +40,9 @@ class DecisionImages:
             DataError: it cannot be read, or they do not go together.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                images, allowed = np.asarray(file["images"]), np.asarray(file["allowed"])
-        except Exception as error:  # np.load raises many kinds for a damaged archive
+            arrays = read_arrays(path, ("images", "allowed"))
+            images, allowed = np.asarray(arrays["images"]), np.asarray(arrays["allowed"])
+        except Exception as error:  # NumPy raises many kinds for a damaged archive
             raise DataError(f"{path} cannot be read ({error})") from error
         if images.dtype != np.uint8 or allowed.dtype != bool or len(images) != len(allowed):
             raise DataError(

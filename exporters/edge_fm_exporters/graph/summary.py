@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_fm_exporters.graph import flip_ensemble
+from edge_fm_runtime.errors import ModelError
 
 _PAIRS = {"QuantizeLinear", "DequantizeLinear"}
 _WEIGHTED = {"Conv", "Gemm", "MatMul"}
@@ -59,13 +60,25 @@ def summarise(data: bytes) -> GraphSummary:
 
     Args:
         data: ONNX file that `edge_fm_runtime.artifact.onnx_file` has not refused.
+
+    Raises:
+        ModelError: onnx cannot read the graph.
     """
     import onnx
     from onnx import shape_inference
 
-    stored = onnx.load_from_string(data)
+    try:
+        stored = onnx.load_from_string(data)
+        inferred = shape_inference.infer_shapes(stored).graph
+    except Exception as error:  # of protobuf and of onnx, which share no class
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(
+            f"the graph of the model cannot be read ({reason:.200}): the file is damaged, export it again"
+        ) from error
+    if any(not node.output for node in stored.graph.node):
+        raise ModelError("the model has a node without outputs: the file is damaged, export it again")
     views = 2 if flip_ensemble.is_flip_ensemble(data) else 1
-    graph = _ShapedGraph(shape_inference.infer_shapes(stored).graph)
+    graph = _ShapedGraph(inferred)
     layers = [graph.layer(node, views) for node in graph.nodes if node.op_type not in _PAIRS]
     kinds = Counter(node.op_type for node in stored.graph.node)
     return GraphSummary(tuple(layers), len(stored.graph.node), dict(kinds), views > 1)

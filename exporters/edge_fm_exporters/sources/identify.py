@@ -1,10 +1,13 @@
 """Tell the format of a model by its content."""
 
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_fm_exporters.sources.archive_limits import check_size
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.untrusted.regular_file import open_file
 
 _HEAD = 64
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -45,13 +48,14 @@ def identify(path: Path) -> Identified:
         return _folder(path)
     if not path.exists():
         raise ModelError(f"there is no model {str(path)!r}: give a run folder, or a {ACCEPTED}")
-    if not path.is_file():
-        raise ModelError(f"{path} is no regular file: give a run folder, or a {ACCEPTED}")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
+            check_size(os.fstat(file.fileno()).st_size)
             head = file.read(_HEAD)
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}. Give a run folder, or a {ACCEPTED}"
+        ) from error
     if head.startswith(_HDF5):
         return Identified("keras", path)
     if head[4:8] == _TFLITE:

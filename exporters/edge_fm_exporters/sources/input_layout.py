@@ -18,8 +18,8 @@ Shape = tuple[int | None, ...]
 
 _CHANNELS = (1, 3)
 _MAX_SIDE = 4096
-_SMALLEST_VECTOR = 64
-"""Pixels of an 8x8 digit; a shorter vector holds features, not pixels."""
+_SMALLEST_VECTOR = 16
+"""Pixels of a 4x4 image; a shorter vector holds features, not pixels."""
 
 
 class AxisOrder(StrEnum):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.framework import import_keras, import_tf_keras, installed, versions
-from edge_fm_exporters.sources import keras_config, teachable_machine
+from edge_fm_exporters.sources import archive_limits, keras_config, teachable_machine
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.input_layout import Shape, input_layout
 from edge_fm_exporters.sources.input_scaling import raw_pixels_note
@@ -35,6 +35,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     """
     if not path.is_file():
         raise ModelError(f"there is no model {str(path)!r}: give a run folder, or a .keras or .h5 file")
+    archive_limits.check(path)
     config = keras_config.read(path)
     try:
         keras_config.check(path, config)
@@ -44,7 +45,8 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
         raise ModelError(f"{path} has layers nested too deeply, which no model needs") from error
     if shape is not None:
         input_layout(path, shape, size)  # refuse before TensorFlow is imported, which takes seconds
-    model = _build(path, config, upgraded)
+    with archive_limits.loading(path):
+        model = _build(path, config, upgraded)
     run, convert = _computation(model, _shape(path, model, "input"))
     raw = raw_pixels_note(model)
     is_known = teachable_machine.is_teachable_machine(config.network)

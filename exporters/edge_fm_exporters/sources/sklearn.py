@@ -5,6 +5,7 @@ way that skl2onnx knows for it.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.framework import installed, versions
 from edge_fm_exporters.sources import linear as linear_layer
+from edge_fm_exporters.sources.archive_limits import within_limits
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.input_layout import input_layout
 from edge_fm_exporters.sources.linear import LABEL_SHARE, Linear, Link, as_linear
@@ -28,9 +30,11 @@ _HARMLESS = {
 
 _ML_OPSET = 3
 _LAYER = ("reshape_1", "gemm_1")
-_MIN_CLASSES = 2
+_MIN_CLASSES, _MAX_CLASSES = 2, 10_000
+_MAX_FEATURES = 3 * 1024**2
 
 
+@within_limits
 def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     """Read a scikit-learn classifier for export.
 
@@ -55,6 +59,8 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return probabilities(model, linear, images.reshape(len(images), -1)).astype(np.float32)
+
+    _check_answers(path, predict, spec, classes)
 
     def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
         return _convert(linear if linear is not None else model, spec, opset)
@@ -137,6 +143,13 @@ def _picture_classifier(path: Path, model: Any, size: tuple[int, int] | None) ->
         raise ModelError(
             f"{path} is a {type(model).__name__}, expected a fitted classifier of pictures' pixels"
         )
+    if not isinstance(features, int | np.integer) or not 1 <= features <= _MAX_FEATURES:
+        raise ModelError(f"{path} takes {features!r:.60} numbers, expected 1 to {_MAX_FEATURES:,}")
+    features, shape = int(features), np.shape(classes)
+    if len(shape) != 1 or shape[0] > _MAX_CLASSES or np.asarray(classes).dtype == object:
+        raise ModelError(
+            f"{path} has classes of the shape {shape}, expected a list of at most {_MAX_CLASSES:,} numbers or names"
+        )
     if len(classes) < _MIN_CLASSES:
         raise ModelError(f"{path} tells {len(classes)} classes apart, expected at least two")
     if np.issubdtype(np.asarray(classes).dtype, np.number) and list(classes) != list(range(len(classes))):
@@ -144,6 +157,17 @@ def _picture_classifier(path: Path, model: Any, size: tuple[int, int] | None) ->
             f"{path} numbers its classes {', '.join(map(str, classes[:5]))}, ..., expected 0 to {len(classes) - 1}"
         )
     return input_layout(path, (None, int(features)), size).spec, len(classes)
+
+
+def _check_answers(
+    path: Path, predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], spec: InputSpec, classes: int
+) -> None:
+    """Refuse a classifier whose fitted arrays contradict each other."""
+    answers = predict(np.zeros((2, *spec.shape), np.float32))
+    if answers.shape != (2, classes) or not np.isfinite(answers).all():
+        raise ModelError(
+            f"{path} answers {answers.shape} for two images, expected finite numbers for {classes} classes: fit it again"
+        )
 
 
 def _names(model: Any) -> tuple[str, ...]:  # noqa: ANN401

@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_fm_runtime.artifact import onnx_file
 from edge_fm_runtime.artifact.passport import KEY, Passport
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.untrusted import regular_file
 
 BUNDLED = ("fashion", "fashion-nano", "digits")
 """Names of the models that come with the package."""
@@ -25,19 +26,16 @@ def read_model(model: str | os.PathLike[str]) -> bytes:
     """
     if isinstance(model, str) and model in BUNDLED:
         return _read_bundled(model)
-    path = Path(model)
     try:
-        if path.stat().st_size > onnx_file.MAX_MODEL_BYTES:
-            raise ModelError(
-                f"{path} is over the limit of {onnx_file.MAX_MODEL_BYTES:,} bytes for a model: export a smaller network"
-            )
-        return path.read_bytes()
+        return regular_file.read_bytes(model, onnx_file.MAX_MODEL_BYTES)
     except FileNotFoundError:
         raise ModelError(
             f"there is no model {str(model)!r}: give the path of an .onnx file, or one of {', '.join(BUNDLED)}"
         ) from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}. Check its permissions") from None
+        raise ModelError(
+            f"{model} cannot be read as a model: {error.strerror}. Give an .onnx file that 'edge-fm export' has written"
+        ) from None
 
 
 def read_passport(data: bytes) -> Passport | None:

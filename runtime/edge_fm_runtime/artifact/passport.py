@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
-from edge_fm_runtime.artifact import strict_json
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
-from edge_fm_runtime.artifact.strict_json import BROKEN, REMEDY, read, require
+from edge_fm_runtime.artifact.strict_json import parse, read, require
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.untrusted.typed_json import encode_bytes
 
 KEY = "edge_fm.passport"
 """Metadata key of the passport."""
@@ -263,7 +263,7 @@ class Passport:
 
     def to_json(self) -> str:
         """Return the text that is stored in the model; bytes are base64, deflated where that is shorter."""
-        return json.dumps(asdict(self), default=strict_json.encode_bytes, separators=(",", ":"))
+        return json.dumps(asdict(self), default=encode_bytes, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -273,10 +273,7 @@ class Passport:
             ModelError: it is not JSON, has a newer version, or a part is missing, unknown, of the wrong type
                 or out of range.
         """
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ModelError(f"{BROKEN}: it is not JSON. {REMEDY}") from None
+        value = parse(text)
         version = value.get("version") if isinstance(value, dict) else None
         if isinstance(version, int):
             _check_version(version)  # first: a newer passport may have fields that are unknown here

@@ -1,17 +1,34 @@
 """An onnxruntime session configured for small models, and checks against the passport."""
 
-from typing import Protocol
+import functools
+from contextlib import ExitStack
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.posix import limited_memory
+from edge_fm_runtime.untrusted.deadline import stop_after
 
 INPUT, OUTPUT = "image", "probabilities"
 
 _MAX_BATCH = 8
 """Images per inference; with more, the activations no longer fit in the processor's cache."""
+
+
+_SILENT = 4
+"""Severity of what onnxruntime logs: nothing below a fatal error."""
+
+_ARENA_BYTES = 1280 * 2**20
+"""Most memory for the activations of all models of a process."""
+
+_OPENING_BYTES, _OPENING_COPIES = 512 * 2**20, 4
+"""Most memory for opening a model: a fixed part, and copies of the file, which onnxruntime lays out anew."""
+
+_OPENING_S = _FIRST_RUN_S = 10.0
+"""Seconds for opening a model, and for its first run; the bundled ones take a hundredth of it."""
 
 
 class Session(Protocol):
@@ -32,17 +49,8 @@ class OnnxSession:
     def __init__(self, data: bytes) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
         try:
-            # The fallback would try the same provider again, and print.
-            self._session = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
-            )
+            self._session = _open(data)
             inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
             names = [value.name for value in (*inputs, *outputs)]
             shapes = [tuple(value.shape) for value in (*inputs, *outputs)]
@@ -64,6 +72,7 @@ class OnnxSession:
         batch = self.input_shape[0] if self.input_shape else None
         self.fixed_batch = batch if isinstance(batch, int) else None
         self._dtype: type[np.uint8 | np.float32] = np.uint8
+        self._has_run = False
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (N, classes) float32 for (N, height, width, channels) uint8.
@@ -82,6 +91,8 @@ class OnnxSession:
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         tensor = images if self._dtype is np.uint8 else images.astype(np.float32) / np.float32(255)
         try:
+            if not self._has_run:
+                self._first_run(tensor)
             result: NDArray[np.float32] = self._session.run([self._output], {self._input: tensor})[0]
         except Exception as error:  # as above
             raise ModelError(
@@ -93,6 +104,17 @@ class OnnxSession:
                 "export it again"
             )
         return result
+
+    def _first_run(self, tensor: NDArray[np.generic]) -> None:
+        """Run the smallest batch, within limits on time and on memory outside the arena too."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = _SILENT
+        stop = functools.partial(setattr, options, "terminate", True)
+        with stop_after(_FIRST_RUN_S, stop, _overdue(_FIRST_RUN_S)), limited_memory(_ARENA_BYTES):
+            self._session.run([self._output], {self._input: tensor[: self.fixed_batch or 1]}, options)
+        self._has_run = True
 
     def _run_fixed(self, images: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
         """Run a model with a fixed batch size on any number of images; zeros pad the last batch."""
@@ -147,9 +169,57 @@ class OnnxSession:
             )
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of an error message, or the name of the class if it is empty.
+def _open(data: bytes) -> Any:  # noqa: ANN401  # onnxruntime ships no types
+    """Return the session of a model, opened within limits of time and memory."""
+    import onnxruntime
 
-    Python 3.11.2, the version in Debian 12, drops a message that is not UTF-8.
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.log_severity_level = _SILENT
+    _register_arena()
+    stop = functools.partial(options.set_load_cancellation_flag, True)
+    with ExitStack() as limits:
+        limits.enter_context(stop_after(_OPENING_S, stop, _overdue(_OPENING_S)))
+        limits.enter_context(limited_memory(_OPENING_BYTES + _OPENING_COPIES * len(data)))
+        # The fallback would try the same provider again, and print.
+        return onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+
+
+@functools.cache
+def _register_arena() -> None:
+    """Give the sessions of this process one arena with a size limit, in place of one each without."""
+    import onnxruntime
+
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": _ARENA_BYTES}))
+
+
+def _overdue(seconds: float) -> str:
+    return (
+        f"the model has not answered within {seconds:g} s, expected milliseconds: export a smaller network, or "
+        "check that the file is the one you meant"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error message, in words if a limit was met.
+
+    It is the name of the class if the message is empty: Python 3.11.2, the version in Debian 12, drops a
+    message that is not UTF-8.
     """
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    text = next(iter(str(error).splitlines()), type(error).__name__)
+    limits = {
+        "Available memory of": f"it needs more than {_ARENA_BYTES // 2**20:,} MB for one inference",
+        "bad_alloc": "it needs more memory than a small classifier does",
+        "terminate flag": f"its first answer takes longer than {_FIRST_RUN_S:g} s",
+        "due to user request": f"it takes longer than {_OPENING_S:g} s to open",
+    }
+    return next((words for mark, words in limits.items() if mark in text), text)

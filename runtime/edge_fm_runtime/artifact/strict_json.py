@@ -1,33 +1,15 @@
-"""Parse untrusted JSON into frozen dataclasses, every key and type checked.
+"""Read the passport's JSON into frozen dataclasses; one message says what is broken."""
 
-A field's metadata says how passports of older versions differ: `added_in`, the version that introduced the
-field, so that older files may lack it; `formerly`, the key that it had in older files.
-"""
-
-import base64
-import binascii
-import zlib
-from dataclasses import Field, fields, is_dataclass
-from enum import StrEnum
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from edge_fm_runtime.errors import ModelError
+from edge_fm_runtime.untrusted import bounded_json, typed_json
 
 BROKEN = "the model's passport is broken"
 REMEDY = "Export the model again with 'edge-fm export'"
 
-_MAX_INTEGER = 2**53 - 1
-"""Largest integer that every JSON parser reads exactly (RFC 8259, section 6)."""
-
-_MAX_FLOAT = 3.4e38
-"""About the largest float32, in which models compute."""
-
-
-_DEFLATED = "z:"
-"""Prefix of bytes that are deflated (RFC 1950) before base64, whose alphabet lacks the colon."""
-
-_MAX_INFLATED = 2**24
+_MAX_CHARACTERS = 64 * 2**20
+"""Size cap of a passport; golden inputs of the largest images take about 10 MB each."""
 
 
 def require(condition: bool, found: str) -> None:
@@ -44,94 +26,26 @@ def require(condition: bool, found: str) -> None:
         raise ModelError(f"{BROKEN}: it has {found}. {REMEDY}")
 
 
-def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401  # JSON is untyped until here
-    """Return a JSON value as the wanted type.
-
-    Args:
-        kind: a dataclass, tuple, enum, optional, bytes (as `encode_bytes` writes them) or plain type.
-        value: the parsed JSON.
-        path: place of the value for error messages, such as `passport.decision`.
+def parse(text: str) -> Any:  # noqa: ANN401  # JSON is untyped until it is read
+    """Return the parsed text of a passport.
 
     Raises:
-        ModelError: a value has another type, a number is out of range, or a key is missing, unknown
-            or given under its old and its new name.
+        ModelError: it is not JSON, or exceeds a limit of `bounded_json`.
     """
-    if is_dataclass(kind):
-        return _read_dataclass(kind, value, path)
-    if get_origin(kind) is tuple:
-        return _read_tuple(get_args(kind), value, path)
-    if isinstance(kind, UnionType):
-        return None if value is None else read(get_args(kind)[0], value, path)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        require(value in list(kind), f"{path} {value!r:.60}; known are {', '.join(kind)}")
-        return kind(value)
-    if kind is bytes:
-        return _read_bytes(read(str, value, path), path)
-    if type(value) is int:
-        require(abs(value) <= _MAX_INTEGER, f"{path} with an integer beyond {_MAX_INTEGER}")
-        value = float(value) if kind is float else value
-    require(type(value) is kind, f"{path} {value!r:.60}, which is no {kind.__name__}")
-    require(
-        kind is not float or abs(value) <= _MAX_FLOAT, f"{path} {value!r}, which is not finite in float32"
-    )
-    return value
-
-
-def encode_bytes(data: bytes) -> str:
-    """Return bytes as text for `read`: base64, of deflated bytes where that is shorter."""
-    deflated = zlib.compress(data, 9)
-    if len(deflated) >= len(data) or len(data) > _MAX_INFLATED:
-        return base64.b64encode(data).decode()
-    return _DEFLATED + base64.b64encode(deflated).decode()
-
-
-def _read_bytes(text: str, path: str) -> bytes:
+    require(len(text) <= _MAX_CHARACTERS, f"{len(text):,} characters, the limit is {_MAX_CHARACTERS:,}")
     try:
-        data = base64.b64decode(text.removeprefix(_DEFLATED), validate=True)
-        if not text.startswith(_DEFLATED):
-            return data
-        inflater = zlib.decompressobj()
-        inflated = inflater.decompress(data, _MAX_INFLATED)
-    except (binascii.Error, ValueError, zlib.error):
-        raise ModelError(f"{BROKEN}: {path} is not base64. {REMEDY}") from None
-    require(
-        inflater.eof and not inflater.unused_data,
-        f"{path} that inflates to over {_MAX_INFLATED} bytes or is cut",
-    )
-    return inflated
+        return bounded_json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"{BROKEN}: it is not JSON ({error}). {REMEDY}") from None
 
 
-def _read_dataclass(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401
-    require(isinstance(value, dict), f"{path} {value!r:.60}, which is no object")
-    hints = get_type_hints(kind)
-    keys = {field.name: _key(field, value, path) for field in fields(kind)}
-    unknown = sorted(value.keys() - set(keys.values()))
-    require(not unknown, f"{path}.{', '.join(unknown):.60}, which is no field that this edge-fm knows")
-    optional = {field.name for field in fields(kind) if "added_in" in field.metadata}
-    missing = [name for name, key in keys.items() if key is None and name not in optional]
-    require(not missing, f"no {path}.{', '.join(missing)}")
-    return kind(
-        **{
-            name: read(hints[name], value[key], f"{path}.{key}")
-            for name, key in keys.items()
-            if key is not None
-        }
-    )
+def read(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401
+    """Return a JSON value as the wanted type; see `typed_json.read`.
 
-
-def _key(field: Field[Any], value: dict[str, Any], path: str) -> str | None:
-    """Return the key of a field, its name or its name in older passports; None if there is neither."""
-    former = field.metadata.get("formerly")
-    present = [key for key in (field.name, former) if key in value]
-    require(len(present) <= 1, f"both {path}.{field.name} and {path}.{former}, two names of one field")
-    return present[0] if present else None
-
-
-def _read_tuple(kinds: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:  # noqa: ANN401
-    require(isinstance(value, list), f"{path} {value!r:.60}, which is no list")
-    if kinds[-1] is Ellipsis:
-        return tuple(read(kinds[0], item, f"{path}[{index}]") for index, item in enumerate(value))
-    require(len(value) == len(kinds), f"{path} with {len(value)} items, not {len(kinds)}")
-    return tuple(
-        read(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-    )
+    Raises:
+        ModelError: a value has another type or is out of range, or a key is missing or unknown.
+    """
+    try:
+        return typed_json.read(kind, value, path)
+    except typed_json.WrongValueError as error:
+        raise ModelError(f"{BROKEN}: it has {error}. {REMEDY}") from None

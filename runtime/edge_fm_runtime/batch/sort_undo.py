@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.untrusted import bounded_json
+from edge_fm_runtime.untrusted.regular_file import read_lines
 
 JOURNAL = ".edge-fm-sort.jsonl"
 COPY, LINK, MOVE = "copy", "link", "move"
@@ -126,7 +128,7 @@ def _undo(way: str, source: Path, target: Path) -> str | None:
 def _read(journal: Path) -> tuple[list[dict[str, str]], list[str]]:
     """Return the whole records of a journal, and what is left of the lines that are torn."""
     try:
-        lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line.rstrip("\r\n") for line in read_lines(journal, errors="replace")]
     except FileNotFoundError:
         raise SourceError(
             f"{journal.parent} has no {JOURNAL}: nothing was sorted into it, or it was undone already"
@@ -149,8 +151,8 @@ def _read(journal: Path) -> tuple[list[dict[str, str]], list[str]]:
 def _record(line: str) -> dict[str, str] | None:
     """Return the record of a line, None if it is no whole record."""
     try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        value: Any = bounded_json.loads(line)
+    except ValueError:
         return None
     if not isinstance(value, dict) or value.get("way") not in list(_UNDO):
         return None

@@ -26,6 +26,8 @@ from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.cluster.input_sorter import InputSorter
 from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.untrusted import bounded_json, typed_json
+from edge_fm_runtime.untrusted.regular_file import open_file
 
 GROUP = 10_000
 """Rows of a row group, the unit of reading and writing."""
@@ -117,11 +119,15 @@ def find(name: str) -> Manifest | None:
     if text is None:
         return None
     try:
-        values = json.loads(text)
-        return Manifest(name, int(values["rows"]), str(values["paths_sha256"]))
+        values = bounded_json.loads(text)
+        return Manifest(
+            name,
+            typed_json.read(int, values["rows"], "rows"),
+            typed_json.read(str, values["paths_sha256"], "paths_sha256"),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(
-            f"the metadata of {name} cannot be read ({error!r}): make the list again with 'edge-fm manifest'"
+            f"the metadata of {name} cannot be read ({error!r:.200}): make the list again with 'edge-fm manifest'"
         ) from error
 
 
@@ -228,7 +234,7 @@ def _open(name: str) -> Iterator[Any]:
     arrow, parquet = files.pyarrow()
     try:
         with (
-            remote.opened(name) if remote.is_url(name) else open(name, "rb") as file,
+            remote.opened(name) if remote.is_url(name) else open_file(name) as file,
             parquet.ParquetFile(file) as table,
         ):
             yield table

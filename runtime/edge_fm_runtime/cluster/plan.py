@@ -22,11 +22,14 @@ from edge_fm_runtime.batch.outputs.shards import Part
 from edge_fm_runtime.cluster.manifest import Manifest
 from edge_fm_runtime.cluster.storage import Folder
 from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.untrusted import bounded_json
+from edge_fm_runtime.untrusted.typed_json import read, require
 
 RECORD = "_manifest.json"
 INPUTS = "_inputs.parquet"
 _PREFIX = "part-"
 _PART = re.compile(r"part-\d{5,}-of-\d{5,}-[0-9a-f]{12}\.parquet")
+_MAX_SHARDS = 1_000_000
 _THREADS = 16
 """Parts whose metadata is read at the same time."""
 
@@ -119,18 +122,21 @@ class ClusterPlan:
                 )
             return None
         try:
-            values = json.loads(data)
-            return cls(
-                manifest=Manifest(**values["list"]),
-                inputs=tuple(values["inputs"]),
-                run_key=RunKey(**values["terms"]),
-                shard_inputs=int(values["shard_inputs"]),
-                working_directory=str(values["here"]),
+            values = bounded_json.loads(data)
+            plan = cls(
+                manifest=read(Manifest, values["list"], "list"),
+                inputs=read(tuple[str, ...], values["inputs"], "inputs"),
+                run_key=read(RunKey, values["terms"], "terms"),
+                shard_inputs=read(int, values["shard_inputs"], "shard_inputs"),
+                working_directory=read(str, values["here"], "here"),
             )
+            require(plan.shard_inputs >= 1, f"shards of {plan.shard_inputs} inputs")
+            require(0 <= plan.shards <= _MAX_SHARDS, f"{plan.shards} shards, the limit is {_MAX_SHARDS:,}")
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{folder.file(RECORD)} is not the plan of a run ({error!r}): choose another folder with -o"
+                f"{folder.file(RECORD)} is not the plan of a run ({error!r:.200}): choose another folder with -o"
             ) from error
+        return plan
 
 
 @dataclass(frozen=True)

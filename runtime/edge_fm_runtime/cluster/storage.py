@@ -8,6 +8,10 @@ from typing import Any
 
 from edge_fm_runtime.batch.inputs import remote
 from edge_fm_runtime.errors import OutputError
+from edge_fm_runtime.untrusted import regular_file
+
+_MAX_BYTES = 16 * 2**20
+"""Size limit of a file that is read whole: the record of a run."""
 
 _ATOMIC_PROTOCOLS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
 """Protocols of object stores, where an object appears when its upload is complete."""
@@ -73,9 +77,21 @@ class Folder:
             OutputError: the file cannot be read.
         """
         try:
-            data: bytes = self._retry(lambda: self._system.cat_file(f"{self._path}/{name}"))
+            data: bytes = self._retry(lambda: self._read(f"{self._path}/{name}"))
         except FileNotFoundError:
             return None
+        if len(data) > _MAX_BYTES:
+            raise OutputError(
+                f"{self.file(name)} has over {_MAX_BYTES:,} bytes, so it is no record of a run: choose another folder with -o"
+            )
+        return data
+
+    def _read(self, path: str) -> bytes:
+        """Return the bytes of a file, at most one more than the limit."""
+        if self._is_local:
+            return regular_file.read_bytes(path, _MAX_BYTES)
+        with self._system.open(path, "rb") as file:
+            data: bytes = file.read(_MAX_BYTES + 1)
         return data
 
     def write(self, name: str, data: bytes) -> None:

@@ -6,13 +6,13 @@ more bytes than there are could ask a decoder for 2 GB.
 """
 
 import os
-import stat
 from dataclasses import dataclass
 
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.image.formats import bmp, jpeg, png, webp
 from edge_fm_runtime.image.header import Header, ImageFormat
 from edge_fm_runtime.status import Status
+from edge_fm_runtime.untrusted.regular_file import RefusedFileError, open_regular
 
 _FOREIGN = (
     # Offset, signature, name, remedy.
@@ -73,23 +73,17 @@ class OpenFile:
                 `limits.max_bytes`.
         """
         try:
-            # Non-blocking, because opening a named pipe without a writer would block.
-            self._descriptor = os.open(
-                path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            )
+            self._descriptor, information = open_regular(path)
+        except RefusedFileError:
+            raise InputError(Status.UNSUPPORTED, "not a regular file") from None
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 Status.MISSING, "the file does not exist: it may have been moved or deleted"
             ) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(Status.UNREADABLE, f"the file cannot be opened: {reason}") from None
-        information = os.fstat(self._descriptor)
+        except OSError as error:
+            raise InputError(Status.UNREADABLE, f"the file cannot be opened: {error.strerror}") from None
         self.size, self.mtime_ns = information.st_size, information.st_mtime_ns
         self._limits = limits
-        if not stat.S_ISREG(information.st_mode):
-            self.close()
-            raise InputError(Status.UNSUPPORTED, "not a regular file")
         if self.size > limits.max_bytes:
             self.close()
             raise _too_many_bytes(self.size, limits)

@@ -18,7 +18,7 @@ import numpy as np
 from edge_fm_runtime.artifact.model_file import read_model
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import ModelError
-from edge_fm_runtime.posix import peak_memory_bytes
+from edge_fm_runtime.posix import end_with_parent, peak_memory_bytes
 
 ROUNDS = 1000
 """Default number of single images per file."""
@@ -28,7 +28,7 @@ BATCH = 32
 
 _BATCH_ROUNDS = 60
 _STARTS = 5
-_TIMEOUT_S = 120
+_TIMEOUT_S = 60
 
 Listener = Callable[[float, float, str], None]
 """Called with (done, total, name of the measurement)."""
@@ -127,13 +127,18 @@ def _cold_starts(models: Sequence[str], listener: Listener) -> list[list[tuple[f
 
 def _cold_start(model: str) -> tuple[float, int | None]:
     started = time.perf_counter()
-    done = subprocess.run(  # noqa: S603  # our own module
-        [sys.executable, "-m", "edge_fm_runtime.machine.bench", model],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  # our own module
+            [sys.executable, "-m", "edge_fm_runtime.machine.bench", model],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(
+            f"{model} has not answered within {_TIMEOUT_S} s in a new process. Try 'edge-fm verify {model}'"
+        ) from None
     seconds = time.perf_counter() - started
     try:
         peak = json.loads(done.stdout)
@@ -147,6 +152,7 @@ def _cold_start(model: str) -> tuple[float, int | None]:
 
 def main() -> None:
     """Run as the process of a cold start: answer once, and print the peak memory in bytes."""
+    end_with_parent()
     classifier = Classifier.load(sys.argv[1])
     classifier.raw_probabilities(np.zeros((1, *classifier.passport.input.shape), np.uint8))
     sys.stdout.write(json.dumps(peak_memory_bytes()))

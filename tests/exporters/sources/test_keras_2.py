@@ -303,7 +303,7 @@ def test_layers_nested_too_deeply(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("config.json", text)
-    with pytest.raises(ModelError, match=r"nested too deeply|no list of layers"):
+    with pytest.raises(ModelError, match="nested"):
         sources.load(path)
 
 

@@ -238,3 +238,36 @@ class TestRefused:
         """A missing file is a sentence."""
         with pytest.raises(ModelError, match="there is no model"):
             source_format.load(tmp_path / "model.skops")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes_": np.arange(10).reshape(2, 5)}, r"classes of the shape \(2, 5\)"),
+        ({"classes_": np.array(3)}, r"classes of the shape \(\)"),
+        ({"classes_": np.arange(20_000)}, r"classes of the shape \(20000,\)"),
+        ({"n_features_in_": 2**62}, "takes 4611686018427387904 numbers"),
+        ({"n_features_in_": 0}, "takes 0 numbers"),
+        ({"n_features_in_": "16"}, "takes '16' numbers"),
+        ({"coef_": np.ones((3, 5))}, "cannot be used"),
+        ({"coef_": "weights"}, "cannot be used"),
+        ({"coef_": np.full((3, 16), np.nan)}, "finite numbers for 3 classes"),
+        ({"intercept_": np.ones((7, 7))}, "cannot be used"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_fitted_arrays_that_contradict_each_other(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    """Classes, features and weights of a wrong shape or type are refused when the file is read."""
+    from sklearn.linear_model import LogisticRegression
+    from skops.io import dump
+
+    images, labels = np.random.default_rng(0).random((30, 16)), np.arange(30) % 3
+    model = LogisticRegression().fit(images, labels)
+    for name, value in changes.items():
+        setattr(model, name, value)
+    path = tmp_path / "m.skops"
+    dump(model, path)
+    with pytest.raises(ModelError, match=message):
+        source_format.load(path)

@@ -257,7 +257,7 @@ def _function(_onnx: Any, model: Any) -> None:
         (_foreign_operator, "evil"),
         (_foreign_opset, "evil"),
         (_function, "functions"),
-        (_nested, "evil"),
+        (_nested, "loops and conditions"),
     ],
     ids=["external data", "sparse initialiser", "operator", "opset", "function", "nested graph"],
 )

@@ -5,7 +5,6 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from edge_fm_runtime.batch.outputs import spreadsheet
 from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.batch.outputs.rows import CONFIDENCE, Row, columns, json_line
 from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.untrusted import bounded_json
+from edge_fm_runtime.untrusted.regular_file import open_file, read_lines
 
 _PARQUET_ROWS = 65_536
 _META_KEY = b"edge_fm.part"
-_MAX_LINE = 2**24
-"""Longest line that is read, in characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,27 +200,23 @@ def _write_parquet(path: Path | IO[bytes], rows: Iterable[Row], form: TableForma
 
 
 def _opened(path: Path | str) -> IO[bytes]:
-    return remote.opened(path) if isinstance(path, str) and remote.is_url(path) else open(path, "rb")
+    return remote.opened(path) if isinstance(path, str) and remote.is_url(path) else open_file(path)
 
 
 def _read_csv(path: Path | str) -> Iterator[dict[str, str]]:
-    with open(path, "rb") as raw:
+    with open_file(path) as raw:
         is_protected = spreadsheet.is_protected(raw.read(4))
-    with open(path, newline="", encoding=spreadsheet.ENCODING) as file:
-        reader = csv.DictReader(_lines(file), strict=True)
-        _require_columns(reader.fieldnames or ())
-        for record in reader:
-            if None in record or None in record.values():
-                raise ValueError(f"expected {len(reader.fieldnames or ())} cells, as in the first line")
-            yield (
-                {name: spreadsheet.restore(cell) for name, cell in record.items()} if is_protected else record
-            )
+    reader = csv.DictReader(read_lines(path), strict=True)
+    _require_columns(reader.fieldnames or ())
+    for record in reader:
+        if None in record or None in record.values():
+            raise ValueError(f"expected {len(reader.fieldnames or ())} cells, as in the first line")
+        yield {name: spreadsheet.restore(cell) for name, cell in record.items()} if is_protected else record
 
 
 def _read_jsonl(path: Path | str) -> Iterator[dict[str, str]]:
-    with open(path, encoding="utf-8") as file:
-        for line in _lines(file):
-            yield _as_cells(json.loads(line))
+    for line in read_lines(path):
+        yield _as_cells(bounded_json.loads(line))
 
 
 def _read_parquet(path: Path | str) -> Iterator[dict[str, str]]:
@@ -230,14 +225,6 @@ def _read_parquet(path: Path | str) -> Iterator[dict[str, str]]:
         _require_columns(file.schema_arrow.names)
         for batch in file.iter_batches():
             yield from map(_as_cells, batch.to_pylist())
-
-
-def _lines(file: IO[str]) -> Iterator[str]:
-    """Yield lines, none of which may fill the memory."""
-    while line := file.readline(_MAX_LINE):
-        if len(line) == _MAX_LINE:
-            raise ValueError(f"a line of {_MAX_LINE:,} characters or more")
-        yield line
 
 
 def _require_columns(names: Sequence[str]) -> None:

@@ -19,12 +19,16 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from edge_fm_runtime.batch.inputs import locators
-from edge_fm_runtime.batch.outputs.lock import OutputLock, cannot_write
+from edge_fm_runtime.batch.outputs.lock import OutputLock, cannot_write, refuse_irregular
 from edge_fm_runtime.batch.outputs.rows import Row, decode, decode_rows
 from edge_fm_runtime.status import Status
+from edge_fm_runtime.untrusted.regular_file import MAX_LINE_BYTES
+from edge_fm_runtime.untrusted.typed_json import require
 
 _FORM, _FORM_WITH_BARE_PATHS = 3, 2
 """Numbers of the present form, and of one in which two paths could have the same text."""
+
+_MAX_TOP = 10_000
 
 _READ_AT_ONCE = 128
 """Rows per read."""
@@ -47,6 +51,9 @@ class RunKey:
     top: int
     max_bytes: int
     max_pixels: int
+
+    def __post_init__(self) -> None:
+        require(1 <= self.top <= _MAX_TOP, f"rows with {self.top} labels, expected 1 to {_MAX_TOP:,}")
 
 
 class Journal:
@@ -73,6 +80,7 @@ class Journal:
         try:
             if fresh:
                 self._journal_path.unlink(missing_ok=True)
+            refuse_irregular(self._journal_path)
             # Unbuffered: a line is in the file, or it is an error, when append returns.
             self._writer = self._journal_path.open("ab", buffering=0)
         except OSError as error:
@@ -162,7 +170,7 @@ class Journal:
             self._write(header)
             return
         self._end = len(found)
-        for line in journal:
+        while line := journal.readline(MAX_LINE_BYTES):
             if not line.endswith(b"\n"):
                 break
             try:

@@ -9,6 +9,9 @@ from typing import BinaryIO, Self, cast
 
 from edge_fm_runtime.errors import OutputError
 from edge_fm_runtime.posix import lock_file
+from edge_fm_runtime.untrusted.regular_file import open_regular
+
+_MAX_HOLDER_BYTES = 200
 
 
 class OutputLock:
@@ -40,12 +43,13 @@ class OutputLock:
     def _acquire(self) -> BinaryIO:
         while True:
             try:
+                refuse_irregular(self._path)
                 lock = cast("BinaryIO", self._path.open("a+b", buffering=0))
             except OSError as error:
                 raise cannot_write(self._path, error) from error
             if not lock_file(lock):
                 lock.seek(0)
-                holder = lock.read().decode(errors="replace").strip() or "another run"
+                holder = lock.read(_MAX_HOLDER_BYTES).decode(errors="replace").strip() or "another run"
                 lock.close()
                 raise OutputError(
                     f"{holder} is writing the same output: wait for it, or choose another one with -o"
@@ -69,6 +73,12 @@ def lock_path(output: Path) -> Path:
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """Return the error for a file that cannot be written."""
     return OutputError(f"{path} cannot be written: {error.strerror}. What was done so far is kept")
+
+
+def refuse_irregular(path: Path) -> None:
+    """Raise an OSError if something is at a path that is no regular file, which could block for ever."""
+    with contextlib.suppress(FileNotFoundError):
+        os.close(open_regular(path)[0])
 
 
 def _is_file_at(file: BinaryIO, path: Path) -> bool:

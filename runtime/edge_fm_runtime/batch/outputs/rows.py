@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_fm_runtime.errors import InputError
 from edge_fm_runtime.status import Status
+from edge_fm_runtime.untrusted import bounded_json
 
 CONFIDENCE = "confidence"
 """Beginning of the names of the columns with numbers."""
@@ -56,6 +57,20 @@ class Row:
             raise ValueError(f"the path {record['path']!r:.40} has a NUL")
         return cls(record["path"], status, ranking, record["error"])
 
+    def check(self) -> None:
+        """Refuse values that a row cannot have; it may come from any file.
+
+        Raises:
+            TypeError: a value that should be text is none.
+            ValueError: a confidence is no number in [0, 1].
+        """
+        for text in (self.path, self.error, *(part for pair in self.ranking for part in pair)):
+            if not isinstance(text, str):
+                raise TypeError(f"{text!r:.60} where text was expected")
+        for _, confidence in self.ranking:
+            if not 0 <= float(confidence) <= 1:
+                raise ValueError(f"the confidence {confidence:.60}, expected a number from 0 to 1")
+
     def cells(self, top: int) -> list[str]:
         """Return the row's values in the order of `columns(top)`."""
         cells = [self.path, str(self.status)]
@@ -86,9 +101,13 @@ def encode(row: Row, stamp: Stamp) -> bytes:
 
 
 def decode(line: bytes) -> tuple[Row, Stamp]:
-    """Return what `encode` was given; raise ValueError for any other line."""
-    record = json.loads(line)
-    return _row_of(record), Stamp(record[2], record[3])
+    """Return what `encode` was given; raise ValueError or TypeError for any other line."""
+    record = bounded_json.parse(line.decode())
+    row = _row_of(record)
+    row.check()
+    if not isinstance(record[2], int) or not isinstance(record[3], int):
+        raise TypeError(f"the size and time {record[2:4]!r:.60}, expected integers")
+    return row, Stamp(record[2], record[3])
 
 
 def decode_rows(lines: Sequence[bytes]) -> list[Row]:

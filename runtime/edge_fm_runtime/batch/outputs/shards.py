@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 from edge_fm_runtime.batch.inputs import locators, remote
 from edge_fm_runtime.batch.options import Shard
@@ -25,6 +26,10 @@ from edge_fm_runtime.batch.outputs.journal import RunKey
 from edge_fm_runtime.batch.outputs.lock import OutputLock
 from edge_fm_runtime.batch.outputs.rows import Row, Stamp, encode
 from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.untrusted import bounded_json, regular_file, typed_json
+
+_MAX_META_BYTES = 16 * 2**20
+_MAX_SHARDS = 1_000_000
 
 _NO_STAMP = Stamp(-1, -1)
 
@@ -57,17 +62,22 @@ class Part:
     rows: int
     all_inputs: int
     all_paths_sha256: str
-    rule: Rule = Rule.CRC32
-    by_status: Mapping[str, int] = field(default_factory=dict)
-    by_label: Mapping[str, int] = field(default_factory=dict)
-    rows_sha256: str = ""
+    rule: Rule = field(default=Rule.CRC32, metadata={"added_in": 1})
+    by_status: Mapping[str, int] = field(default_factory=dict, metadata={"added_in": 1})
+    by_label: Mapping[str, int] = field(default_factory=dict, metadata={"added_in": 1})
+    rows_sha256: str = field(default="", metadata={"added_in": 1})
+
+    def __post_init__(self) -> None:
+        index, count = self.shard.index, self.shard.count
+        typed_json.require(1 <= index <= count <= _MAX_SHARDS, f"the shard {index}/{count}")
+        typed_json.require(0 <= self.rows <= self.all_inputs, f"{self.rows} rows of {self.all_inputs}")
 
     def to_json(self) -> str:
         """Return the text that is stored beside or in the part."""
         return json.dumps({"edge_fm_part": 1, **asdict(self)}, indent=2)
 
     @classmethod
-    def of(cls, path: str) -> "Part":
+    def of(cls, path: str) -> Self:
         """Read the metadata of a part file; a Parquet file may be at a URL.
 
         Raises:
@@ -78,18 +88,19 @@ class Part:
         try:
             is_parquet = path.lower().endswith(".parquet")
             text = (
-                files.parquet_meta(path) if is_parquet else meta_path(Path(path)).read_text(encoding="utf-8")
+                files.parquet_meta(path)
+                if is_parquet
+                else regular_file.read_text(meta_path(Path(path)), _MAX_META_BYTES)
             )
-            values = json.loads(text)
+            values = bounded_json.loads(text)
             del values["edge_fm_part"]
-            values["terms"], values["shard"] = RunKey(**values["terms"]), Shard(**values["shard"])
-            values["rule"] = Rule(values.get("rule", Rule.CRC32))
-            return cls(**values)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            part: Self = typed_json.read(cls, values, "part")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SourceError(
-                f"{path} does not say which part it is ({error!r}): it was not made with 'edge-fm label --shard', "
+                f"{path} does not say which part it is ({error!r:.200}): it was not made with 'edge-fm label --shard', "
                 f"or {meta_path(Path(path)).name} is missing"
             ) from error
+        return part
 
 
 def write_part(output: Path, rows: Iterable[Row], part: Part) -> None:

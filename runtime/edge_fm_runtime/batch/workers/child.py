@@ -7,14 +7,16 @@ one a hang or a crash belongs to.
 """
 
 import contextlib
+import functools
 import mmap
 import os
 import sys
 from typing import IO, TYPE_CHECKING
 
 from edge_fm_runtime.batch.workers.protocol import POSITION, Job, receive, send
-from edge_fm_runtime.errors import EdgeFmError
+from edge_fm_runtime.errors import EdgeFmError, ModelError
 from edge_fm_runtime.posix import limit_memory
+from edge_fm_runtime.untrusted import deadline
 
 if TYPE_CHECKING:
     from edge_fm_runtime.classifier import Classifier
@@ -33,7 +35,7 @@ def load_libraries() -> None:
     from edge_fm_runtime.batch.workers import inference  # noqa: F401
 
 
-def _prepare(requests: IO[bytes]) -> "tuple[Classifier, Job]":
+def _prepare(requests: IO[bytes], answers: IO[bytes]) -> "tuple[Classifier, Job]":
     """Load the libraries, then read the job and open its model.
 
     Raises:
@@ -48,7 +50,14 @@ def _prepare(requests: IO[bytes]) -> "tuple[Classifier, Job]":
     from edge_fm_runtime.classifier import Classifier
 
     job: Job = receive(requests)
+    deadline.give_up = functools.partial(_give_up, answers)
     return Classifier.from_bytes(job.model, job.labels, job.language), job
+
+
+def _give_up(answers: IO[bytes], message: str) -> None:
+    """Tell the parent why the model cannot be opened, and end in the middle of it."""
+    send(answers, ModelError(message))
+    os._exit(1)
 
 
 def main() -> None:
@@ -73,7 +82,7 @@ def serve(requests: IO[bytes], answers: IO[bytes], shared: mmap.mmap) -> None:
         shared: where the position of the input in hand is written.
     """
     try:
-        classifier, job = _prepare(requests)
+        classifier, job = _prepare(requests, answers)
     except EOFError:
         return
     except EdgeFmError as error:
@@ -84,6 +93,7 @@ def serve(requests: IO[bytes], answers: IO[bytes], shared: mmap.mmap) -> None:
 
     cv2.setNumThreads(1)
     limit_memory(job.memory_bytes)
+    deadline.give_up = None  # from now on, the parent kills a worker that hangs, and knows at which input
     send(answers, None)
     begun = 0
 

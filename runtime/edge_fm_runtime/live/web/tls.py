@@ -7,6 +7,9 @@ import socket
 from pathlib import Path
 
 from edge_fm_runtime.errors import OutputError, SourceError
+from edge_fm_runtime.untrusted.regular_file import read_bytes
+
+_MAX_BYTES = 2**20
 
 _DAYS = 397
 """Browsers refuse longer-lived certificates (CA/Browser Forum ballot SC-31)."""
@@ -51,7 +54,7 @@ def fingerprint(certificate: Path) -> str:
     from cryptography.hazmat.primitives import hashes
 
     try:
-        loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+        loaded = x509.load_pem_x509_certificate(read_bytes(certificate, _MAX_BYTES))
     except (OSError, ValueError) as error:
         raise SourceError(
             f"{certificate} is no certificate in PEM form ({error}): give --tls CERT KEY"
@@ -65,7 +68,7 @@ def _is_valid(certificate: Path, key: Path, names: tuple[str, ...]) -> bool:
     if not certificate.is_file() or not key.is_file():
         return False
     try:
-        loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+        loaded = x509.load_pem_x509_certificate(read_bytes(certificate, _MAX_BYTES))
         found = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound):
         return False

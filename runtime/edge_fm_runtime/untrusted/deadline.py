@@ -1,0 +1,40 @@
+"""End work on an untrusted file that takes too long."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+_GRACE_S = 5.0
+"""Seconds between asking the work to stop and giving the process up."""
+
+give_up: Callable[[str], None] | None = None
+"""Called with a message if work in the main thread cannot be stopped, as within one operator of onnxruntime;
+it should end the process. A program that may be ended sets it; None lets the work go on."""
+
+
+@contextlib.contextmanager
+def stop_after(seconds: float, stop: Callable[[], None], message: str) -> Iterator[None]:
+    """Call `stop` from another thread if the block takes longer than `seconds`.
+
+    Args:
+        seconds: time that the block may take.
+        stop: asks the work to end; the block should then raise.
+        message: for `give_up`, if the block takes yet longer.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    ended = threading.Event()
+
+    def watch() -> None:
+        if ended.wait(seconds):
+            return
+        stop()
+        if is_main and give_up is not None and not ended.wait(_GRACE_S):
+            give_up(message)
+
+    thread = threading.Thread(target=watch, name="deadline", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
