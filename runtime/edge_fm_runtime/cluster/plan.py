@@ -131,7 +131,8 @@ class ClusterPlan:
                 working_directory=read(str, values["here"], "here"),
             )
             require(plan.shard_inputs >= 1, f"shards of {plan.shard_inputs} inputs")
-            require(0 <= plan.shards <= _MAX_SHARDS, f"{plan.shards} shards, the limit is {_MAX_SHARDS:,}")
+            require(plan.manifest.rows >= 0, f"a list of {plan.manifest.rows} inputs")
+            require(plan.shards <= _MAX_SHARDS, f"{plan.shards} shards, the limit is {_MAX_SHARDS:,}")
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
                 f"{folder.file(RECORD)} is not the plan of a run ({error!r:.200}): choose another folder with -o"
