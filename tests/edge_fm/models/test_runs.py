@@ -30,7 +30,7 @@ RUN = Run(
 
 
 def test_a_record_comes_back(tmp_path: Path) -> None:
-    """What was saved is loaded, also from a version that did not know the input's shape."""
+    """A saved record is loaded, also one of a version that did not know the input's shape."""
     RUN.save(tmp_path)
     assert Run.load(tmp_path) == RUN
     values = json.loads((tmp_path / RECORD).read_text())
