@@ -2,8 +2,11 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 
+_PATIENCE = 6
+_PAUSE_S = 0.25
 _GRACE_S = 5.0
 """Seconds between asking the work to stop and giving the process up."""
 
@@ -17,7 +20,8 @@ def stop_after(seconds: float, stop: Callable[[], None], message: str) -> Iterat
     """Call `stop` from another thread if the block takes longer than `seconds`.
 
     Args:
-        seconds: time that the block may take.
+        seconds: time that the block may take, of the clock and of the processor; of the clock alone it may be
+            `_PATIENCE` times as much, on a machine that is busy with other work.
         stop: asks the work to end; the block should then raise.
         message: for `give_up`, if the block takes yet longer.
     """
@@ -25,8 +29,10 @@ def stop_after(seconds: float, stop: Callable[[], None], message: str) -> Iterat
     ended = threading.Event()
 
     def watch() -> None:
-        if ended.wait(seconds):
-            return
+        clock, processor = time.monotonic(), time.process_time()
+        while time.process_time() - processor < seconds and time.monotonic() - clock < _PATIENCE * seconds:
+            if ended.wait(min(seconds, _PAUSE_S)):
+                return
         stop()
         if is_main and give_up is not None and not ended.wait(_GRACE_S):
             give_up(message)

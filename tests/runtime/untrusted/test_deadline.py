@@ -13,6 +13,9 @@ def test_work_in_time_is_left_alone() -> None:
     with deadline.stop_after(60, stopped.set, "late"):
         pass
     assert not stopped.is_set()
+    with deadline.stop_after(10, stopped.set, "late"):
+        stopped.wait(0.3)  # looks once, and finds that there is time left
+    assert not stopped.is_set()
 
 
 def test_late_work_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
