@@ -125,7 +125,9 @@ def test_only_regular_files_of_a_size_are_read(tmp_path: Path) -> None:
         paths[2].symlink_to("/dev/zero")
         with paths[3].open("wb") as file:
             file.truncate(3 * 2**30)
-        for path, message in zip(paths, ("a named pipe", "has no model", "a device", "limit is"), strict=True):
+        for path, message in zip(
+            paths, ("a named pipe", "has no model", "a device", "limit is"), strict=True
+        ):
             with pytest.raises(ModelError, match=message):
                 sources.load(path)
 
