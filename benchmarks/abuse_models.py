@@ -1,6 +1,6 @@
 """Give crafted model files to every command that takes one, and count how the commands end.
 
-    python benchmarks/abuse.py [--only TEXT] [--workers 2]
+    python benchmarks/abuse_models.py [--only TEXT] [--workers 2]
 
 Each run is a process of its own. It fails if it prints a traceback, ends with another code than 0, 1 or 2,
 takes over 2 GB of memory, or takes more than ten seconds of processor time beyond what importing TensorFlow

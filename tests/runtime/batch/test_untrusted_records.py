@@ -10,7 +10,8 @@ import pytest
 from edge_fm_runtime.batch import sort_undo
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.outputs import files
-from edge_fm_runtime.batch.outputs.journal import Journal, RunKey, journal_path, lock_path
+from edge_fm_runtime.batch.outputs.journal import Journal, RunKey, journal_path
+from edge_fm_runtime.batch.outputs.lock import lock_path
 from edge_fm_runtime.batch.outputs.rows import decode
 from edge_fm_runtime.batch.outputs.shards import Part, meta_path
 from edge_fm_runtime.cluster.manifest import Manifest
