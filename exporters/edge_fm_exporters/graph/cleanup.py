@@ -12,6 +12,7 @@ from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_runtime.artifact.session import INPUT, OUTPUT
 
 _TO_NHWC = [0, 2, 3, 1]
+_TO_NCHW = [0, 3, 1, 2]
 
 
 def clean(model: ModelProto) -> ModelProto:
@@ -59,14 +60,17 @@ def fold_flatten_transpose(model: ModelProto) -> ModelProto:
 
 
 def fuse_dense(model: ModelProto) -> ModelProto:
-    """Turn each MatMul by a matrix and the Add of its bias into one Gemm."""
+    """Turn each MatMul of two matrices and the Add of its bias into one Gemm."""
     from onnx import helper
 
     graph = model.graph
+    shapes = inferred_shapes(model)
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for product in [node for node in graph.node if node.op_type == "MatMul"]:
         addition = only_consumer(graph, product.output[0])
         if addition is None or addition.op_type != "Add" or ranks.get(product.input[1]) != 2:  # noqa: PLR2004
+            continue
+        if len(shapes.get(product.input[0], ())) != 2:  # noqa: PLR2004  # rows of a sequence, which Gemm refuses
             continue
         bias = next((name for name in addition.input if name != product.output[0]), "")
         if ranks.get(bias) != 1:
@@ -96,13 +100,14 @@ def without_scaling(model: ModelProto, scale: Scale) -> tuple[ModelProto, Scale]
     bare.CopyFrom(model)
     graph = bare.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    while (node := only_consumer(graph, INPUT)) is not None and node.op_type in {"Mul", "Div", "Add", "Sub"}:
-        other = node.input[1] if node.input[0] == INPUT else node.input[0]
+    pixels, channels = _pixels(graph)
+    while (node := only_consumer(graph, pixels)) is not None and node.op_type in {"Mul", "Div", "Add", "Sub"}:
+        other = node.input[1] if node.input[0] == pixels else node.input[0]
         turned = node.op_type in {"Div", "Sub"} and other == node.input[0]  # 1 / pixel, 1 - pixel
         if other not in constants or turned or node.output[0] == graph.output[0].name:
             break
         values = numpy_helper.to_array(constants[other]).astype(np.float64)
-        if values.size != max((1, *values.shape[-1:])) or (
+        if values.size != (values.shape[channels] if values.ndim >= -channels else 1) or (
             node.op_type in {"Mul", "Div"} and not values.all()
         ):
             break  # not one number for each channel
@@ -112,9 +117,17 @@ def without_scaling(model: ModelProto, scale: Scale) -> tuple[ModelProto, Scale]
         offset = {"Add": values, "Sub": -values}.get(node.op_type, none)
         scale = scale.then(factor, offset)
         graph.node.remove(node)
-        rewire(bare, node.output[0], INPUT)
+        rewire(bare, node.output[0], pixels)
     drop_unused(bare)
     return bare, scale
+
+
+def _pixels(graph: Any) -> tuple[str, int]:  # noqa: ANN401  # onnx ships no types
+    """Return the tensor of the pixels in a network's order, and its channel axis from the end."""
+    first = only_consumer(graph, INPUT)
+    if first is not None and first.op_type == "Transpose" and list(first.attribute[0].ints) == _TO_NCHW:
+        return first.output[0], -3
+    return INPUT, -1
 
 
 def _rename(model: ModelProto) -> None:
@@ -134,6 +147,8 @@ def _rename(model: ModelProto) -> None:
                     f"{node.name}_{('weights', 'bias')[position - 1] if position in {1, 2} else position}"
                 )
         for position, name in enumerate(node.output):
+            if not name:  # an output that is left out
+                continue
             names[name] = node.name if position == 0 else f"{node.name}_{position}"
     names[source_output] = OUTPUT
     for node in graph.node:

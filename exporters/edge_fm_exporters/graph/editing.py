@@ -30,6 +30,11 @@ def with_batch(data: bytes, batch: int | None) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def fixed_batch(model: ModelProto) -> int | None:
+    """Return how many images a model takes at a time; None for any number."""
+    return int(model.graph.input[0].type.tensor_type.shape.dim[0].dim_value) or None
+
+
 def inferred_shapes(model: ModelProto) -> dict[str, list[int]]:
     """Return the shape of every tensor that onnx can tell it of, 0 where an axis has no fixed length."""
     from onnx import shape_inference
@@ -54,11 +59,12 @@ def rewire(model: ModelProto, old: str, new: str) -> None:
 
 
 def replace_input(model: ModelProto, spec: InputSpec) -> None:
-    """Give the model the uint8 input."""
+    """Give the model the uint8 input, of the batch that it has."""
     from onnx import TensorProto, helper
 
+    batch = fixed_batch(model) or "N"
     del model.graph.input[:]
-    model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", *spec.shape]))
+    model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, *spec.shape]))
 
 
 def add_constant(model: ModelProto, name: str, value: np.generic | NDArray[np.generic]) -> None:

@@ -75,6 +75,7 @@ class InputLayout:
         from onnx import TensorProto, helper, numpy_helper
 
         own = model.graph.input[0].name
+        batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or "N"
         inner = own if own != INPUT else f"{INPUT}_arranged"
         for node in model.graph.node:
             node.input[:] = [inner if name == own else name for name in node.input]
@@ -91,7 +92,7 @@ class InputLayout:
             model.graph.node.insert(position, node)
         del model.graph.input[:]
         model.graph.input.append(
-            helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", *self.spec.shape])
+            helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [batch, *self.spec.shape])
         )
         return model
 

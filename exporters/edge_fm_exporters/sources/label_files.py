@@ -66,10 +66,33 @@ def read_label_file(path: Path) -> tuple[str, ...]:
     return names
 
 
+def names_in_order(values: Any) -> tuple[str, ...]:  # noqa: ANN401  # JSON
+    """Return the names of a list, or of a dictionary from indices to names or from names to indices.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    if isinstance(values, list):
+        pairs = dict(enumerate(values))
+    elif isinstance(values, dict) and all(type(index) is int for index in values.values()):
+        pairs = {index: name for name, index in values.items()}
+        if len(pairs) < len(values):
+            raise ValueError("two names have the same index")
+    elif isinstance(values, dict):
+        pairs = {int(index): name for index, name in values.items()}
+    else:
+        raise ValueError("neither a list nor a dictionary")
+    if sorted(pairs) != list(range(len(pairs))) or not all(isinstance(name, str) for name in pairs.values()):
+        raise ValueError("no name for each of the indices 0, 1, 2, ...")
+    if not pairs:
+        raise ValueError("no names")
+    return tuple(pairs[index].strip() for index in range(len(pairs)))
+
+
 def _names(path: Path, text: str) -> tuple[str, ...]:
     if path.suffix.lower() == ".json":
         try:
-            return _from_json(json.loads(text))
+            return names_in_order(json.loads(text))
         except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{path} holds no class names ({error}): {_EXPECTED}") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -97,26 +120,3 @@ def _read(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no UTF-8 text ({error}): {_EXPECTED}") from error
-
-
-def _from_json(values: Any) -> tuple[str, ...]:  # noqa: ANN401  # JSON
-    """Return the names of a list or a dictionary.
-
-    Raises:
-        ValueError: it has another form.
-    """
-    if isinstance(values, list):
-        pairs = dict(enumerate(values))
-    elif isinstance(values, dict) and all(type(index) is int for index in values.values()):
-        pairs = {index: name for name, index in values.items()}
-        if len(pairs) < len(values):
-            raise ValueError("two names have the same index")
-    elif isinstance(values, dict):
-        pairs = {int(index): name for index, name in values.items()}
-    else:
-        raise ValueError("neither a list nor a dictionary")
-    if sorted(pairs) != list(range(len(pairs))) or not all(isinstance(name, str) for name in pairs.values()):
-        raise ValueError("no name for each of the indices 0, 1, 2, ...")
-    if not pairs:
-        raise ValueError("no names")
-    return tuple(pairs[index].strip() for index in range(len(pairs)))

@@ -32,8 +32,8 @@ class Network:
         input_shape: shape of its input, with the batch axis; None for an axis of any length.
         output_shape: shape of its output likewise.
         run: from a batch in the input's shape, float32, to its outputs.
-        convert: from an opset to an ONNX model with one float32 input of that shape, a free batch axis, and
-            one float32 output.
+        convert: from an opset to an ONNX model with one float32 input of that shape and one float32 output;
+            its batch axis is free, or fixed where the network takes that many images only.
         tools: (name, version) of what read and converts it.
         names: of its classes, where its file has them.
         notes: what was recognised or changed, each a line for the user.
@@ -116,6 +116,7 @@ def _as_rows(model: Any, outputs: int) -> Any:  # noqa: ANN401
 
     graph = model.graph
     output = graph.output[0]
+    batch = output.type.tensor_type.shape.dim[0].dim_value or "N"
     if len(output.type.tensor_type.shape.dim) != 2:  # noqa: PLR2004
         graph.initializer.append(
             numpy_helper.from_array(np.array([-1, outputs], np.int64), "edge_fm_rows_shape")
@@ -123,5 +124,5 @@ def _as_rows(model: Any, outputs: int) -> Any:  # noqa: ANN401
         graph.node.append(helper.make_node("Reshape", [output.name, "edge_fm_rows_shape"], ["edge_fm_rows"]))
     name = "edge_fm_rows" if len(output.type.tensor_type.shape.dim) != 2 else output.name  # noqa: PLR2004
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", outputs]))
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, outputs]))
     return model

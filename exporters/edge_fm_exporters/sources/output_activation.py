@@ -57,6 +57,7 @@ class OutputActivation(StrEnum):
 
         graph = model.graph
         raw, classes = graph.output[0].name, _classes(graph.output[0])
+        batch = graph.output[0].type.tensor_type.shape.dim[0].dim_value or "N"
         if raw == OUTPUT:
             raw = f"{OUTPUT}_raw"
             _rename(graph, OUTPUT, raw)
@@ -84,7 +85,7 @@ class OutputActivation(StrEnum):
             node("Concat", [first, second], OUTPUT, axis=-1)
         del graph.output[:]
         count = 2 if classes == 1 else classes
-        graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", count]))
+        graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, count]))
         return model
 
 
