@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.session import INPUT
+from edge_fm_runtime.errors import ExportError
 
 ModelProto = Any
 """An `onnx.ModelProto`; onnx ships no types."""
@@ -16,12 +17,21 @@ AttributeProto = Any
 
 
 def with_batch(data: bytes, batch: int | None) -> bytes:
-    """Return a model that takes exactly `batch` pictures at a time; None leaves the number free."""
+    """Return a model that takes exactly `batch` pictures at a time; None leaves the number as it is.
+
+    Raises:
+        ExportError: the network takes another number only.
+    """
     if batch is None:
         return data
     import onnx
 
     model = onnx.load_from_string(data)
+    own = fixed_batch(model)
+    if own not in {None, batch}:
+        raise ExportError(
+            f"the network takes exactly {own} images at a time, and --batch is {batch}: leave --batch out"
+        )
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].ClearField("dim_param")
         value.type.tensor_type.shape.dim[0].dim_value = batch

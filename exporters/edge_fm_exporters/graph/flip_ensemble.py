@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.graph.editing import ModelProto, add_constant
+from edge_fm_exporters.graph.editing import ModelProto, add_constant, fixed_batch
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact.session import INPUT, OUTPUT
+from edge_fm_runtime.errors import ExportError
 
 _WIDTH = 2
 """Axis of the columns in (N, height, width, channels)."""
@@ -42,10 +43,18 @@ def ensemble_graph(model: ModelProto) -> ModelProto:
     Args:
         model: with the input `image` (N, height, width, channels) and the output `probabilities` (N,
             classes).
+
+    Raises:
+        ExportError: it takes a fixed number of images.
     """
     import onnx
     from onnx import helper
 
+    if fixed_batch(model) is not None:
+        raise ExportError(
+            f"the network takes exactly {fixed_batch(model)} images at a time, and --tta flip needs one that takes any "
+            "number: export without --tta flip"
+        )
     both = onnx.ModelProto()
     both.CopyFrom(model)
     inner = both.graph

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.graph.editing import ModelProto, add_constant, drop_unused
+from edge_fm_exporters.graph.editing import ModelProto, add_constant, drop_unused, fixed_batch
 from edge_fm_exporters.quantization import bias_correction, mse_calibration, sum_scales
 from edge_fm_exporters.quantization import float_stem as float_stem_module
 from edge_fm_runtime.artifact.session import INPUT
@@ -42,6 +42,11 @@ WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 CALIBRATION_IMAGES = 1000
 """How many training images set the ranges of the activations."""
+
+
+_BATCH = 100
+_BATCH_BYTES = 8 * 2**20
+"""Calibration images at a time, and their bytes: all activations of a network are held for so many."""
 
 
 class Calibration(StrEnum):
@@ -110,6 +115,7 @@ def quantize(
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    batch = fixed_batch(model)
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
         # The library logs a warning on the root logger for what was just done.
@@ -120,7 +126,7 @@ def quantize(
                 extra: dict[str, Any] = {}
                 method = recipe.calibration
                 if method is Calibration.MSE:
-                    kinds, batches = frozenset(_QUANTISED), Reader(images).batches
+                    kinds, batches = frozenset(_QUANTISED), Reader(images, batch).batches
                     found = mse_calibration.ranges(onnx.load(prepared), kinds, batches)
                     extra["TensorQuantOverrides"] = {
                         name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
@@ -130,7 +136,7 @@ def quantize(
                 quantization.quantize_static(
                     prepared,
                     quantized,
-                    Reader(images),
+                    Reader(images, batch),
                     quant_format=quantization.QuantFormat.QDQ,
                     activation_type=quantization.QuantType.QUInt8,
                     weight_type=quantization.QuantType.QInt8,
@@ -149,7 +155,7 @@ def quantize(
             logging.disable(logging.NOTSET)
         original = onnx.load(prepared)
         made = sum_scales.align(_with_float_logits(onnx.load(quantized), original))
-        corrected = bias_correction.correct(made, original, Reader(images).batches)
+        corrected = bias_correction.correct(made, original, Reader(images, batch).batches)
         return _kept_in_float(corrected, recipe.float_nodes)
 
 
@@ -223,8 +229,8 @@ def _leads_to_quantizer(graph: Any, node: Any) -> bool:  # noqa: ANN401  # onnx 
 class Reader:
     """Calibration reader with batches of one size: onnxruntime's histograms fail on a smaller one."""
 
-    def __init__(self, images: NDArray[np.float32], batch: int = 100) -> None:
-        size = min(batch, len(images))
+    def __init__(self, images: NDArray[np.float32], batch: int | None = None) -> None:
+        size = batch or min(_BATCH, max(1, _BATCH_BYTES // images[0].nbytes), len(images))
         starts = range(0, len(images) - size + 1, size)
         self.batches = [images[start : start + size] for start in starts]
         self._left = iter(self.batches)

@@ -33,7 +33,6 @@ _MAX_NUMBERS = 2**28
 """Numbers of the largest tensor that a graph may compute for an image: 1 GiB of float32."""
 
 _CLOSE = 1e-4
-_QUANTIZING = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 
 
 def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
@@ -109,26 +108,33 @@ def _read(path: Path) -> tuple[ModelProto, ForeignMetadata]:
 
 
 def _check_operators(path: Path, model: ModelProto) -> None:
-    """Refuse operators of onnxruntime's own, and quantised models.
+    """Refuse what is not a plain float network as it is used: control flow, training, quantised operators.
 
     Raises:
-        ModelError: there are some.
+        ModelError: there is some.
     """
-    constants = {tensor.name for tensor in model.graph.initializer}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
+        kind = f"{node.op_type:.80}"
         if node.domain not in {"", "ai.onnx", "ai.onnx.ml"}:
             raise ModelError(
-                f"{path} uses {node.op_type:.80} of {node.domain:.80}, an operator of onnxruntime's own, as its optimised or "
-                "quantised files have: give the file that this one was made from"
+                f"{path} uses {kind} of {node.domain:.80}, an operator of onnxruntime's own, as its optimised or quantised "
+                "files have: give the file that this one was made from"
             )
-        if (
-            node.op_type in _QUANTIZING
-            or node.op_type.startswith("QLinear")
-            or (node.op_type == "DequantizeLinear" and node.input[0] in constants)
-        ):
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ModelError(
-                f"{path} is quantised already (it has {node.op_type}): give the float model that it was made from, with "
-                "--int8 and --data DATA for an int8 file"
+                f"{path} has graphs inside its {kind}, expected a network without loops and conditions: export it again "
+                "from a network that computes the same way for every image"
+            )
+        if onnx_graph.is_quantizer(node, constants):
+            raise ModelError(
+                f"{path} is quantised already (it has {kind}): give the float model that it was made from, with --int8 and "
+                "--data DATA for an int8 file"
+            )
+        if onnx_graph.is_training(node, constants):
+            raise ModelError(
+                f"{path} was exported in training mode (its {kind} still trains): export it again for inference; in PyTorch, "
+                "call model.eval() before"
             )
 
 

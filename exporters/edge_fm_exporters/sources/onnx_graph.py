@@ -1,7 +1,7 @@
 """Edit foreign ONNX graphs: to float32, one output, a free batch, another operator set."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ NodeProto = Any
 
 _TYPE_ATTRIBUTES = {"to", "dtype", "output_datatype"}
 _CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
+_DROPOUT_MODE = 2
+"""Position of the input that says whether a Dropout trains."""
+
+_QUANTIZING = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 _SHAPING = {"Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
 """The same for integers as for floats."""
 
@@ -51,6 +55,27 @@ def hold_constants(model: ModelProto) -> None:
     constants = {tensor.name for tensor in graph.initializer}
     for given in [given for given in graph.input if given.name in constants]:
         graph.input.remove(given)
+
+
+def is_quantizer(node: NodeProto, constants: Mapping[str, Any]) -> bool:
+    """Return whether a node quantises or computes with integers in place of floats."""
+    return (
+        node.op_type in _QUANTIZING
+        or node.op_type.startswith("QLinear")
+        or (node.op_type == "DequantizeLinear" and node.input[0] in constants)
+    )
+
+
+def is_training(node: NodeProto, constants: Mapping[str, Any]) -> bool:
+    """Return whether a node drops values at random, or normalises by its batch, as in training."""
+    from onnx import numpy_helper
+
+    if node.op_type == "Dropout" and len(node.input) > _DROPOUT_MODE:
+        mode = constants.get(node.input[_DROPOUT_MODE])
+        return mode is not None and bool(numpy_helper.to_array(mode).any())
+    return node.op_type == "BatchNormalization" and any(
+        attribute.name == "training_mode" and attribute.i for attribute in node.attribute
+    )
 
 
 def as_float32(model: ModelProto) -> str:
