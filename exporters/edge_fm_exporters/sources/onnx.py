@@ -50,7 +50,9 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     precision = onnx_graph.as_float32(model)
     session = ForeignSession(path, model.SerializeToString())
     layout = input_layout(path, session.shape, size or _open_size(session, metadata))
-    answer = class_output(path, model.graph.input[0].name, session.probe(_noise(layout, session.batch or 3)))
+    answer = class_output(
+        path, model.graph.input[0].name, session.probe(_noise(layout, session, session.batch or 3))
+    )
     graph = _classifier_graph(path, model, session, layout, answer)
     network = Network(
         path=path,
@@ -143,9 +145,10 @@ def _open_size(session: ForeignSession, metadata: ForeignMetadata) -> tuple[int,
     return metadata.size if None in session.shape[1:] else None
 
 
-def _noise(layout: InputLayout, count: int) -> NDArray[np.float32]:
+def _noise(layout: InputLayout, session: ForeignSession, count: int) -> NDArray[np.float32]:
+    """Return noise in the input's shape: whole pixels if it takes those, else in [0, 1]."""
     images = np.random.default_rng(0).random((count, *layout.spec.shape), np.float32)
-    return layout.arrange(images)
+    return layout.arrange(np.rint(images * 255) if session.takes_pixels else images)
 
 
 def _classifier_graph(
@@ -170,7 +173,7 @@ def _answers_alike(
     path: Path, graph: ModelProto, session: ForeignSession, layout: InputLayout, answer: Answer
 ) -> bool:
     """Return whether a graph answers for one image and for three as its source does."""
-    images = _noise(layout, 3)
+    images = _noise(layout, session, 3)
     expected = session.rows(images, answer.name)
     try:
         own = ForeignSession(path, graph.SerializeToString())

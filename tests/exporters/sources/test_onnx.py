@@ -134,3 +134,329 @@ def test_a_batch_that_cannot_be_freed_is_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(classifier.probabilities(pixels), softmax(wanted), atol=1e-5)
     with pytest.raises(ExportError, match="leave --batch out"):
         export(ExportRequest(source=path, output=out, labels=LABELS, scale=UNIT, batch=4), None, source)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_other_floats_become_float32(kind: Any, tmp_path: Path) -> None:
+    """Weights, inputs and casts of 16 or 64 bits become those of 32, with the same answers and a note."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = foreign(NCHW.replace("r = Relu(c)", "k = Relu(c) r = Cast<to = 1>(k)"))
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(kind), tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = number
+    next(node for node in model.graph.node if node.op_type == "Cast").attribute[0].i = number
+    source = load(save(tmp_path / "m.onnx", model))
+    images = noise(3, 8, 8, 3)
+    # onnxruntime has no convolution of 64 bits on a processor.
+    original, taken = (model, kind) if kind is np.float16 else (foreign(), np.float32)
+    wanted = run(original, np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(taken))[0]
+    np.testing.assert_allclose(source.predict(images), softmax(wanted), atol=2e-3)
+    np.testing.assert_allclose(exported(source, images), source.predict(images), atol=1e-5)
+    assert source.notes[0].startswith(f"computes in {np.dtype(kind)}")
+    assert {tensor.data_type for tensor in source.convert(17).graph.initializer} == {TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("operators", ["f = Cast<to = 1>(t)", "q = Identity(t) f = Cast<to = 1>(q)"])
+def test_pixels_as_input(operators: str, tmp_path: Path) -> None:
+    """A uint8 input is one of raw pixels, and its cast costs nothing."""
+    body = f"t = Transpose<perm = [0, 3, 1, 2]>(i) {operators} {NCHW.replace('(x, w)', '(f, w)')}"
+    body = body.replace("f = Flatten(r) y = Gemm(f", "l = Flatten(r) y = Gemm(l")
+    model = foreign(body, given="uint8[N,8,8,3] i")
+    source = load(save(tmp_path / "m.onnx", model))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    wanted = softmax(run(model, pixels)[0])
+    np.testing.assert_allclose(exported(source, pixels.astype(np.float32)), wanted, atol=1e-5)
+    assert source.scale == "raw"
+    assert "Cast" not in {node.op_type for node in cleanup.clean(source.convert(17)).graph.node}
+
+
+def test_integer_arithmetic_on_pixels(tmp_path: Path) -> None:
+    """A network that computes with its uint8 input gets whole numbers in the file too."""
+    body = "h = Div(x, two) f = Cast<to = 1>(h) l = Flatten(f) y = Gemm(l, v, b)"
+    model = foreign(body, given="uint8[N,3,8,8] x")
+    from onnx import numpy_helper
+
+    model.graph.initializer.append(numpy_helper.from_array(np.array(2, np.uint8), "two"))
+    source = load(save(tmp_path / "m.onnx", model))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    wanted = softmax(run(model, np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))[0])
+    np.testing.assert_allclose(exported(source, pixels.astype(np.float32)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("extra", ["z = Softmax<axis = -1>(y)", "z = ArgMax<axis = 1>(y)", "z = Identity(r)"])
+def test_extra_outputs(extra: str, tmp_path: Path) -> None:
+    """Probabilities are taken before logits, and a row of classes before labels and feature maps."""
+    kind = {"z = A": "int64[N,1] z", "z = I": "float[N,4,4,4] z"}.get(extra[:5], "float[N,5] z")
+    plain = foreign()
+    source = check(
+        tmp_path / "m.onnx",
+        foreign(f"{NCHW} {extra}", answered=f"{kind}, float[N,5] y"),
+        lambda images: softmax(run(plain, np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0]),
+        *(8, 8, 3),
+    )
+    assert len(source.convert(17).graph.output) == 1
+
+
+def test_a_classifier_of_sklearn_onnx(tmp_path: Path) -> None:
+    """Of a label and a dictionary, the probabilities of the dictionary are taken, and its names."""
+    from onnx import TensorProto, helper
+
+    body = "y = MatMul(x, v) s = Softmax<axis = -1>(y) k = ArgMax<axis = 1, keepdims = 0>(s)"
+    model = foreign(body, given="float[?,192] x", answered="int64[?] k")
+    model.graph.node.append(
+        helper.make_node("ZipMap", ["s"], ["z"], domain="ai.onnx.ml", classlabels_strings=list(LABELS))
+    )
+    element = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    answer = helper.make_value_info("z", helper.make_sequence_type_proto(element))
+    model.graph.output.append(answer)
+    source = load(save(tmp_path / "m.onnx", model))
+    images = noise(3, 8, 8, 3)
+    wanted = [list(row.values()) for row in run(model, images.reshape(3, -1))[1]]
+    np.testing.assert_allclose(source.predict(images), wanted, atol=1e-6)
+    np.testing.assert_allclose(exported(source, images), wanted, atol=1e-6)
+    assert source.names == LABELS
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "names"),
+    [
+        ("names", "{0: 'a', 1: 'b', 2: 'c', 3: 'd', 4: 'e'}", LABELS),
+        ("classes", '["a", "b", "c", "d", "e"]', LABELS),
+        ("Labels", '{"a": 0, "b": 1, "c": 2, "e": 4, "d": 3}', LABELS),
+        ("names", "{0: 'a', 1: 'b'}", ()),
+        ("names", "['a', 'a', 'c', 'd', 'e']", ()),
+        ("names", "__import__('os').system('true')", ()),
+        ("names", "[" * 100_000, ()),
+        ("names", "{0: 'a', 5: 'b'}", ()),
+    ],
+)
+def test_names_of_the_metadata(key: str, text: str, names: tuple[str, ...], tmp_path: Path) -> None:
+    """Names are read from JSON and Python literals where there is one for each output, and never run."""
+    assert load(save(tmp_path / "m.onnx", foreign(), **{key: text})).names == names
+
+
+def test_a_classifier_of_ultralytics(tmp_path: Path) -> None:
+    """Its metadata give names, size, scale and fit."""
+    model = foreign(
+        CONVOLUTION + "f = Flatten(r) y = Gemm(f, d, b) z = Softmax<axis = 1>(y)",
+        given="float[N,3,H,W] x",
+        answered="float[N,5] z",
+    )
+    names = str(dict(enumerate(LABELS)))
+    source = load(
+        save(tmp_path / "m.onnx", model, author="Ultralytics", task="classify", imgsz="[8, 8]", names=names)
+    )
+    found = (source.spec.shape, source.names, source.scale, source.fit)
+    assert found == ((8, 8, 3), LABELS, "unit", Fit.CROP)
+
+
+def test_any_size(tmp_path: Path) -> None:
+    """A network of any size is exported for the one that is asked for, and refused without it."""
+    body = CONVOLUTION + "q = GlobalAveragePool(r) m = Flatten(q) y = Gemm(m, dd, b)"
+    model = foreign(body, given="float[N,3,height,width] x")
+    from onnx import numpy_helper
+
+    model.graph.initializer.append(numpy_helper.from_array(constants()["d"][:4].copy(), "dd"))
+    path = save(tmp_path / "m.onnx", model)
+    source = load(path, (12, 10))
+    images = noise(2, 12, 10, 3)
+    wanted = softmax(run(model, np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0])
+    np.testing.assert_allclose(exported(source, images), wanted, atol=1e-5)
+    with pytest.raises(ModelError, match="--size 224x224"):
+        load(path)
+
+
+def test_scaling_behind_the_transpose_is_folded(tmp_path: Path) -> None:
+    """A normalisation for each channel becomes part of the scale; nothing of it is left in the graph."""
+    body = "a = Sub(x, mean) n = Div(a, deviation) " + NCHW.replace("(x, w)", "(n, w)")
+    source = load(save(tmp_path / "m.onnx", foreign(body)))
+    graph, scale = cleanup.without_scaling(cleanup.clean(source.convert(17)), UNIT)
+    assert {"Sub", "Div"}.isdisjoint({node.op_type for node in graph.graph.node})
+    np.testing.assert_allclose(scale.mean, [102, 127.5, 153], atol=1e-3)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    wanted = source.predict(UNIT.apply(pixels))
+    np.testing.assert_allclose(run(graph, scale.apply(pixels))[0], wanted, atol=1e-5)
+
+
+def test_a_scaling_along_the_height_stays(tmp_path: Path) -> None:
+    """A constant for each row is no scale of channels, though there are as many."""
+    from onnx import numpy_helper
+
+    body = "n = Mul(x, rows) f = Flatten(n) y = Gemm(f, e, b)"
+    model = foreign(body, given="float[N,3,3,8] x")
+    rng = np.random.default_rng(0)
+    for name, shape in (("rows", (3, 1)), ("e", (72, 5))):
+        model.graph.initializer.append(numpy_helper.from_array(rng.random(shape, np.float32), name))
+    source = load(save(tmp_path / "m.onnx", model))
+    graph, scale = cleanup.without_scaling(cleanup.clean(source.convert(17)), UNIT)
+    assert (scale, "Mul" in {node.op_type for node in graph.graph.node}) == (UNIT, True)
+
+
+def test_dense_layers_of_a_sequence_stay_products(tmp_path: Path) -> None:
+    """A product of patches, as in a transformer, is not made a Gemm, which takes rows only."""
+    from onnx import numpy_helper
+
+    body = (
+        "s = Reshape(x, patches) m = MatMul(s, k) a = Add(m, b) y = ReduceMean<axes = [1], keepdims = 0>(a)"
+    )
+    model = foreign(body)
+    for name, value in (("patches", np.array([0, 16, 12])), ("k", noise(12, 5))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    images = noise(3, 8, 8, 3)
+    source = load(save(tmp_path / "m.onnx", model))
+    wanted = softmax(run(model, np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0])
+    np.testing.assert_allclose(exported(source, images), wanted, atol=1e-5)
+
+
+def test_names_of_tensors_may_be_ours(tmp_path: Path) -> None:
+    """A foreign graph may call its inner tensors as an exported file calls its ends."""
+    body = NCHW.replace("c = ", "image = ").replace("Relu(c)", "Relu(image)")
+    body = body.replace("f = ", "probabilities = ").replace("Gemm(f", "Gemm(probabilities")
+    plain = foreign()
+    check(
+        tmp_path / "m.onnx",
+        foreign(body),
+        lambda images: softmax(run(plain, np.ascontiguousarray(images.transpose(0, 3, 1, 2)))[0]),
+        *(8, 8, 3),
+    )
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "two inputs": (
+        lambda: foreign(
+            "s = Add(x, x2) f = Flatten(s) y = Gemm(f, v, b)", given="float[N,3,8,8] x, float[N,3,8,8] x2"
+        ),
+        "takes 'x'.*'x2'.*expected one input",
+    ),
+    "text": (
+        lambda: foreign("y = Cast<to = 1>(x)", given="int64[N,128] x", answered="float[N,128] y"),
+        r"tensor\(int64\).*images of float",
+    ),
+    "detector": (
+        lambda: foreign("y = Transpose<perm = [0, 2, 3, 1]>(x)", answered="float[N,8,8,3] y"),
+        r"float32 \(3, 8, 8, 3\), expected float \(N, classes\)",
+    ),
+    "label alone": (
+        lambda: foreign(NCHW + " z = ArgMax<axis = 1, keepdims = 0>(y)", answered="int64[N] z"),
+        "labels alone",
+    ),
+    "two heads": (
+        lambda: foreign(NCHW + " z = Neg(y)", answered="float[N,5] y, float[N,5] z"),
+        r"2 of these could be the classes.*extract_model",
+    ),
+    "loop": (
+        lambda: foreign(
+            "k = Constant<value = bool {1}>() f = Flatten(x) m = MatMul(f, v) "
+            "y = If<then_branch = t () => (float[N,5] o) { o = Identity(m) }, "
+            "else_branch = e () => (float[N,5] q) { q = Neg(m) }>(k)"
+        ),
+        "If",
+    ),
+    "training": (
+        lambda: foreign(
+            "r = Constant<value = float {0.5}>() t = Constant<value = bool {1}>() o = Dropout(x, r, t) f = Flatten(o) "
+            "y = Gemm(f, v, b)"
+        ),
+        r"model.eval\(\)",
+    ),
+    "quantised": (
+        lambda: foreign(
+            "s = Constant<value = float {0.1}>() q = QuantizeLinear(x, s) e = DequantizeLinear(q, s) f = Flatten(e) "
+            "y = Gemm(f, v, b)"
+        ),
+        "quantised already.*--int8",
+    ),
+    "huge": (
+        lambda: foreign(
+            "n = Constant<value_ints = [60000, 60000]>() h = ConstantOfShape(n) m = ReduceMean<keepdims = 0>(h) "
+            "f = Flatten(x) g = Gemm(f, v, b) y = Add(g, m)"
+        ),
+        "3,600,000,000 numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_classifier(name: str, tmp_path: Path) -> None:
+    """Networks that are no plain float classifier of images are refused with what was found."""
+    build, message = REFUSED[name]
+    with pytest.raises(ModelError, match=message):
+        load(save(tmp_path / "m.onnx", build()))
+
+
+def _external(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = 1
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def _claims(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [2**16, 2**15]
+
+
+def _contrib(model: Any) -> None:
+    model.opset_import.add(domain="com.microsoft", version=1)
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Gelu", "com.microsoft"
+
+
+def _custom(model: Any) -> None:
+    model.graph.node[1].domain = "org.example"
+
+
+def _passport(model: Any) -> None:
+    model.metadata_props.add(key="edge_fm.passport", value="{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_external, "weights in another file.*external_data=False"),
+        (_claims, "2,147,483,648 numbers"),
+        (_contrib, "onnxruntime's own"),
+        (_custom, "org.example"),
+        (_passport, "by edge-fm already.*edge-fm verify"),
+    ],
+)
+def test_unsafe_or_finished_files(damage: Any, message: str, tmp_path: Path) -> None:
+    """A file that reads others, claims more than it holds, or needs foreign code is refused first."""
+    model = foreign()
+    damage(model)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "m.onnx.data").write_bytes(b"")
+    with pytest.raises(ModelError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize("content", ["random", "cut", "empty", "sparse"])
+def test_damaged_files(content: str, tmp_path: Path) -> None:
+    """Bytes that are no whole model are a sentence, and a file of 3 GB is not read."""
+    path = save(tmp_path / "m.onnx", foreign())
+    data = path.read_bytes()
+    if content == "sparse":
+        os.truncate(path, 3 * 2**30)
+    else:
+        path.write_bytes({"random": os.urandom(500), "cut": data[: len(data) // 2], "empty": b""}[content])
+    with pytest.raises(ModelError):
+        load(path)
+
+
+def test_no_training_framework_is_loaded(tmp_path: Path) -> None:
+    """A whole export of a foreign file imports neither TensorFlow nor Keras, and the file answers alike."""
+    path, out = save(tmp_path / "m.onnx", foreign()), tmp_path / "out.onnx"
+    code = (
+        "import sys; from edge_fm.cli import main\n"
+        f"sys.argv = ['edge-fm', 'export', {str(path)!r}, '--labels', 'a,b,c,d,e', '--scale', 'raw', '-o', {str(out)!r}]\n"
+        "try: main()\nfinally: print(sorted({'tensorflow', 'keras', 'torch'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    wanted = load(path).predict(RAW.apply(pixels))
+    np.testing.assert_allclose(Classifier.load(out).probabilities(pixels), wanted, atol=1e-5)
