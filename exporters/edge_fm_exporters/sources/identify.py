@@ -15,7 +15,7 @@ _TFLITE = b"TFL3"
 _KERAS_ARCHIVE = "save it with model.save('name.keras')"
 _PYTORCH = (
     "export it to ONNX in the program that trained it: model.eval(); torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "
-    "'name.onnx', input_names=['image'], dynamic_axes={'image': {0: 'N'}}), and give that file"
+    "'name.onnx', input_names=['image'], dynamic_axes={'image': {0: 'N'}}, external_data=False), and give that file"
 )
 
 ACCEPTED = (

@@ -188,7 +188,7 @@ def _answers_alike(
 
 
 def _convert(path: Path, graph: ModelProto, opset: int) -> ModelProto:
-    """Return a graph in the wanted operator set, or its own where it cannot be converted.
+    """Return a graph in the wanted operator set, else the next that it can be converted to, or its own.
 
     Raises:
         ExportError: its own is too old.
@@ -196,7 +196,9 @@ def _convert(path: Path, graph: ModelProto, opset: int) -> ModelProto:
     from onnx import compose
 
     own = onnx_graph.opset_version(graph)
-    converted = onnx_graph.with_opset(graph, opset)
+    versions = range(opset, max(opset, min(own, _NEWEST_OPSET)) + 1)
+    tried = (onnx_graph.with_opset(graph, version) for version in versions)
+    converted = next((model for model in tried if model is not None), None)
     if converted is None and own < _OLDEST_OPSET:
         raise ExportError(
             f"{path} uses operator set {own}, which onnx cannot convert to {opset}: export it again with the program that "

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from edge_fm_exporters.label_files import names_in_order
+from edge_fm_exporters.sources.label_files import names_in_order
 from edge_fm_runtime.artifact.input_spec import Fit
 
 _NAME_KEYS = ("names", "classes", "labels", "class_names", "id2label")
