@@ -1,4 +1,4 @@
-"""Small ONNX networks as PyTorch, tf2onnx and sklearn-onnx write them, and the answers of their exports."""
+"""Small ONNX networks as PyTorch, tf2onnx and sklearn-onnx write them, and their exports' answers."""
 
 import re
 from pathlib import Path

@@ -199,7 +199,7 @@ def test_extra_outputs(extra: str, tmp_path: Path) -> None:
 
 
 def test_a_classifier_of_sklearn_onnx(tmp_path: Path) -> None:
-    """Of a label and a dictionary, the probabilities of the dictionary are taken, and its names."""
+    """The probabilities of a dictionary are taken, and its names, not the label beside it."""
     from onnx import TensorProto, helper
 
     body = "y = MatMul(x, v) s = Softmax<axis = -1>(y) k = ArgMax<axis = 1, keepdims = 0>(s)"
