@@ -2,8 +2,9 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         from edge_fm_exporters.framework import import_keras
 
         import_keras().utils.set_random_seed(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the exports of `train` tests time fewer rounds, and fit their margins on fewer drawn images."""
+    if not item.get_closest_marker("train"):
+        return (yield)
+    from edge_fm_exporters.decision import reduced_decoding
+    from edge_fm_exporters.quantization import search
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "ROUNDS", 50)
+        patch.setattr(reduced_decoding, "_MOST", 64)
+        patch.setattr(reduced_decoding, "_DRAWN", 2**21)
+        patch.setattr(reduced_decoding, "_looks", _few_looks())
+        return (yield)
+
+
+@cache
+def _few_looks() -> Callable[..., object]:
+    """Return `reduced_decoding._looks` with a cache of its own, which keeps the images of every input size."""
+    from edge_fm_exporters.decision import reduced_decoding
+
+    return cache(reduced_decoding._looks.__wrapped__)
 
 
 @pytest.fixture(scope="session")

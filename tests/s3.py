@@ -10,7 +10,6 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 
 class Fault(StrEnum):
@@ -38,6 +37,8 @@ class S3:
     """
 
     def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer  # only here: it loads Flask and boto3
+
         self.fault: Chooser = lambda _method, _path: None
         self.requests = 0
         self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=_free_port(), verbose=False)

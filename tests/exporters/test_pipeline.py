@@ -14,6 +14,7 @@ from edge_fm_exporters.framework import import_keras, versions
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import RAW, UNIT
 from edge_fm_exporters.quantization.search import Int8Limits
+from edge_fm_exporters.quantization.static import Calibration
 from edge_fm_exporters.sources import keras
 from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
@@ -29,7 +30,7 @@ def pictures(dataset: Dataset) -> ExportData:
     return ExportData(
         name=dataset.name,
         licence=dataset.licence,
-        calibration=dataset.train.sample(1000, 0).images,
+        calibration=dataset.train.sample(300, 0).images,
         test=test,
     )
 
@@ -158,8 +159,9 @@ def test_int8_that_does_not_hold_is_not_used(
     wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quantisation that loses too much leaves the float32 file, and says why."""
-    from edge_fm_exporters.quantization import static
+    from edge_fm_exporters.quantization import search, static
 
+    monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
     useful = static.quantize
     monkeypatch.setattr(
         static, "quantize", lambda model, images, recipe, nodes: useful(model, images * 0.01, recipe, nodes)

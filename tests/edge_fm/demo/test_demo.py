@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from edge_fm.demo import run, samples
+from edge_fm_exporters.quantization import search
+from edge_fm_exporters.quantization.static import Calibration
 from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.image.opencv import cv2
@@ -14,8 +16,11 @@ from edge_fm_runtime.image.opencv import cv2
 
 @pytest.mark.slow
 @pytest.mark.train
-def test_the_demo_exports_labels_and_classifies_a_video(tmp_path: Path) -> None:
+def test_the_demo_exports_labels_and_classifies_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It writes labels, a contact sheet and an int8 model, with at least 80 % correct labels."""
+    monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
     lines: list[str] = []
     result = run.run(tmp_path / "out", lines.append)
     assert result.good

@@ -25,13 +25,24 @@ PROMISES = (
 
 
 # What is compiled here runs a few times: compiled for speed, it takes twice as long in all.
-ON_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+ON_JAX = {
+    "KERAS_BACKEND": "jax",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+}
+# The command line, with the network of the fixture `small_network`.
+SMALL_NETWORK = """
+from edge_fm.cli import main
+from edge_fm.models import edge
+
+edge.WIDTHS["edge-nano"] = edge.Width(8, 8, 16, middle_blocks=0)
+main()
+"""
 
 
 def on_jax(compiled: Path, *arguments: object) -> str:
-    """Run a Python module with Keras on JAX and a compilation cache; return its output."""
+    """Run Python with Keras on JAX and a compilation cache; return its output."""
     run = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | ON_JAX | {"JAX_COMPILATION_CACHE_DIR": str(compiled)},
         stdout=subprocess.PIPE,
@@ -48,7 +59,7 @@ def on_jax(compiled: Path, *arguments: object) -> str:
 def test_the_recipe_keeps_its_promises_on_jax(tmp_path: Path) -> None:
     """Steps, resuming, warm starts and distillation hold on JAX too."""
     promises = [f"tests/edge_fm/training/edge/{promise}" for promise in PROMISES]
-    printed = on_jax(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
+    printed = on_jax(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *promises)
     assert "passed" in printed
     assert "skipped" not in printed
 
@@ -62,9 +73,9 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     parts = {"x_train": part.train.images, "x_test": part.test.images}
     np.savez(tmp_path / "part.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
     given = ("--model", "edge-nano", "--epochs", "1", "--set", "bf16=true", "-o", run)
-    on_jax(compiled, "edge_fm", "train", tmp_path / "part.npz", *given)
+    on_jax(compiled, "-c", SMALL_NETWORK, "train", tmp_path / "part.npz", *given)
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
-    assert "labels agree on 100.00%" in on_jax(compiled, "edge_fm", "export", run, "-o", model)
+    assert "labels agree on 100.00%" in on_jax(compiled, "-m", "edge_fm", "export", run, "-o", model)
 
 
 @pytest.mark.slow

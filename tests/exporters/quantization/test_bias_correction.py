@@ -80,8 +80,8 @@ def test_what_is_kept_between_layers_changes_nothing(
     residual: ModelProto, monkeypatch: pytest.MonkeyPatch, most_held: int
 ) -> None:
     """Caching between layers changes no bias, with memory for it or without."""
-    images = UNIT.apply(wardrobe.draw_set(20, 0)[0])
-    batches = [images[:100], images[100:]]
+    images = UNIT.apply(wardrobe.draw_set(10, 0)[0])
+    batches = [images[:50], images[50:]]
     with monkeypatch.context() as patched:
         patched.setattr(bias_correction, "correct", uncorrected)
         plain = static.quantize(residual, images)

@@ -48,6 +48,12 @@ def exported(
     return export(request, given or data(dataset))
 
 
+@pytest.fixture(scope="module")
+def searched(wardrobe: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    """Return the export of the seed CNN with every way of quantising."""
+    return exported(wardrobe, tmp_path_factory.mktemp("cnn") / "cnn.onnx", Int8Limits(0.02, 0.1, 0.0))
+
+
 def candidate(name: str, speedup: float, drop: float, verdict: str = "", agreement: float = 1.0) -> Candidate:
     """Return a candidate with these figures."""
     recipe = None if name == "float32" else QuantizationSettings()
@@ -90,9 +96,11 @@ class TestBest:
 class TestSeedCnn:
     """The whole search on the seed CNN and drawn garments."""
 
-    def test_every_way_is_tried_and_the_float_stem_wins(self, wardrobe: Dataset, tmp_path: Path) -> None:
+    def test_every_way_is_tried_and_the_float_stem_wins(
+        self, searched: ExportResult, wardrobe: Dataset
+    ) -> None:
         """Three calibrations with and without float stem are measured, and one is written."""
-        result = exported(wardrobe, tmp_path / "cnn.onnx", Int8Limits(0.02, 0.1, 0.0))
+        result = searched
         assert [c.recipe for c in result.candidates] == [
             None,
             *(QuantizationSettings(calibration) for calibration in Calibration),
@@ -115,17 +123,17 @@ class TestSeedCnn:
         differ = {flip.index for flip in result.flips}
         assert len(differ) == round((1 - result.passport.evidence[0].label_agreement) * len(wardrobe.test))
 
-    def test_agreement_covers_all_validation_images(self, wardrobe: Dataset, tmp_path: Path) -> None:
+    def test_agreement_covers_all_validation_images(
+        self, searched: ExportResult, wardrobe: Dataset, tmp_path: Path
+    ) -> None:
         """Labels are compared on all validation images, accuracy on the selection."""
         given = data(wardrobe)
         noise = np.random.default_rng(0).integers(0, 256, (400, 28, 28, 1), np.uint8)
         watching = replace(
             given, validation=DecisionImages(noise, np.eye(10, dtype=bool)[np.arange(400) % 10])
         )
-        plain, watched = (
-            exported(wardrobe, tmp_path / "cnn.onnx", Int8Limits(0.02, 0.1, 0.0), pictures).candidates
-            for pictures in (given, watching)
-        )
+        plain = searched.candidates
+        watched = exported(wardrobe, tmp_path / "cnn.onnx", Int8Limits(0.02, 0.1, 0.0), watching).candidates
         source = OnnxSession(watched[0].data).run(noise).argmax(axis=1)
         for own, without in zip(watched, plain, strict=True):
             same = OnnxSession(own.data).run(noise).argmax(axis=1) == source

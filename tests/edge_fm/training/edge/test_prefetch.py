@@ -93,7 +93,7 @@ def test_a_training_on_few_cores_draws_by_itself() -> None:
 def test_prefetch_does_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With processes that draw its epochs a training ends with the very weights that it has without."""
     sources = training_sources(datasets.limited(datasets.load("wardrobe"), 120, 40))
-    settings, weights = settings_module.EdgeSettings(epochs=3, batch_size=32), []
+    settings, weights = settings_module.EdgeSettings(epochs=2, batch_size=32), []
     for processes in (0, 2):
         monkeypatch.setattr(prefetch, "processes_for", lambda _cores, count=processes: count)
         run = tmp_path / str(processes)

@@ -14,6 +14,8 @@ from edge_fm.training.edge import distillation
 from edge_fm.training.edge.warm_start import warm_start
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.parity import as_png
+from edge_fm_exporters.quantization import search
+from edge_fm_exporters.quantization.static import Calibration
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.image import preprocess
@@ -127,8 +129,9 @@ def test_from_a_size_to_a_labelled_folder(
     """A 56x56 network is trained from a bundled one, warm started, exported, measured and used."""
     whole = datasets.load
     monkeypatch.setattr(
-        datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 300, 100)
+        datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 100, 100)
     )
+    monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
     tables = '[distillation]\nteachers = ["fashion"]'
     recipe = write_recipe(tmp_path, tables)
     recipe.write_text("size = 56\n" + recipe.read_text())

@@ -47,7 +47,7 @@ def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
     """A network with the weights of an int8 file agrees with it on nearly all labels."""
     dataset = garments(file)
     model, images = network(name, dataset), dataset.test.images
-    warm_start(model, Path(file), NOWHERE, dataset.class_names, dataset.train.images)
+    warm_start(model, Path(file), NOWHERE, dataset.class_names, dataset.train.images[:300])
     answers = Classifier.load(file).probabilities(images).argmax(axis=1)
     scaled = images.astype(np.float32) / np.float32(255)
     assert np.mean(np.asarray(model(scaled)).argmax(axis=1) == answers) >= 0.95
@@ -59,7 +59,7 @@ def test_a_network_answers_as_the_bundled_file(name: str, file: str) -> None:
 def test_a_float_file_gives_back_its_network(wardrobe: Dataset, tmp_path: Path, *, mirrored: bool) -> None:
     """A network restored from its float32 export has its probabilities, with flip averaging too."""
     first = network("edge-nano", wardrobe)
-    warm_start(first, Path("fashion-nano"), NOWHERE, wardrobe.class_names, wardrobe.train.images)
+    warm_start(first, Path("fashion-nano"), NOWHERE, wardrobe.class_names, wardrobe.train.images[:300])
     first.save(tmp_path / "first.keras")
     file = tmp_path / "first.onnx"
     export(
@@ -85,7 +85,7 @@ def test_what_is_no_such_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     model = network("edge", dataset)
 
     def begin(start: str) -> None:
-        warm_start(model, Path(start), NOWHERE, dataset.class_names, dataset.train.images)
+        warm_start(model, Path(start), NOWHERE, dataset.class_names, dataset.train.images[:20])
 
     with pytest.raises(DataError, match="train edge on the same classes"):
         begin("digits")
@@ -118,7 +118,8 @@ def test_from_the_command_line(
     cli: RunCli, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--init-from starts at the file's accuracy, records it, and refuses before writing."""
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: wardrobe)
+    few = datasets.limited(wardrobe, 200, 200)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: few)
     out = tmp_path / "run"
     refused = cli(
         "train", "wardrobe", "--model", "edge", "--init-from", "fashion-nano", "--epochs", 1, "-o", out
