@@ -56,7 +56,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @cache
 def _few_looks() -> Callable[..., object]:
-    """Return `reduced_decoding._looks` with a cache of its own, which keeps the images of every input size."""
+    """Return `reduced_decoding._looks` with a cache that keeps the images of every input size."""
     from edge_fm_exporters.decision import reduced_decoding
 
     return cache(reduced_decoding._looks.__wrapped__)

@@ -10,13 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy
 import pytest
 
 from edge_fm.deploy import bundle, sbom, wheels
@@ -57,7 +57,7 @@ def small(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own, pip = (next(out.glob(f"wheels/{name}-*.whl")) for name in ("edge_fm", "pip"))
     for wheel in {*out.glob("wheels/*.whl")} - {own}:
         wheel.unlink()
-    here = Path(numpy.__file__).parents[1]
+    here = Path(sysconfig.get_path("platlib"))
     pip.mkdir()
     (pip / "pip").symlink_to(here / "pip")
     links = own.with_name(LINKS)
@@ -477,7 +477,9 @@ def test_pins_are_the_installed_versions() -> None:
 def test_a_bundle_can_be_an_archive(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name with .tar.gz makes an archive of one folder without an owner."""
     wheel = next(small.glob("wheels/edge_fm-*.whl"))
-    monkeypatch.setattr(wheels, "download", lambda *request: shutil.copy(small / "wheels" / LINKS, request[-1]))
+    monkeypatch.setattr(
+        wheels, "download", lambda *request: shutil.copy(small / "wheels" / LINKS, request[-1])
+    )
     out = tmp_path / "edge.tar.gz"
     bundle.make(BundleRequest(models=["fashion"], out=out, platform=HERE, python=PYTHON, wheel=wheel), silent)
     with tarfile.open(out) as archive:

@@ -27,7 +27,8 @@ PROMISES = (
 # What is compiled here runs a few times: compiled for speed, it takes twice as long in all.
 ON_JAX = {
     "KERAS_BACKEND": "jax",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 # The command line, with the network of the fixture `small_network`.
 SMALL_NETWORK = """

@@ -75,7 +75,7 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
     return cleanup.clean(keras.load(path).convert(17))
 
 
-@pytest.mark.parametrize("most_held", [0, 2**28])
+@pytest.mark.parametrize("most_held", [pytest.param(0, marks=pytest.mark.slow), 2**28])
 def test_what_is_kept_between_layers_changes_nothing(
     residual: ModelProto, monkeypatch: pytest.MonkeyPatch, most_held: int
 ) -> None:

@@ -68,6 +68,7 @@ def test_several_epochs_are_drawn_in_processes_each_as_by_itself() -> None:
             assert np.array_equal(there.allowed, here.allowed)
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_process_fails_where_it_is_asked_for() -> None:
     """An error in a drawing process is raised where the training asks for the epoch."""
     with prefetch.prefetch_in_processes(2, tenfold, range(4)) as drawn_of:
