@@ -103,7 +103,7 @@ def _passport(model: Any) -> None:
     ("damage", "message"),
     [
         (_external, "weights in another file.*external_data=False"),
-        (_claims, "2,147,483,648 numbers"),
+        (_claims, "its dimensions say 8,589,934,592"),
         (_contrib, "onnxruntime's own"),
         (_custom, "org.example"),
         (_passport, "by edge-fm already.*edge-fm verify"),
