@@ -20,7 +20,7 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
     named = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _without_native_stderr():
+        with _without_native_stderr(unless="keras"):
             import keras
 
             keras.backend.backend()
@@ -38,11 +38,28 @@ def import_keras() -> Any:  # noqa: ANN401  # Keras ships no types
 def import_tf_keras() -> Any:  # noqa: ANN401  # tf-keras ships no types
     """Return the `tf_keras` module, which is Keras 2; None if it is not installed."""
     try:
-        with _without_native_stderr():
+        with _without_native_stderr(unless="keras"):
             import tf_keras
     except ImportError:
         return None
     return tf_keras
+
+
+def import_tensorflow() -> Any:  # noqa: ANN401  # TensorFlow ships no types
+    """Return the `tensorflow` module.
+
+    Raises:
+        ExportError: it is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with _without_native_stderr(unless="tensorflow"):
+            import tensorflow as tf
+    except ImportError:
+        raise ExportError(
+            "this needs TensorFlow, which is not installed: run pip install 'edge-fm[train]'"
+        ) from None
+    return tf
 
 
 def prefer_tensorflow() -> None:
@@ -51,9 +68,13 @@ def prefer_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _without_native_stderr() -> Iterator[None]:
-    """Send what C++ writes to standard error nowhere; the log level does not reach its first lines."""
-    if "keras" in sys.modules:
+def _without_native_stderr(unless: str) -> Iterator[None]:
+    """Send what C++ writes to standard error nowhere; the log level does not reach its first lines.
+
+    Args:
+        unless: module that has been imported if there are no such lines left.
+    """
+    if unless in sys.modules:
         yield
         return
     sys.stderr.flush()

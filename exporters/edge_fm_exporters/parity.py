@@ -191,7 +191,8 @@ def shortfall(
         comparison: of the two.
         max_drop: accuracy that int8 may lose, in [0, 1]; without labels, labels that may differ.
         max_difference: of a probability, that fp32 may show.
-        rounding: effect of float32 rounding on a probability of this network, as `rounding` estimates it.
+        rounding: effect of rounding on a probability of this source: of float32, as `rounding` estimates it,
+            or of int8.
     """
     evidence = comparison.evidence
     max_difference = max(max_difference, rounding)

@@ -117,14 +117,15 @@ def _float32(export: ResolvedExport, data: ExportData | None) -> _Float32Stage:
     if request.flip_ensemble:
         network = flip_ensemble.ensemble_graph(network)
     file = parity.verify_graph(network, Precision(), expected, images)
-    if file.comparison.evidence.max_probability_difference > source.max_difference:
+    usual = max(source.max_difference, source.rounding)
+    if file.comparison.evidence.max_probability_difference > usual:
         file = _with_rounding(file, images.images, export)
     shortfall = parity.shortfall(
         PrecisionKind.FP32,
         file.comparison,
         request.limits.max_drop,
         source.max_difference,
-        file.precision.rounding,
+        max(file.precision.rounding, source.rounding),
     )
     if shortfall:
         raise ExportError(f"the float32 file does not answer as its source: {shortfall}. Nothing was written")

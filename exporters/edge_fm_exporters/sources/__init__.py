@@ -37,11 +37,12 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     if not found.members:
         return reader(found.path, size)
     with tempfile.TemporaryDirectory() as folder:
-        model, *rest = unpack(path, found.members, Path(folder))
+        files = unpack(path, found.members, Path(folder))
+        model = files[0]
         if found.module == "saved_model":
-            model = next(file.parent for file in (model, *rest) if file.name == "saved_model.pb")
+            model = next(file.parent for file in files if file.name == "saved_model.pb")
         source = reader(model, size)
-        names = next((read_label_file(file) for file in rest if file.name == "labels.txt"), ())
+        names = next((read_label_file(file) for file in files if file.name == "labels.txt"), ())
     return replace(source, path=path, names=names or source.names)
 
 

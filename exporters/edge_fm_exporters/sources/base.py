@@ -24,6 +24,7 @@ class SourceModel:
             channels), scaled, and the output `probabilities`.
         tools: (name, version) of what read and converts it.
         max_difference: largest difference of a probability that its float32 export may show.
+        rounding: largest difference of a probability that its own int8 arithmetic makes; 0 for none.
         calibrated: whether its probabilities are meant as such, and not made from votes.
         names: of its classes, where it knows them.
         notes: what was recognised or changed, each a line for the user.
@@ -41,6 +42,7 @@ class SourceModel:
     convert: Callable[[int], Any]
     tools: tuple[tuple[str, str], ...]
     max_difference: float = 1e-5
+    rounding: float = 0.0
     calibrated: bool = True
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

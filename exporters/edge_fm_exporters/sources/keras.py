@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.framework import import_keras, import_tf_keras, installed, versions
-from edge_fm_exporters.sources import archive_limits, keras_config, teachable_machine
+from edge_fm_exporters.sources import archive_limits, keras_config, keras_recipe
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.input_layout import Shape, input_layout
 from edge_fm_exporters.sources.input_scaling import raw_pixels_note
 from edge_fm_exporters.sources.keras_config import Config, Container, KerasConfig
 from edge_fm_exporters.sources.network import Network, as_classifier
 from edge_fm_exporters.sources.tensorflow_graph import TESTED, TensorFlowNetwork
+from edge_fm_runtime.artifact.input_spec import Fit
 from edge_fm_runtime.errors import ExportError, ModelError
 
 
@@ -49,7 +50,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
         model = _build(path, config, upgraded)
     run, convert = _computation(model, _shape(path, model, "input"))
     raw = raw_pixels_note(model)
-    is_known = teachable_machine.is_teachable_machine(config.network)
+    is_known = keras_recipe.is_teachable_machine(config.network)
     return as_classifier(
         Network(
             path=path,
@@ -59,9 +60,12 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
             run_float64=lambda batch: _run_float64(path, config, upgraded, batch),
             convert=convert,
             tools=installed(TESTED),
-            notes=(*notes, *(note for note in (raw, teachable_machine.NOTE if is_known else "") if note)),
-            scale="raw" if raw else teachable_machine.SCALE if is_known else "",
-            fit=teachable_machine.FIT if is_known else None,
+            notes=(
+                *notes,
+                *(note for note in (raw, keras_recipe.TEACHABLE_MACHINE if is_known else "") if note),
+            ),
+            scale="raw" if raw else keras_recipe.SYMMETRIC if is_known else "",
+            fit=Fit.CROP if is_known else None,
         ),
         size,
     )

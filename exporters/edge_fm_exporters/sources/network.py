@@ -37,6 +37,8 @@ class Network:
         tools: (name, version) of what read and converts it.
         names: of its classes, where its file has them.
         notes: what was recognised or changed, each a line for the user.
+        max_difference: largest difference of a probability that its float32 export may show.
+        rounding: largest difference of a probability that its own int8 arithmetic makes; 0 for none.
         scale: scale of its pixels in training as in `--scale`; empty if unknown.
         fit: how its training brought images to its size; None if unknown.
         polarity: polarity of its training images; None if unknown.
@@ -51,6 +53,8 @@ class Network:
     tools: tuple[tuple[str, str], ...]
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    max_difference: float = 1e-5
+    rounding: float = 0.0
     scale: str = ""
     fit: Fit | None = None
     polarity: Polarity | None = None
@@ -68,7 +72,7 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
         ModelError: its input is no image, or its output is not one row of classes for each.
     """
     layout = input_layout(network.path, network.input_shape, size)
-    outputs = _outputs(network)
+    outputs = output_length(network.path, network.output_shape)
     batch = max(1, min(_MAX_BATCH, _BATCH_BYTES // (4 * int(np.prod(layout.spec.shape)))))
 
     def in_batches(run: Run, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,6 +94,8 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
         predict=lambda images: ending.apply(run(images)),
         convert=convert,
         tools=network.tools,
+        max_difference=network.max_difference,
+        rounding=network.rounding,
         names=network.names,
         notes=(*network.notes, *(note for note in (layout.note, ending.description) if note)),
         scale=network.scale,
@@ -99,13 +105,16 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
     )
 
 
-def _outputs(network: Network) -> int:
-    """Return the length of the network's output rows; axes of length 1 do not count."""
-    shape = network.output_shape
+def output_length(path: Path, shape: Shape) -> int:
+    """Return the length of a network's output rows; axes of length 1 do not count.
+
+    Raises:
+        ModelError: there is not one row for each image.
+    """
     lengths = [length for length in shape[1:] if length != 1] or [1]
     if len(shape) < 2 or len(lengths) != 1 or not lengths[0]:  # noqa: PLR2004
         raise ModelError(
-            f"{network.path} answers ({', '.join(map(str, shape))}), expected (None, classes): one row for each image"
+            f"{path} answers ({', '.join(map(str, shape))}), expected (None, classes): one row for each image"
         )
     return lengths[0]
 
