@@ -153,7 +153,7 @@ def load_unlabelled(calibration: str, spec: InputSpec, preprocess: Preprocess) -
 def _pictures(data: str, spec: InputSpec, preprocess: Preprocess) -> "NDArray[np.uint8]":
     """Return uint8 images (N, height, width, channels) of a folder's files, or of a data set."""
     from edge_fm import datasets
-    from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
+    from edge_fm_exporters.quantization.effort import CALIBRATION_IMAGES
 
     if not Path(data).is_dir():
         return datasets.load(data, spec, preprocess).train.sample(2 * CALIBRATION_IMAGES, seed=0).images
@@ -167,7 +167,7 @@ def _calibration_images(
     """Return (N, H, W, C) uint8 images: of another data set, else the run's, else of the training part."""
     from edge_fm import datasets
     from edge_fm.models import runs
-    from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
+    from edge_fm_exporters.quantization.effort import CALIBRATION_IMAGES
 
     exported = run / runs.CALIBRATION if run is not None else None
     if calibration is None and exported is not None and exported.is_file():
@@ -186,7 +186,7 @@ def _selection_images(dataset: "Dataset", run: Path | None) -> "LabelledImages":
 
     from edge_fm.models import runs
     from edge_fm_exporters.labelled_images import LabelledImages
-    from edge_fm_exporters.quantization.static import CALIBRATION_IMAGES
+    from edge_fm_exporters.quantization.effort import CALIBRATION_IMAGES
 
     settings = runs.Run.load(run).settings if run is not None else {}
     if settings.get("validation_share"):

@@ -13,7 +13,7 @@ from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.parity import VerifiedGraph
-from edge_fm_exporters.quantization import search, static
+from edge_fm_exporters.quantization import effort, search
 from edge_fm_exporters.quantization.search import Candidate
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, ResolvedExport
 from edge_fm_exporters.sources.base import SourceModel
@@ -170,13 +170,14 @@ def _int8(
 def _quantization_inputs(
     export: ResolvedExport, float32: _Float32Stage, data: ExportData
 ) -> search.QuantizationInputs:
-    source, scale, selection = export.source, export.scale, _selection(data)
+    source, scale, selection = export.source, export.scale, effort.selection_part(_selection(data))
+    calibrated = effort.calibration_images(source.spec)
     validation = data.validation.images if data.validation is not None else None
     return search.QuantizationInputs(
         model=float32.graph,
         spec=source.spec,
         scale=float32.scale,
-        calibration=float32.scale.apply(data.calibration[: static.CALIBRATION_IMAGES]),
+        calibration=float32.scale.apply(data.calibration[:calibrated]),
         selection=selection,
         expected=source.predict(scale.apply(selection.images)),
         nodes=source.quantizable,

@@ -1,7 +1,8 @@
 """Measure every int8 variant and select the fastest that stays within the limits.
 
 Accuracy is measured on pictures that are neither calibrated on nor tested on; time on this machine, all files
-in turn. When no variant holds, the layers that cost most accuracy stay in float, one after the other.
+in turn. When no variant holds, the layers that cost most accuracy stay in float, one after the other; not for
+large images, where finding them would take minutes.
 """
 
 import time
@@ -16,14 +17,18 @@ from edge_fm_exporters.graph import flip_ensemble, uint8_input
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
-from edge_fm_exporters.quantization import float_stem, static, strip
+from edge_fm_exporters.quantization import effort, float_stem, static, strip
 from edge_fm_exporters.quantization.static import Calibration, QuantizationSettings
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession
 
 ROUNDS = 400
-"""Timing rounds; each runs one image through every file."""
+"""Timing rounds, at most; each runs one image through every file."""
+
+_MIN_ROUNDS = 21
+_TIMING_SECONDS = 6.0
+"""Seconds after which no further timing round begins, but for the fewest."""
 
 _NOISE = 0.05
 _RESAMPLES = 1000
@@ -132,14 +137,11 @@ def search(
         limits: what int8 may cost.
         listener: called with what is tried.
     """
-    recipes = [QuantizationSettings(calibration) for calibration in Calibration]
-    if float_stem.nodes(inputs.model) and not inputs.nodes and inputs.scale.plain:
-        recipes += [replace(recipe, float_stem=True) for recipe in recipes]
     found = [_measure("float32", None, fp32, inputs)]
-    for recipe in recipes:
+    for recipe in _recipes(inputs):
         listener(recipe.name)
         found.append(_measure(recipe.name, recipe, inputs.file(_build(recipe, inputs)), inputs))
-    if all(_loss(candidate, limits) for candidate in found[1:]):
+    if not effort.is_large(inputs.spec) and all(_loss(candidate, limits) for candidate in found[1:]):
         found += _fall_back_to_float(found[1:], inputs, limits, listener)
     listener("timing")
     return tuple(_with_verdict(candidate, limits) for candidate in _time(found, inputs.spec.shape))
@@ -159,6 +161,16 @@ def best(candidates: tuple[Candidate, ...]) -> Candidate:
         (candidate for candidate in passed if candidate.speedup >= (1 - _NOISE) * fastest),
         key=lambda candidate: (-candidate.label_agreement, candidate.drop),
     )
+
+
+def _recipes(inputs: QuantizationInputs) -> list[QuantizationSettings]:
+    """Return the ways of quantising to try; for large images those with a float stem, if there is one."""
+    images = effort.calibration_images(inputs.spec)
+    plain = [QuantizationSettings(calibration, images=images) for calibration in Calibration]
+    if inputs.nodes or not float_stem.nodes(inputs.model):
+        return plain
+    stemmed = [replace(recipe, float_stem=True) for recipe in plain]
+    return stemmed if effort.is_large(inputs.spec) else plain + stemmed
 
 
 def _build(recipe: QuantizationSettings, inputs: QuantizationInputs) -> ModelProto:
@@ -253,7 +265,10 @@ def _time(candidates: list[Candidate], shape: tuple[int, int, int]) -> list[Cand
     sessions = [OnnxSession(candidate.data) for candidate in candidates]
     picture = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
     times: list[list[float]] = [[] for _ in sessions]
-    for _ in range(ROUNDS):
+    end = time.perf_counter() + _TIMING_SECONDS
+    for done in range(ROUNDS):
+        if done >= _MIN_ROUNDS and time.perf_counter() > end:
+            break
         for session, taken in zip(sessions, times, strict=True):
             session.run(picture)  # the first call after another file's finds cold caches
             started = time.perf_counter()

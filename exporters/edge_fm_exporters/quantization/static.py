@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.graph.editing import ModelProto, add_constant, drop_unused, fixed_batch
-from edge_fm_exporters.quantization import bias_correction, mse_calibration, sum_scales
+from edge_fm_exporters.quantization import bias_correction, effort, mse_calibration, sum_scales
 from edge_fm_exporters.quantization import float_stem as float_stem_module
 from edge_fm_runtime.artifact.session import INPUT
 
@@ -40,14 +40,6 @@ _QUANTISED = (
 
 WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
-CALIBRATION_IMAGES = 1000
-"""How many training images set the ranges of the activations."""
-
-
-_BATCH = 100
-_BATCH_BYTES = 8 * 2**20
-"""Calibration images at a time, and their bytes: all activations of a network are held for so many."""
-
 
 class Calibration(StrEnum):
     """Method that finds the range of an activation on the calibration images."""
@@ -65,11 +57,13 @@ class QuantizationSettings:
         calibration: how ranges are found.
         float_stem: whether the first convolution stays in float, at its speed there.
         float_nodes: other nodes that stay in float.
+        images: how many images set the ranges, at most.
     """
 
     calibration: Calibration = Calibration.MINMAX
     float_stem: bool = False
     float_nodes: tuple[str, ...] = ()
+    images: int = effort.CALIBRATION_IMAGES
 
     @property
     def name(self) -> str:
@@ -87,7 +81,7 @@ class QuantizationSettings:
             ("weights", "int8 in [-64, 64], per channel"),
             ("logits", "float32"),
             ("calibration", str(self.calibration)),
-            ("calibration_images", str(CALIBRATION_IMAGES)),
+            ("calibration_images", str(self.images)),
             ("biases", "corrected"),
             ("first_convolution", "float32" if self.float_stem else "int8"),
             ("float_nodes", " ".join(self.float_nodes) or "none"),
@@ -116,6 +110,7 @@ def quantize(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     batch = fixed_batch(model)
+    images = images[: recipe.images]
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
         # The library logs a warning on the root logger for what was just done.
@@ -123,7 +118,10 @@ def quantize(
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the calibrators tell of each tensor
                 quant_pre_process(model, prepared)
-                extra: dict[str, Any] = {}
+                # One batch after the other: else all activations of all images are held at once.
+                extra: dict[str, Any] = (
+                    {"CalibStridedMinMax": 1} if effort.in_batches(*images.shape[1:3]) else {}
+                )
                 method = recipe.calibration
                 if method is Calibration.MSE:
                     kinds, batches = frozenset(_QUANTISED), Reader(images, batch).batches
@@ -230,10 +228,18 @@ class Reader:
     """Calibration reader with batches of one size: onnxruntime's histograms fail on a smaller one."""
 
     def __init__(self, images: NDArray[np.float32], batch: int | None = None) -> None:
-        size = batch or min(_BATCH, max(1, _BATCH_BYTES // images[0].nbytes), len(images))
+        size = batch or min(effort.batch_size(*images.shape[1:3]), len(images))
         starts = range(0, len(images) - size + 1, size)
         self.batches = [images[start : start + size] for start in starts]
-        self._left = iter(self.batches)
+        self.set_range(0, len(self.batches))
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Return only these batches from here on."""
+        self._left = iter(self.batches[start_index:end_index])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next batch as a session takes it, None when there are no more."""
