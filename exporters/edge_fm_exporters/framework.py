@@ -92,7 +92,7 @@ def _without_native_stderr(unless: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_optional_libraries(backend: str) -> Iterator[None]:
-    """Keep libraries that Keras and TensorFlow import if they can, and no model needs, from being imported.
+    """Keep out optional libraries of Keras and TensorFlow that no model needs.
 
     They take a third of the time of both. Whoever needs them later imports them as ever.
 

@@ -62,7 +62,7 @@ class TestBounds:
         assert effort.selection_part(given) is given
 
     def test_large_images_are_bounded_by_their_pixels(self) -> None:
-        """Of 224x224, fewer are calibrated on, at least one at a time."""
+        """Fewer images of 224x224 are calibrated on, at least one at a time."""
         assert effort.calibration_images(LARGE) == 62
         assert effort.batch_size(224, 224) == 2
         assert effort.in_batches(224, 224)
@@ -71,7 +71,7 @@ class TestBounds:
         assert effort.calibration_images(InputSpec(1024, 1024, 3)) == 3
 
     def test_the_images_measured_on_are_spread_over_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where they are too many, each class keeps its share, and labels stay with their images."""
+        """Each class keeps its share if images are left out, and labels stay with their images."""
         monkeypatch.setattr(effort, "_SELECTION_PIXELS", 16 * 30)
         labels = np.repeat(np.arange(3), 100)
         images = np.broadcast_to(labels[:, None, None, None], (300, 4, 4, 1)).astype(np.uint8)
