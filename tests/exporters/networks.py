@@ -159,6 +159,35 @@ def norm_after_activation() -> Any:
     )
 
 
+def inverted_residuals(*, pad_value: int = 0) -> Any:
+    """Return a colour network of 32x32 with the blocks of MobileNetV2, and a shortcut.
+
+    Args:
+        pad_value: what the first block is padded with; 0 as in MobileNetV2.
+    """
+    k = import_keras()
+    k.utils.set_random_seed(0)
+
+    def normed(x: Any, *, bounded: bool = True) -> Any:
+        x = k.layers.BatchNormalization()(x)
+        return k.layers.ReLU(6.0)(x) if bounded else x
+
+    image = k.Input((32, 32, 3))
+    x = normed(k.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image))
+    x = normed(k.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x))
+    x = normed(k.layers.Conv2D(8, 1, use_bias=False)(x), bounded=False)
+    wide = normed(k.layers.Conv2D(16, 1, use_bias=False)(x))
+    wide = k.ops.pad(wide, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=pad_value)
+    wide = normed(k.layers.DepthwiseConv2D(3, strides=2, use_bias=False)(wide))
+    x = normed(k.layers.Conv2D(8, 1, use_bias=False)(wide), bounded=False)
+    wide = normed(k.layers.Conv2D(16, 1, use_bias=False)(x))
+    wide = normed(k.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(wide))
+    x = k.layers.Add()([x, normed(k.layers.Conv2D(8, 1, use_bias=False)(wide), bounded=False)])
+    x = normed(k.layers.Conv2D(32, 1, use_bias=False)(x))
+    x = k.layers.GlobalAveragePooling2D()(x)
+    return shaken(k.Model(image, k.layers.Dense(4, activation="softmax")(x)))
+
+
 def half_precision() -> Any:
     """Return a network under the policy mixed_float16."""
     k = import_keras()
