@@ -90,18 +90,25 @@ def _computation(
     shape: Shape,
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], Callable[[int], Any]]:
     """Return what runs the network, and what converts it, which only TensorFlow's backend can."""
-    backend = import_keras().backend.backend()
-    if backend == "tensorflow":
-        layers = [layer.name for layer in model._flatten_layers()]  # noqa: SLF001  # the only way to inner layers
-        network = TensorFlowNetwork(lambda image: model(image, training=False), shape, layers)
-        return network.run, network.convert
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        return lambda batch: np.asarray(model.predict_on_batch(batch), np.float32), _refuse_conversion
+    layers = [layer.name for layer in model._flatten_layers()]  # noqa: SLF001  # the only way to inner layers
+    network = TensorFlowNetwork(lambda image: model(image, training=False), shape, layers)
 
-    def refuse(_opset: int) -> Any:  # noqa: ANN401
-        raise ExportError(
-            f"Keras runs on {backend} here, and its models are converted on TensorFlow: set KERAS_BACKEND=tensorflow and begin anew"
+    def convert(opset: int) -> Any:  # noqa: ANN401
+        return (
+            network.convert(opset) if keras.backend.backend() == "tensorflow" else _refuse_conversion(opset)
         )
 
-    return lambda batch: np.asarray(model.predict_on_batch(batch), np.float32), refuse
+    return network.run, convert
+
+
+def _refuse_conversion(_opset: int) -> Any:  # noqa: ANN401
+    raise ExportError(
+        f"Keras runs on {import_keras().backend.backend()} here, and its models are converted on TensorFlow: set "
+        "KERAS_BACKEND=tensorflow and begin anew"
+    )
 
 
 def _build(path: Path, config: KerasConfig, upgraded: Config) -> Any:  # noqa: ANN401  # Keras ships no types

@@ -5,6 +5,7 @@
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -206,7 +207,9 @@ def _opened(path: Path | str) -> IO[bytes]:
 def _read_csv(path: Path | str) -> Iterator[dict[str, str]]:
     with open_file(path) as raw:
         is_protected = spreadsheet.is_protected(raw.read(4))
-    reader = csv.DictReader(read_lines(path), strict=True)
+    lines = read_lines(path)
+    first = next(lines, "").removeprefix("\ufeff")
+    reader = csv.DictReader(itertools.chain([first], lines), strict=True)
     _require_columns(reader.fieldnames or ())
     for record in reader:
         if None in record or None in record.values():
