@@ -43,7 +43,8 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
             model = next(file.parent for file in files if file.name == "saved_model.pb")
         source = reader(model, size)
         names = next((read_label_file(file) for file in files if file.name == "labels.txt"), ())
-    return replace(source, path=path, names=names or source.names)
+    # The unpacked file is gone, which float64 would be read from.
+    return replace(source, path=path, names=names or source.names, predict_float64=None)
 
 
 def digest(path: Path) -> str:

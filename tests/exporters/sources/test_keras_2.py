@@ -199,6 +199,7 @@ def test_teachable_machine(tmp_path: Path) -> None:
     source = sources.load(tmp_path / "converted_keras.zip")
     assert source.names == ("Rock", "Paper, white", "가위")
     assert (source.fit, source.scale) == (Fit.CROP, "symmetric")
+    assert source.predict_float64 is None  # the unpacked file is gone
     images = np.random.default_rng(1).random((5, 32, 32, 3), np.float32) * 2 - 1
     np.testing.assert_allclose(source.predict(images), np.asarray(model(images)), atol=1e-5)
     np.testing.assert_allclose(answers_of_the_file(source, images), np.asarray(model(images)), atol=1e-5)
