@@ -266,7 +266,7 @@ def _noise(source: SourceModel) -> LabelledImages:
         grain = _NOISE_GRAINS[index % len(_NOISE_GRAINS)]
         coarse = rng.integers(0, 256, (-(-height // grain), -(-width // grain), channels), np.uint8)
         images[index] = coarse.repeat(grain, 0).repeat(grain, 1)[:height, :width]
-    return LabelledImages("noise", "drawn", images, None)
+    return LabelledImages(parity.NOISE, "drawn", images, None)
 
 
 def write(path: Path, data: bytes) -> None:

@@ -79,14 +79,14 @@ else:
         )
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
-    _limit_lock = threading.Lock()
+    _limit_lock = threading.RLock()
 
     @contextlib.contextmanager
     def limited_memory(extra_bytes: int) -> Iterator[None]:
         """Limit this process to `extra_bytes` of data more than it has now, inside the block (Linux).
 
         Data is what is allocated and can be written, so that libraries and reserved addresses do not count.
-        The limit holds for all threads; of two blocks at a time, the second waits for the first.
+        The limit holds for all threads; of two threads' blocks at a time, the second waits for the first.
         """
         statm = Path("/proc/self/statm")
         if not statm.is_file():

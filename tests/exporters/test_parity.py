@@ -115,3 +115,10 @@ def test_a_source_that_looks_untrained(
     given = np.array(source, np.float32)
     lines = parity.doubts(parity.compare(given, Answering(given), pictures), pictures.labels)
     assert [message in line for line in lines] == ([True] if message else [])
+
+
+def test_one_label_for_all_noise_is_no_doubt() -> None:
+    """A sound network may give all noise the same label, and nothing is said."""
+    given = np.array([[0.2, 0.8], [0.3, 0.7]], np.float32)
+    noise = LabelledImages(parity.NOISE, "drawn", np.zeros((2, 2, 2, 1), np.uint8), None)
+    assert parity.doubts(parity.compare(given, Answering(given), noise), None) == ()

@@ -66,7 +66,8 @@ def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[s
         )
     _require_size(start, InputSpec(*run.input_shape), model)
     try:
-        with archive_limits.loading(start / run.model):
+        archive_limits.check(start / run.model)
+        with archive_limits.limited(start / run.model):
             kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
         model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
     except Exception as error:  # Keras raises whatever its layers raise

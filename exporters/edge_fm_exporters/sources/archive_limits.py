@@ -52,33 +52,33 @@ def within_limits(load: Load) -> Load:
 
     @functools.wraps(load)
     def checked(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
-        try:
-            with loading(path):
-                return load(path, size)
-        except (EdgeFmError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # whatever a layer or an estimator raises when it first answers
-            raise ModelError(
-                f"{path} cannot be used: {_first_line(error)}. Save it again from the program that trained it"
-            ) from error
+        if path.exists():
+            check(path)
+        with limited(path):
+            return load(path, size)
 
     return checked
 
 
 @contextlib.contextmanager
-def loading(path: Path) -> Iterator[None]:
-    """Check the file of a trained model, and limit the memory that the block takes to load it.
+def limited(path: Path) -> Iterator[None]:
+    """Limit the memory that the block takes to build a model and for its first answers.
 
     Raises:
-        ModelError: the file is refused; see `check`.
+        ModelError: the block raises any exception, such as one of a layer that first answers.
     """
-    if path.exists():
-        check(path)
-        if path.suffix != ".skops":
-            import_keras()  # first: its own memory does not count
+    if path.suffix != ".skops":
+        import_keras()  # first: its own memory does not count
     size = path.stat().st_size if path.exists() else 0
-    with limited_memory(_LOADING_BYTES + size):
-        yield
+    try:
+        with limited_memory(_LOADING_BYTES + size):
+            yield
+    except EdgeFmError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{path} cannot be used: {_first_line(error)}. Save it again from the program that trained it"
+        ) from error
 
 
 def check(path: Path) -> None:
@@ -104,7 +104,7 @@ def check(path: Path) -> None:
     except ModelError:
         raise
     except Exception as error:  # h5py and zipfile raise many kinds for damaged files
-        kind, remedy = _SAVED[path.suffix]
+        kind, remedy = _SAVED.get(path.suffix, _KERAS)
         raise ModelError(
             f"{path} is no whole {kind} within the limits ({_first_line(error)}): save it with {remedy}"
         ) from error

@@ -5,9 +5,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_fm_exporters.sources.archive_limits import check_size
+from edge_fm_exporters.sources.archive_limits import MAX_SOURCE_BYTES, check_size
 from edge_fm_runtime.errors import ModelError
 from edge_fm_runtime.untrusted.regular_file import open_file
+from edge_fm_runtime.untrusted.zip_directory import open_zip
 
 _HEAD = 64
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -109,10 +110,12 @@ def _folder(path: Path) -> Identified:
 
 def _archive(path: Path) -> Identified:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, MAX_SOURCE_BYTES) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ModelError(f"{path} is a damaged archive ({error}): download or copy it again") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"{path} is no whole archive within the limits ({error}): download it again"
+        ) from error
     base = {Path(name).name: name for name in reversed(names)}
     if "config.json" in names or "model.weights.h5" in names:
         return Identified("keras", path)
@@ -125,10 +128,10 @@ def _archive(path: Path) -> Identified:
     models = [
         name
         for name in names
-        if name.endswith((".h5", ".hdf5", ".keras", ".tflite")) and "__MACOSX" not in name
+        if name.endswith((".h5", ".hdf5", ".keras", ".tflite", ".onnx")) and "__MACOSX" not in name
     ]
     if len(models) == 1:
-        module = "tflite" if models[0].endswith(".tflite") else "keras"
+        module = {"tflite": "tflite", "onnx": "onnx"}.get(models[0].rpartition(".")[2], "keras")
         labels = [base["labels.txt"]] if "labels.txt" in base else []
         return Identified(module, path, (models[0], *labels))
     if path.suffix == ".keras":

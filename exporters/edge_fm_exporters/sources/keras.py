@@ -46,9 +46,18 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
         raise ModelError(f"{path} has layers nested too deeply, which no model needs") from error
     if shape is not None:
         input_layout(path, shape, size)  # refuse before TensorFlow is imported, which takes seconds
-    with archive_limits.loading(path):
-        model = _build(path, config, upgraded)
+    with archive_limits.limited(path):
+        return _classifier(path, config, (upgraded, notes), size)
+
+
+def _classifier(
+    path: Path, config: KerasConfig, upgrade: tuple[Config, tuple[str, ...]], size: tuple[int, int] | None
+) -> SourceModel:
+    """Build the network and return it as a classifier, which runs it a first time."""
+    upgraded, notes = upgrade
+    model = _build(path, config, upgraded)
     run, convert = _computation(model, _shape(path, model, "input"))
+    is_keras_3 = isinstance(model, import_keras().Model)
     raw = raw_pixels_note(model)
     is_known = keras_recipe.is_teachable_machine(config.network)
     return as_classifier(
@@ -57,7 +66,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
             input_shape=_shape(path, model, "input"),
             output_shape=_shape(path, model, "output"),
             run=run,
-            run_float64=lambda batch: _run_float64(path, config, upgraded, batch),
+            run_float64=(lambda batch: _run_float64(path, config, upgraded, batch)) if is_keras_3 else None,
             convert=convert,
             tools=installed(TESTED),
             notes=(

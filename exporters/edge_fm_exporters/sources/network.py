@@ -17,6 +17,8 @@ from edge_fm_runtime.errors import ModelError
 _MIN_CLASSES = 2
 _BATCH_BYTES = 64 * 2**20
 _MAX_BATCH = 500
+_FIRST_BATCH = 2
+"""Images at a time for the first answers, when nothing is known of the memory that they take."""
 
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -75,14 +77,17 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
     outputs = output_length(network.path, network.output_shape)
     batch = max(1, min(_MAX_BATCH, _BATCH_BYTES // (4 * int(np.prod(layout.spec.shape)))))
 
-    def in_batches(run: Run, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def in_batches(run: Run, images: NDArray[np.float32], batch: int = batch) -> NDArray[np.float32]:
         parts = [run(layout.arrange(images[start : start + batch])) for start in range(0, len(images), batch)]
         return np.concatenate(parts).reshape(len(images), outputs)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return in_batches(network.run, images)
 
-    ending, exact = output_activation(run, layout.spec.shape), network.run_float64
+    def run_few(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return in_batches(network.run, images, _FIRST_BATCH)
+
+    ending, exact = output_activation(run_few, layout.spec.shape), network.run_float64
 
     def convert(opset: int) -> Any:  # noqa: ANN401  # onnx ships no types
         return layout.prepend(ending.append(_as_rows(network.convert(opset), outputs)))

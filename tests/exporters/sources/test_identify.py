@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_fm_exporters import sources
 from edge_fm_exporters.sources.identify import identify
 from edge_fm_exporters.sources.unpack import unpack
 from edge_fm_runtime.errors import ModelError
@@ -41,6 +42,7 @@ def test_a_file_is_told_by_its_content(name: str, content: bytes, module: str, t
     ("names", "module", "members"),
     [
         (("config.json", "model.weights.h5"), "keras", ()),
+        (("model.onnx", "labels.txt"), "onnx", ("model.onnx", "labels.txt")),
         (("schema.json", "1.npy"), "sklearn", ()),
         (("keras_model.h5", "labels.txt"), "keras", ("keras_model.h5", "labels.txt")),
         (
@@ -129,3 +131,24 @@ def test_an_archive_that_inflates(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="times its size"):
         unpack(path, ("m.h5",), tmp_path)
     assert not (tmp_path / "m.h5").exists()
+
+
+@pytest.mark.parametrize("name", ["m.hdf5", "m.h5", "model"])
+def test_a_damaged_file_of_any_name(name: str, tmp_path: Path) -> None:
+    """HDF5 that is cut is refused with a sentence under every suffix, and under none."""
+    path = tmp_path / name
+    path.write_bytes(HDF5 + bytes(100))
+    with pytest.raises(ModelError, match=r"no whole Keras model.*model\.save"):
+        sources.load(path)
+
+
+def test_a_member_whose_bytes_are_damaged(tmp_path: Path) -> None:
+    """A member that does not inflate is refused as a damaged archive."""
+    path = tmp_path / "m.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("m.h5", HDF5 + bytes(range(256)) * 50)
+    data = bytearray(path.read_bytes())
+    data[40:60] = b"\xff" * 20
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="no whole archive"):
+        sources.load(path)
