@@ -2,6 +2,8 @@
 
     python benchmarks/abuse.py [--only WORD]
 
+Then give crafted model files to every command that takes one (`abuse_models.py`).
+
 Every use is a child process: wrong options, types and files, closed streams, a deleted or read-only working
 directory, and odd environments. A use hangs if it takes more than ten seconds of processor time, or a minute.
 One that takes more than 2 GiB of memory is ended.
@@ -20,6 +22,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import abuse_models
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 LIMIT_S, PATIENCE_S = 10, 60
@@ -490,7 +494,8 @@ def main() -> None:
         f"{LIMIT_BYTES / 2**30:.0f} GiB, peak {peak / 2**20:.0f} MiB"
     )
     print("exit codes:", ", ".join(f"{count} of {code}" for code, count in codes.most_common()))
-    sys.exit(1 if any(result.faults for result in results) else 0)
+    is_sound = abuse_models.run_all(options.only)
+    sys.exit(1 if any(result.faults for result in results) or not is_sound else 0)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Give crafted model files to every command that takes one, and count how the commands end.
 
-    python benchmarks/abuse_models.py [--only TEXT] [--workers 2]
+`benchmarks/abuse.py` runs it.
 
 Each run is a process of its own. It fails if it prints a traceback, ends with another code than 0, 1 or 2,
 takes over 2 GB of memory, or takes more than ten seconds of processor time beyond what importing TensorFlow
 takes where that is imported. The table counts runs by command; every failure is printed.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -195,17 +194,16 @@ def all_runs(work: Path) -> list[Run]:
     ]
 
 
-def main() -> None:
-    """Run everything and print the counts; exit with code 1 after a failure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", help="part of the command lines to run")
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
-    options = parser.parse_args()
+def run_all(only: str = "", workers: int = 2) -> bool:
+    """Run everything and print the counts; return whether there was no fault.
+
+    Args:
+        only: part of the command lines to run.
+        workers: runs at a time.
+    """
     with tempfile.TemporaryDirectory() as name:
-        runs = [run for run in all_runs(Path(name)) if options.only in " ".join(run.arguments)]
-        with ThreadPoolExecutor(options.workers) as threads:
+        runs = [run for run in all_runs(Path(name)) if only in " ".join(run.arguments)]
+        with ThreadPoolExecutor(workers) as threads:
             outcomes = []
             for outcome in threads.map(perform, runs):
                 outcomes.append(outcome)
@@ -221,8 +219,4 @@ def main() -> None:
         print(f"{command}: {len(mine)} runs, exit codes {codes}, at most {most_s:.1f} s, {most / 1e6:.0f} MB")
     faults = Counter(fault for outcome in outcomes for fault in outcome.faults)
     print(f"{len(outcomes)} runs, faults: {dict(faults) or 'none'}")
-    sys.exit(1 if faults else 0)
-
-
-if __name__ == "__main__":
-    main()
+    return not faults
