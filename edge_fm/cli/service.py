@@ -49,6 +49,8 @@ def service(context: typer.Context) -> None:
         parameters.append(service_command.Parameter(name="view", option="--view", values=("none",)))
     if given.get("view") == ("window",):
         raise SourceError("a service has no screen for --view window: give --view web or --view none")
+    if given.get("source") == ("browser",) and given.get("view") != ("web",):
+        raise SourceError("the source 'browser' is a camera of a visitor of the page: add --view web")
     command = service_command.service_command(name, parameters)
     terminal.print_document(systemd.unit(sys.executable, command))
 

@@ -16,6 +16,8 @@ import typer
 from edge_fm.cli import options, terminal
 from edge_fm.cli.class_names import read_labels
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.live.cameras.opening import BROWSER
+from edge_fm_runtime.untrusted.regular_file import is_file
 
 if TYPE_CHECKING:
     from edge_fm_runtime.hot_reload import HotReloader
@@ -283,6 +285,8 @@ def webcam(
         _refuse_unused(
             {"--host": host != _HOST, "--port": port != _PORT, "--token": token, "--tls": tls, "--name": name}
         )
+    if source == BROWSER and view is not ViewName.WEB:
+        raise SourceError("the source 'browser' is a camera of a visitor of the page: add --view web")
     if not host:
         raise SourceError("--host is empty: give an address of this machine, such as 127.0.0.1")
     classified, max_bytes = Region.parse(region), _parse_bytes(max_storage)
@@ -421,7 +425,7 @@ def _certificate(tls: tuple[str, str] | None, host: str, names: tuple[str, ...])
     if tls is None:
         return None
     if tls != ("self", "self"):
-        missing = [path for path in tls if not Path(path).is_file()]
+        missing = [path for path in tls if not is_file(path)]
         if missing:
             raise SourceError(
                 f"there is no file {missing[0]}: give --tls CERT KEY in PEM form, or --tls self"

@@ -10,6 +10,7 @@ from edge_fm_runtime.artifact.model_file import BUNDLED
 from edge_fm_runtime.batch.inputs import remote
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.live.cameras.opening import BROWSER
+from edge_fm_runtime.untrusted.regular_file import is_file
 
 _STDIN = "-"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -116,7 +117,7 @@ _PATH_OF: dict[str, Callable[[str], str | None]] = {
     "source": _source_path,
     "inputs": _input_path,
     "model": lambda value: None if value in BUNDLED else value,
-    "labels": lambda value: value if Path(value).is_file() else None,
+    "labels": lambda value: value if is_file(value) else None,
     "tls": lambda value: None if value == "self" else value,
 }
 """For each parameter that can name an input: the path in a value, None if the value names none."""

@@ -13,6 +13,7 @@ import edge_fm
 import edge_fm_runtime
 from edge_fm.deploy.service_command import NetworkAccess, ServiceCommand
 from edge_fm_runtime.errors import SourceError
+from edge_fm_runtime.untrusted.regular_file import is_folder, is_there
 
 MARKER = "# edge-fm service of "
 """Start of a unit's first line; the path of the Python that it runs follows, as it is.
@@ -145,13 +146,16 @@ def _visible(path: Path) -> Path:
 
     In a folder that others share, or cannot enter, the file is visible alone, and its replacement is not.
     """
-    if path.is_dir():
+    if is_folder(path):
         return path
     parts = path.parts
-    if glob.has_magic(str(path)) and not path.exists():
+    if glob.has_magic(str(path)) and not is_there(path):
         return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
     folder = path.parent
-    is_closed = folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH
+    try:
+        is_closed = not folder.stat().st_mode & stat.S_IXOTH
+    except OSError:  # missing, or in a folder that cannot be entered
+        is_closed = False
     return path if is_closed or str(folder) in _HIDDEN else folder
 
 

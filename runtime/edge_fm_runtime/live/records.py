@@ -4,8 +4,10 @@ A disk that is full, or a folder that goes away, is reported once and never ends
 """
 
 import contextlib
+import itertools
 import json
 import logging.handlers
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -96,11 +98,11 @@ class Recording:
     """Video of the feed with its overlay, at the feed's own rate."""
 
     def __init__(self, path: Path, note: Note, rate: float | None = None) -> None:
-        """Prepare a video; the first frame sets its size and creates the file.
+        """Prepare a video; the first frame sets its size and creates the file, which overwrites none.
 
         Args:
             path: `.mp4`, or `.avi`, which is larger but can be read up to its last frame even after a power
-                cut.
+                cut; where there is such a file, a numbered one is made, such as `feed-2.mp4`.
             note: takes a sentence if it has to stop.
             rate: frames a second; 15 if not given.
 
@@ -111,7 +113,9 @@ class Recording:
             raise OutputError(f"{path} has no suffix of a video that can be written: give .mp4 or .avi")
         if not path.parent.is_dir():
             raise OutputError(f"{path.parent} is no folder: make it first, or choose another with --record")
-        self._path, self._note, self._rate = path, note, rate or _LIVE_RATE
+        self._path, self._note, self._rate = _free(path), note, rate or _LIVE_RATE
+        if self._path != path:
+            note(f"{path} exists, so the recording goes to {self._path}")
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._first_s = 0.0
@@ -175,6 +179,14 @@ class Recording:
     def _stop(self, reason: str) -> None:
         self._stopped = True
         self._note(f"no recording to {self._path} any more: {reason}")
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or the first numbered one at which nothing is: a recording overwrites no file."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(
+        candidate for candidate in itertools.chain([path], numbered) if not os.path.lexists(candidate)
+    )
 
 
 class UnknownKeeper:

@@ -41,7 +41,8 @@ class SdNotifier:
             return
         self._next_s = now_s + self._every_s
         ready = "" if self._ready else "READY=1\n"
-        self._send(f"{ready}WATCHDOG=1\nSTATUS={status}")
+        # One line: a file's name or a label must not add messages of its own.
+        self._send(f"{ready}WATCHDOG=1\nSTATUS={' '.join(status.split())}")
         self._ready = True
 
     def _send(self, message: str) -> None:

@@ -29,6 +29,21 @@ class RefusedFileError(OSError):
         return str(self.strerror)
 
 
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Return whether something is at a path; False where it is too long or in a closed folder."""
+    return os.path.exists(path)  # noqa: PTH110  # pathlib raises for these
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is at a path; False where it is too long or in a closed folder."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether a folder is at a path; False where it is too long or in a closed folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def open_regular(path: str | bytes | os.PathLike[str]) -> tuple[int, os.stat_result]:
     """Return the descriptor of a regular file and its status.
 

@@ -211,3 +211,18 @@ def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Non
     assert SdNotifier().show(reading())
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/socket")
     assert SdNotifier().show(reading())
+
+
+def test_a_recording_overwrites_nothing(tmp_path: Path) -> None:
+    """Where there is a file, such as the feed's own source, the recording goes beside it and says so."""
+    path = tmp_path / "feed.mp4"
+    notes: list[str] = []
+    path.write_bytes(b"a user's video")
+    (tmp_path / "feed-2.mp4").write_bytes(b"another")
+    recording = Recording(path, notes.append, rate=10)
+    recording.show(reading())
+    recording.close()
+    assert path.read_bytes() == b"a user's video"
+    assert (tmp_path / "feed-2.mp4").read_bytes() == b"another"
+    assert (tmp_path / "feed-3.mp4").stat().st_size > 0
+    assert "feed-3.mp4" in notes[0]

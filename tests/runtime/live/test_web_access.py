@@ -1,5 +1,6 @@
 """Access to the page: tokens, host names, origins, HTTPS."""
 
+import hashlib
 import re
 import ssl
 from pathlib import Path
@@ -248,7 +249,8 @@ def test_over_https_with_a_certificate_of_its_own(open_view: OpenView, tmp_path:
     before = pair[0].read_bytes()
     assert tls.own_certificate(tmp_path / "tls", ("shop.example",)) == pair
     assert pair[0].read_bytes() == before
-    assert tls.fingerprint(pair[0]) == tls.fingerprint(pair[0])
+    der = ssl.PEM_cert_to_DER_cert(pair[0].read_text())
+    assert tls.fingerprint(pair[0]).replace(":", "") == hashlib.sha256(der).hexdigest().upper()
     assert re.fullmatch(r"([0-9A-F]{2}:){31}[0-9A-F]{2}", tls.fingerprint(pair[0]))
     tls.own_certificate(tmp_path / "tls", ("other.example",))
     assert pair[0].read_bytes() != before
@@ -260,3 +262,16 @@ def test_a_certificate_that_is_none(open_view: OpenView, tmp_path: Path) -> None
     wrong.write_text("no certificate")
     with pytest.raises(SourceError, match="--tls CERT KEY"):
         open_view(tls=(wrong, wrong))
+
+
+@pytest.mark.parametrize("token", ["", " ", "a&b#c", "\udcff", " outer "])
+def test_a_token_that_cannot_be_sent(open_view: OpenView, token: str) -> None:
+    """An empty token would let everybody in, and others could never be given: they are refused."""
+    with pytest.raises(SourceError, match="--token is empty or has a character"):
+        open_view(token=token)
+
+
+def test_an_address_that_cannot_be_served(open_view: OpenView) -> None:
+    """Another port is no remedy for an address that is not this machine's."""
+    with pytest.raises(SourceError, match="give an address of this machine with --host"):
+        open_view(host="203.0.113.7")

@@ -61,27 +61,23 @@ class BrowserCameras:
         """Answer the frames of a browser until it leaves."""
         await socket.accept()
         with contextlib.suppress(WebSocketDisconnect):
-            if not await self._make_room():
+            silent = min(self._browsers, key=lambda browser: browser.sent_s, default=None)
+            is_full = len(self._browsers) >= _PLACES
+            if is_full and (silent is None or time.monotonic() - silent.sent_s < _SILENT_S):
                 await socket.close(_BUSY, f"{_PLACES} browsers already send their cameras")
             elif not socket.state.keep():
                 await socket.close(_BUSY, "too many viewers are connected")
             else:
-                await self._serve(_Browser(socket))
+                await self._serve(_Browser(socket), silent if is_full else None)
 
-    async def _make_room(self) -> bool:
-        """Return whether there is a place, after closing a browser that has sent nothing for long."""
-        if len(self._browsers) < _PLACES:
-            return True
-        silent = min(self._browsers, key=lambda browser: browser.sent_s)
-        if time.monotonic() - silent.sent_s < _SILENT_S:
-            return False
-        self._browsers.remove(silent)
-        await silent.socket.close(_BUSY, f"no frame came for {_SILENT_S:.0f} s, and another browser waits")
-        return True
-
-    async def _serve(self, browser: _Browser) -> None:
+    async def _serve(self, browser: _Browser, silent: _Browser | None) -> None:
+        """Serve a browser, in the place of one that has sent nothing for long if need be."""
         self._browsers.append(browser)
         try:
+            if silent is not None:
+                self._browsers.remove(silent)  # before any other task runs
+                reason = f"no frame came for {_SILENT_S:.0f} s, and another browser waits"
+                await silent.socket.close(_BUSY, reason)
             await self._answer_frames(browser)
         finally:
             if browser in self._browsers:

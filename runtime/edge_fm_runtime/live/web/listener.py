@@ -55,7 +55,6 @@ class PageServer(uvicorn.Server):
 
     async def _accept(self) -> None:
         """Accept the connections that wait, then connect those that none of them has replaced."""
-        self._visitors.forget_closed()
         batch = [self._admit(*await asyncio.get_running_loop().sock_accept(self._listening))]
         try:
             while len(batch) < self._batch:

@@ -1,5 +1,8 @@
 """Serve the page from a thread that is bound before the feed begins and ends with it."""
 
+import errno
+import os
+import re
 import secrets
 import socket
 import threading
@@ -16,6 +19,9 @@ from edge_fm_runtime.live.loop import FrameResult
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 _START_S, _END_S = 10.0, 5.0
+
+_UNRESERVED = r"[A-Za-z0-9._~-]+"
+"""Characters that an address and a header hold as they are (RFC 3986, unreserved)."""
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted; one more would try again only after a second."""
@@ -75,6 +81,11 @@ class WebView:
             ) from None
         self._hub = hub.Hub(model)
         token = settings.token
+        if token is not None and re.fullmatch(_UNRESERVED, token) is None:
+            raise SourceError(
+                "--token is empty or has a character that an address cannot hold: give letters, digits and -._~, or "
+                "leave it out to have one made"
+            )
         if token is None and settings.host not in LOOPBACK:
             token = secrets.token_urlsafe(24)
         listening = _listening(settings.host, settings.port)
@@ -96,6 +107,7 @@ class WebView:
             ssl_certfile=certificate,
             ssl_keyfile=key,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=int(visitors.WAIT_S),
             server_header=False,
             proxy_headers=False,
         )
@@ -116,8 +128,8 @@ class WebView:
         note(f"look at {self.invitation}")
 
     def show(self, reading: FrameResult) -> bool:
-        """Store the result for the viewers."""
-        return self._hub.show(reading)
+        """Store the result for the viewers; return False if the server has ended."""
+        return self._hub.show(reading) and self._thread.is_alive()
 
     def wait(self, notice: str) -> bool:
         """Store the message for the viewers."""
@@ -142,10 +154,12 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise SourceError(
-            f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another --port, or --port 0 for any "
-            "free one"
-        ) from error
+        is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        remedy = "choose another --port, or --port 0 for any free one"
+        if is_host:
+            remedy = "give an address of this machine with --host"
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise SourceError(f"the page cannot be served on {host}:{port} ({reason}): {remedy}") from error
 
 
 def _shown(host: str) -> str:

@@ -108,7 +108,13 @@ def _general_name(name: str) -> "x509.GeneralName":  # type: ignore[name-defined
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        pass
+    try:
+        return x509.DNSName(name.encode("idna").decode())
+    except ValueError as error:
+        raise SourceError(
+            f"--name {name!r} is not a host name ({error}): give one such as pi.local"
+        ) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -106,12 +106,13 @@ class Visitors:
         self._caps = caps
         self._open: list[Visitor] = []
 
-    def forget_closed(self) -> None:
+    def _forget_closed(self) -> None:
         """Free the places of closed connections."""
         self._open = [visitor for visitor in self._open if visitor.is_open]
 
     def admit(self, visitor: Visitor) -> bool:
         """Add a connection, in the place of an older one if need be; return False if viewers have all."""
+        self._forget_closed()
         neighbours = [other for other in self._open if other.address == visitor.address]
         if len(neighbours) >= self._caps.per_address:
             has_place = self._end_oldest(neighbours)

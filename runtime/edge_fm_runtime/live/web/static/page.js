@@ -98,19 +98,27 @@ async function useOwn() {
     at("said").textContent = "Browsers give their camera only to HTTPS or localhost: start edge-fm webcam with --tls self, or open this page on the device itself.";
     return;
   }
+  const mine = { stream: null }; // at once, so that a second click opens no second stream
+  own = mine;
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, facingMode: "environment" } });
   } catch (error) {
+    if (own !== mine) return;
+    own = null;
     at("said").textContent = `This browser's camera is not available: ${error.message || error.name}`;
     return;
   }
+  if (own !== mine) {
+    stream.getTracks().forEach((track) => track.stop());
+    return;
+  }
   at("said").textContent = "";
-  own = { stream };
+  mine.stream = stream;
   const video = at("own");
   video.srcObject = stream;
   await video.play();
-  if (!own) return;
+  if (own !== mine) return;
   pressed(true);
   connect(video);
 }
@@ -146,7 +154,7 @@ function useDevice() {
   const left = own;
   own = null;
   left?.socket?.close();
-  left?.stream.getTracks().forEach((track) => track.stop());
+  left?.stream?.getTracks().forEach((track) => track.stop());
   at("own").srcObject = null;
   at("said").textContent = "";
   notice("");
