@@ -105,8 +105,17 @@ class Run:
         return self.scores["test"]["accuracy"]
 
     def save(self, folder: Path) -> None:
-        """Write `run.json`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """Write `run.json`.
+
+        Raises:
+            DataError: a figure is not a number, as after a training that diverged.
+        """
+        try:
+            text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            raise DataError(
+                "the training has diverged: a loss or score is not a number. Train again with a lower --learning-rate"
+            ) from None
         with atomic(folder / RECORD) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
 
@@ -127,7 +136,7 @@ class Run:
             ) from None
         except (ValueError, OSError) as error:
             raise DataError(f"{path} is broken ({error}): train again, or export {MODEL} directly") from error
-        if Path(run.model).name != run.model:
+        if Path(run.model).name != run.model or run.model in {"", ".."}:
             raise DataError(
                 f"{path} names the model {run.model!r:.60}, expected a file in the folder: train again"
             )

@@ -17,7 +17,7 @@ Shape = tuple[int | None, ...]
 """Shape of a tensor; None is an axis of any length."""
 
 _CHANNELS = (1, 3)
-_MAX_SIDE = 4096
+_MAX_SIDE = 1024
 _SMALLEST_VECTOR = 16
 """Pixels of a 4x4 image; a shorter vector holds features, not pixels."""
 

@@ -30,6 +30,7 @@ VERSION = 7
 _MAX_CLASSES = 10_000
 _MAX_LABEL_LENGTH = 200
 _MAX_WEIGHT = 1000
+_MAX_GOLDEN = 16
 
 MAX_ROUNDING = 0.01
 """Largest effect of float32 rounding on a probability with which a network is exported."""
@@ -277,6 +278,10 @@ class Passport:
         version = value.get("version") if isinstance(value, dict) else None
         if isinstance(version, int):
             _check_version(version)  # first: a newer passport may have fields that are unknown here
+        golden = value.get("golden") if isinstance(value, dict) else None
+        if isinstance(golden, list):
+            # First: each may inflate to megabytes.
+            require(len(golden) <= _MAX_GOLDEN, f"{len(golden):,} golden inputs, the limit is {_MAX_GOLDEN}")
         parsed = read(cls, value, "passport")
         if not isinstance(parsed, cls):  # pragma: no cover - read returns the type that is asked for
             raise TypeError

@@ -6,6 +6,7 @@ markup.
 """
 
 import base64
+import contextlib
 import html
 import json
 from collections.abc import Callable, Iterator
@@ -56,16 +57,21 @@ def write(table: Path, output: Path, listener: Callable[[int, int], None]) -> in
     before, after = _PAGE.replace("$TITLE", html.escape(table.name)).split("$DATA")
     with OutputLock(output):
         sweep(output)
-        with atomic(output) as temporary, temporary.open("w", encoding="utf-8") as page:
+        # One opener for all: it keeps an archive open for its next members.
+        with (
+            contextlib.closing(Opener(guard.DEFAULT_LIMITS)) as opener,
+            atomic(output) as temporary,
+            temporary.open("w", encoding="utf-8") as page,
+        ):
             page.write(before)
             for number, row in enumerate(rows):
-                page.write(("," if number else "") + _embedded(_entry(row)))
+                page.write(("," if number else "") + _embedded(_entry(row, opener)))
                 listener(number + 1, len(rows))
             page.write(after)
     return len(rows)
 
 
-def _entry(row: Row) -> list[str | float]:
+def _entry(row: Row, opener: Opener) -> list[str | float]:
     label, confidence = row.ranking[0] if row.ranking else ("", "0")
     return [
         row.path,
@@ -73,7 +79,7 @@ def _entry(row: Row) -> list[str | float]:
         label,
         float(confidence),
         row.error,
-        _thumbnail(row) if row.ranking else "",
+        _thumbnail(row, opener) if row.ranking else "",
     ]
 
 
@@ -87,11 +93,11 @@ def _embedded(entry: list[str | float]) -> str:
     )
 
 
-def _thumbnail(row: Row) -> str:
+def _thumbnail(row: Row, opener: Opener) -> str:
     """Return a thumbnail as a base64 JPEG; empty if the image is gone."""
     for locator in _candidates(row.path):
         try:
-            data = Opener(guard.DEFAULT_LIMITS).open(locator).read()
+            data = opener.open(locator).read()
             header = guard.check(data)
         except InputError:
             continue

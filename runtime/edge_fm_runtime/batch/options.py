@@ -24,13 +24,16 @@ class RowOptions:
     limits: Limits = guard.DEFAULT_LIMITS
 
 
+MAX_SHARDS = 1_000_000
+
+
 @dataclass(frozen=True)
 class Shard:
     """One part of the inputs.
 
     Attributes:
-        index: which, from 1.
-        count: of how many.
+        index: number of this part, from 1.
+        count: number of parts, up to MAX_SHARDS.
     """
 
     index: int
@@ -46,6 +49,8 @@ class Shard:
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
             raise SourceError(f"the shard {text!r:.40} is no INDEX/COUNT such as 3/16, from 1/16 to 16/16")
+        if int(found[2]) > MAX_SHARDS:
+            raise SourceError(f"{int(found[2]):,} shards are more than the limit of {MAX_SHARDS:,}")
         return cls(int(found[1]), int(found[2]))
 
 

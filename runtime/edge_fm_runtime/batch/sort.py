@@ -17,6 +17,7 @@ from pathlib import Path
 from edge_fm_runtime.batch import sort_undo
 from edge_fm_runtime.batch.inputs import locators
 from edge_fm_runtime.batch.outputs import files
+from edge_fm_runtime.batch.outputs.lock import OutputLock, refuse_irregular
 from edge_fm_runtime.batch.outputs.rows import Row
 from edge_fm_runtime.errors import OutputError, SourceError
 from edge_fm_runtime.status import Status
@@ -133,7 +134,9 @@ def carry_out(
     """
     try:
         into.mkdir(parents=True, exist_ok=True)
-        with (into / sort_undo.JOURNAL).open("a", encoding="utf-8") as journal:
+        path = into / sort_undo.JOURNAL
+        refuse_irregular(path)
+        with OutputLock(path), path.open("a", encoding="utf-8") as journal:
             if journal.tell():
                 journal.write("\n")  # a line that was torn ends here
             for done, placement in enumerate(placements, 1):

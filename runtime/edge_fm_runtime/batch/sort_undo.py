@@ -4,6 +4,7 @@ The journal names each change before it is made, one JSON object per line: `way`
 is always two levels below the sorted folder, so it is found also if that folder was moved.
 """
 
+import contextlib
 import errno
 import filecmp
 import hashlib
@@ -117,9 +118,13 @@ def _target(into: Path, record: dict[str, str]) -> Path:
 
 def _undo(way: str, source: Path, target: Path) -> str | None:
     """Undo one change; return why it is kept, "" if it is undone, None if there is nothing to undo."""
+    if target.parent.is_symlink():
+        return "its folder is a link, which no sort makes"
     try:
         if way != LINK:
             partial_path(target).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the name that partial files of version 0.1.0 have
+                target.with_name(f".{target.name}.partial").unlink(missing_ok=True)
         return _UNDO[way](source, target) if os.path.lexists(target) else None
     except OSError as error:
         return f"it cannot be taken back: {error.filename or source}: {error.strerror}"
@@ -158,7 +163,12 @@ def _record(line: str) -> dict[str, str] | None:
         return None
     names = value.get("source"), value.get("target")
     is_whole = all(isinstance(name, str) and os.path.isabs(name) and "\0" not in name for name in names)
-    return value if is_whole else None
+    if not is_whole:
+        return None
+    place = Path(value["target"]).parts[1:][
+        -2:
+    ]  # folder and name, which must not lead out of the sorted folder
+    return value if len(place) == 2 and ".." not in place else None  # noqa: PLR2004
 
 
 def _rewrite(journal: Path, lines: list[str]) -> None:

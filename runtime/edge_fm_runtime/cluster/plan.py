@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from edge_fm_runtime.batch.options import Shard
+from edge_fm_runtime.batch.options import MAX_SHARDS, Shard
 from edge_fm_runtime.batch.outputs.journal import RunKey
 from edge_fm_runtime.batch.outputs.shards import Part
 from edge_fm_runtime.cluster.manifest import Manifest
@@ -29,7 +29,6 @@ RECORD = "_manifest.json"
 INPUTS = "_inputs.parquet"
 _PREFIX = "part-"
 _PART = re.compile(r"part-\d{5,}-of-\d{5,}-[0-9a-f]{12}\.parquet")
-_MAX_SHARDS = 1_000_000
 _THREADS = 16
 """Parts whose metadata is read at the same time."""
 
@@ -132,7 +131,7 @@ class ClusterPlan:
             )
             require(plan.shard_inputs >= 1, f"shards of {plan.shard_inputs} inputs")
             require(plan.manifest.rows >= 0, f"a list of {plan.manifest.rows} inputs")
-            require(plan.shards <= _MAX_SHARDS, f"{plan.shards} shards, the limit is {_MAX_SHARDS:,}")
+            require(plan.shards <= MAX_SHARDS, f"{plan.shards} shards, the limit is {MAX_SHARDS:,}")
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
                 f"{folder.file(RECORD)} is not the plan of a run ({error!r:.200}): choose another folder with -o"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_fm_runtime.batch.label import LabelSummary, Model, run_key
-from edge_fm_runtime.batch.options import Options
+from edge_fm_runtime.batch.options import MAX_SHARDS, Options
 from edge_fm_runtime.batch.workers.protocol import Job
 from edge_fm_runtime.cluster import manifest, node, plan
 from edge_fm_runtime.cluster.manifest import Manifest
@@ -170,6 +170,10 @@ def _new_plan(run: ClusterRun, folder: Folder, listener: Listener) -> ClusterPla
         shard_inputs=run.cluster.shard_inputs,
         working_directory=os.getcwd(),
     )
+    if made.shards > MAX_SHARDS:
+        raise SourceError(
+            f"{inputs.rows:,} inputs make {made.shards:,} shards, the limit is {MAX_SHARDS:,}: give a larger --shard-size"
+        )
     folder.write(plan.RECORD, made.record(None))
     return made
 

@@ -20,8 +20,8 @@ def stop_after(seconds: float, stop: Callable[[], None], message: str) -> Iterat
     """Call `stop` from another thread if the block takes longer than `seconds`.
 
     Args:
-        seconds: time that the block may take, of the clock and of the processor; of the clock alone it may be
-            `_PATIENCE` times as much, on a machine that is busy with other work.
+        seconds: limit on elapsed time and on the process's processor time, both of which must be used up;
+            elapsed time alone may be `_PATIENCE` times as much, on a machine that is busy with other work.
         stop: asks the work to end; the block should then raise.
         message: for `give_up`, if the block takes yet longer.
     """
@@ -30,7 +30,9 @@ def stop_after(seconds: float, stop: Callable[[], None], message: str) -> Iterat
 
     def watch() -> None:
         clock, processor = time.monotonic(), time.process_time()
-        while time.process_time() - processor < seconds and time.monotonic() - clock < _PATIENCE * seconds:
+        while (waited := time.monotonic() - clock) < _PATIENCE * seconds:
+            if min(waited, time.process_time() - processor) >= seconds:  # other threads count, too
+                break
             if ended.wait(min(seconds, _PAUSE_S)):
                 return
         stop()

@@ -23,7 +23,8 @@ _MAX_FLOAT = 3.4e38
 _DEFLATED = "z:"
 """Prefix of bytes that are deflated (RFC 1950) before base64, whose alphabet lacks the colon."""
 
-_MAX_INFLATED = 2**24
+_MAX_INFLATED = 2**22
+"""Largest size of inflated bytes; a tensor of the largest input, 1024x1024x3, has 3 MiB."""
 
 
 class WrongValueError(ValueError):

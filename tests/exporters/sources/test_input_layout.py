@@ -50,7 +50,7 @@ def test_images_are_recognised(
         ((None, 28, 28, 4), None, "1 or 3 channels"),
         ((None, 5, 28, 28, 1), None, "expected images"),
         ((None,), None, "expected images"),
-        ((None, 9000, 28, 1), None, "at most 4096"),
+        ((None, 9000, 28, 1), None, "at most 1024"),
     ],
 )
 def test_what_is_no_image_is_refused(shape: Shape, size: tuple[int, int] | None, message: str) -> None:

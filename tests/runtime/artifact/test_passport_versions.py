@@ -220,3 +220,11 @@ def test_deflated_bytes_that_lie_are_refused(text: str) -> None:
     value["golden"][0]["tensor"] = text
     with pytest.raises(ModelError, match="passport is broken"):
         Passport.from_json(json.dumps(value))
+
+
+def test_many_golden_inputs_are_refused_before_they_inflate() -> None:
+    """A passport whose golden inputs could fill the memory is refused by their number."""
+    value = json_of(7)
+    value["golden"] *= 100
+    with pytest.raises(ModelError, match="golden inputs, the limit is 16"):
+        Passport.from_json(json.dumps(value))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm_runtime.batch import sort_undo
+from edge_fm_runtime.batch import sort, sort_undo
 from edge_fm_runtime.batch.options import Shard
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.batch.outputs.journal import Journal, RunKey, journal_path
@@ -151,13 +151,68 @@ def test_a_pipe_in_the_place_of_a_journal_is_refused(tmp_path: Path, place: obje
         Journal(tmp_path / "labels.csv", KEY, [], fresh=False)
 
 
+UNUSUAL = (
+    b'["ok", "\\ud800", 1, 2, [["a", "0.5"]], ""]\n',
+    b'["ok", "a", 1, 2, [["\\ud800", "0.5"]], ""]\n',
+    b'{"ok": 0, "p": 0, "x": 0, "y": 0, "": 0, "e": 0}\n',
+)
+"""Half a surrogate pair, which no output can hold, and an object of six keys."""
+
+
 def test_a_journal_with_wrong_lines_is_read_up_to_them(tmp_path: Path) -> None:
     """Lines of wrong types, huge integers or without an end are cut off, and their inputs done again."""
     output = tmp_path / "labels.csv"
-    for line in (b"7\n", b'["ok", 1, 2, 3, [], ""]\n', b'["ok", "a", 9e9, 3, [], ""]\n', b"9" * 400 + b"\n"):
+    for line in (
+        b"7\n",
+        b'["ok", 1, 2, 3, [], ""]\n',
+        b'["ok", "a", 9e9, 3, [], ""]\n',
+        b"9" * 400 + b"\n",
+        *UNUSUAL,
+    ):
         with Journal(output, KEY, ["a"], fresh=True):
             pass
         journal_path(output).write_bytes(journal_path(output).read_bytes() + line)
         with Journal(output, KEY, ["a"], fresh=False) as journal:
             assert journal.open_indices == [0]
             assert line not in journal_path(output).read_bytes()
+
+
+@pytest.mark.parametrize("target", ["/x/../victim", "/x/..", "/victim", "/"])
+def test_a_journal_of_sort_stays_in_its_folder(target: str, tmp_path: Path) -> None:
+    """A journal that a stranger wrote cannot take a file from beside the sorted folder."""
+    into = tmp_path / "sorted"
+    into.mkdir()
+    (tmp_path / "victim").write_text("a user's file")
+    record = {"way": "move", "source": str(tmp_path / "planted"), "target": target}
+    (into / sort_undo.JOURNAL).write_text(json.dumps(record) + "\n")
+    sort_undo.undo(into)
+    assert (tmp_path / "victim").read_text() == "a user's file"
+    assert not (tmp_path / "planted").exists()
+
+
+def test_undo_follows_no_link_to_another_folder(tmp_path: Path) -> None:
+    """A class folder that is a link is left alone."""
+    into = tmp_path / "sorted"
+    into.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "victim").write_text("a user's file")
+    (into / "Bag").symlink_to(tmp_path / "elsewhere")
+    record = {"way": "move", "source": str(tmp_path / "planted"), "target": str(into / "Bag" / "victim")}
+    (into / sort_undo.JOURNAL).write_text(json.dumps(record) + "\n")
+    assert sort_undo.undo(into).kept
+    assert (tmp_path / "elsewhere" / "victim").exists()
+
+
+def test_a_pipe_in_the_place_of_the_journal_of_sort(tmp_path: Path) -> None:
+    """Sorting does not wait for a pipe that nobody writes to."""
+    os.mkfifo(tmp_path / sort_undo.JOURNAL)
+    with pytest.raises(OutputError, match="cannot be placed"):
+        sort.carry_out([], tmp_path, sort.Way.MOVE, lambda _done, _total: None)
+
+
+def test_more_shards_than_a_part_can_say(tmp_path: Path) -> None:
+    """A number of shards over the limit is refused before the work, not after it."""
+    with pytest.raises(SourceError, match="limit of 1,000,000"):
+        Shard.parse("1/1000001")
+    with pytest.raises(OutputError, match="too long a name"):
+        files.check(tmp_path / ("a" * 240 + ".csv"), files.TableFormat(top=1))

@@ -19,9 +19,12 @@ from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.batch.outputs.rows import CONFIDENCE, Row, columns, json_line
 from edge_fm_runtime.errors import OutputError, SourceError
 from edge_fm_runtime.untrusted import bounded_json
-from edge_fm_runtime.untrusted.regular_file import open_file, read_lines
+from edge_fm_runtime.untrusted.regular_file import RefusedFileError, open_file, read_lines
 
 _PARQUET_ROWS = 65_536
+_MAX_NAME = 235
+"""Bytes of an output's name; those of its partial files and journal are longer, and may have 255."""
+
 _META_KEY = b"edge_fm.part"
 
 
@@ -51,13 +54,15 @@ def check(path: Path, form: TableFormat) -> None:
     """Refuse an output that cannot be written, before anything is done.
 
     Raises:
-        OutputError: the suffix or a field is unknown, the folder is missing, the path is a folder, or no CSV
-            is to be safe for spreadsheets.
+        OutputError: the suffix or a field is unknown, the folder is missing, the path is a folder, or
+            `spreadsheet_safe` is set for a file that is not CSV.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
             f"{path} ends in {path.suffix or 'nothing'!r}, expected one of {', '.join(SUFFIXES)}"
         )
+    if len(os.fsencode(path.name)) > _MAX_NAME:
+        raise OutputError(f"{path.name[:40]}... is too long a name: expected at most {_MAX_NAME} bytes")
     if path.is_dir():
         raise OutputError(f"{path} is a folder, expected the name of a file to write")
     if not path.parent.is_dir():
@@ -112,6 +117,10 @@ def read(path: Path | str) -> Iterator[Row]:
             row = Row.from_record(record)
             done += 1
             yield row
+    except RefusedFileError as error:
+        raise SourceError(f"{path} is not a complete output of 'edge-fm label' ({error})") from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
     except _UNREADABLE as error:
         reason = f"there is no column {error}" if isinstance(error, KeyError) else str(error)
         raise SourceError(

@@ -23,7 +23,7 @@ class OutputLock:
         Raises:
             OutputError: the folder cannot be written, or another run holds the lock.
         """
-        self._path = lock_path(output)
+        self._output, self._path = output, lock_path(output)
         self._file = self._acquire()
 
     def __enter__(self) -> Self:
@@ -46,7 +46,9 @@ class OutputLock:
                 refuse_irregular(self._path)
                 lock = cast("BinaryIO", self._path.open("a+b", buffering=0))
             except OSError as error:
-                raise cannot_write(self._path, error) from error
+                raise OutputError(
+                    f"{self._output} cannot be written: {error.strerror}. Choose another output with -o"
+                ) from error
             if not lock_file(lock):
                 lock.seek(0)
                 holder = lock.read(_MAX_HOLDER_BYTES).decode(errors="replace").strip() or "another run"

@@ -61,15 +61,15 @@ class Row:
         """Refuse values that a row cannot have; it may come from any file.
 
         Raises:
-            TypeError: a value that should be text is none.
-            ValueError: a confidence is no number in [0, 1].
+            TypeError: a value is not text.
+            ValueError: a text is not valid Unicode, or a confidence is not in [0, 1].
         """
         for text in (self.path, self.error, *(part for pair in self.ranking for part in pair)):
             if not isinstance(text, str):
                 raise TypeError(f"{text!r:.60} where text was expected")
+            text.encode()  # a ValueError for half a surrogate pair
         for _, confidence in self.ranking:
-            if not 0 <= float(confidence) <= 1:
-                raise ValueError(f"the confidence {confidence:.60}, expected a number from 0 to 1")
+            _checked(confidence)
 
     def cells(self, top: int) -> list[str]:
         """Return the row's values in the order of `columns(top)`."""
@@ -103,6 +103,8 @@ def encode(row: Row, stamp: Stamp) -> bytes:
 def decode(line: bytes) -> tuple[Row, Stamp]:
     """Return what `encode` was given; raise ValueError or TypeError for any other line."""
     record = bounded_json.parse(line.decode())
+    if not isinstance(record, list):
+        raise TypeError(f"{record!r:.60} where a list was expected")
     row = _row_of(record)
     row.check()
     if not isinstance(record[2], int) or not isinstance(record[3], int):

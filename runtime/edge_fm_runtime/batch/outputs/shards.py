@@ -17,8 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
+from edge_fm_runtime import posix
 from edge_fm_runtime.batch.inputs import locators, remote
-from edge_fm_runtime.batch.options import Shard
+from edge_fm_runtime.batch.options import MAX_SHARDS, Shard
 from edge_fm_runtime.batch.outputs import files
 from edge_fm_runtime.batch.outputs.atomic import atomic, sweep
 from edge_fm_runtime.batch.outputs.files import TableFormat
@@ -29,7 +30,9 @@ from edge_fm_runtime.errors import OutputError, SourceError
 from edge_fm_runtime.untrusted import bounded_json, regular_file, typed_json
 
 _MAX_META_BYTES = 16 * 2**20
-_MAX_SHARDS = 1_000_000
+
+_OTHER_FILES = 32
+"""Files that are open beside the parts of a merge."""
 
 _NO_STAMP = Stamp(-1, -1)
 
@@ -69,7 +72,7 @@ class Part:
 
     def __post_init__(self) -> None:
         index, count = self.shard.index, self.shard.count
-        typed_json.require(1 <= index <= count <= _MAX_SHARDS, f"the shard {index}/{count}")
+        typed_json.require(1 <= index <= count <= MAX_SHARDS, f"the shard {index}/{count}")
         typed_json.require(0 <= self.rows <= self.all_inputs, f"{self.rows} rows of {self.all_inputs}")
 
     def to_json(self) -> str:
@@ -171,6 +174,12 @@ def merge(names: Sequence[str | Path], output: Path, *, spreadsheet_safe: bool =
     if not paths:
         raise SourceError("no part was given: name the files that 'edge-fm label --shard' wrote")
     parts = _one_run([(path, Part.of(path)) for path in paths])
+    files_at_once = posix.raise_descriptor_limit()
+    if files_at_once is not None and len(paths) > files_at_once - _OTHER_FILES:
+        raise SourceError(
+            f"{len(paths):,} parts are more than the {files_at_once:,} files that may be open at a time: raise that with "
+            f"'ulimit -n {len(paths) + _OTHER_FILES}', and give the same command again"
+        )
     if str(output.resolve()) in {os.path.realpath(path) for path in paths}:
         raise OutputError(f"{output} is one of the parts: choose another output with -o")
     first = parts[0][1]

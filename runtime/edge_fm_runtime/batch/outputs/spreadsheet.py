@@ -21,7 +21,8 @@ def protect(cell: str) -> str:
 
 def restore(cell: str) -> str:
     """Return what `protect` was given."""
-    return cell.removeprefix(_APOSTROPHE)
+    inner = cell.removeprefix(_APOSTROPHE)
+    return inner if inner.startswith(_STARTS) else cell
 
 
 def is_protected(beginning: bytes) -> bool:

@@ -27,6 +27,9 @@ _LATE_HEIGHT = b"\xff\xdc\0\4"
 
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
+_MAX_MARKERS = 10_000
+"""Markers before the picture; photographs have some tens."""
+
 
 def read(data: bytes) -> Header:
     """Return the header of a JPEG.
@@ -34,8 +37,11 @@ def read(data: bytes) -> Header:
     Raises:
         InputError: the image is refused, with the status `unsupported`, `truncated` or `unreadable`.
     """
-    position, orientation = 2, 0
+    position, orientation, markers = 2, 0, 0
     while found := _MARKER.search(data, position):
+        markers += 1
+        if markers > _MAX_MARKERS:
+            break
         marker, position = data[found.end() - 1], found.end()
         if marker in _WITHOUT_LENGTH:
             continue
