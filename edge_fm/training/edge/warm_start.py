@@ -67,8 +67,9 @@ def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[s
     _require_size(start, InputSpec(*run.input_shape), model)
     try:
         archive_limits.check(start / run.model)
+        keras = import_keras()  # first: its own memory does not count
         with archive_limits.limited(start / run.model):
-            kept = import_keras().saving.load_model(start / run.model, compile=False).get_weights()
+            kept = keras.saving.load_model(start / run.model, compile=False).get_weights()
         model.set_weights([_finer(kept[0], model.weights[0].shape), *kept[1:]])
     except Exception as error:  # Keras raises whatever its layers raise
         raise DataError(

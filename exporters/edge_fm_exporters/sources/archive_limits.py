@@ -21,7 +21,7 @@ from edge_fm_runtime.untrusted.zip_directory import open_zip
 MAX_SOURCE_BYTES = 384 * 2**20
 """Largest size of a trained model, packed and unpacked: an exported one has at most 256 MB."""
 
-_LOADING_BYTES = 2**30
+LOADING_BYTES = 2**30
 """Most memory for reading a model and for its first answers, besides the size of its file."""
 
 _MAX_CONFIG_BYTES = 16 * 2**20
@@ -54,6 +54,8 @@ def within_limits(load: Load) -> Load:
     def checked(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
         if path.exists():
             check(path)
+        if path.suffix != ".skops":
+            import_keras()  # first: its own memory does not count
         with limited(path):
             return load(path, size)
 
@@ -61,17 +63,19 @@ def within_limits(load: Load) -> Load:
 
 
 @contextlib.contextmanager
-def limited(path: Path) -> Iterator[None]:
+def limited(path: Path, memory_bytes: int = LOADING_BYTES) -> Iterator[None]:
     """Limit the memory that the block takes to build a model and for its first answers.
+
+    Args:
+        path: the model, for messages.
+        memory_bytes: limit, besides the size of the file.
 
     Raises:
         ModelError: the block raises any exception, such as one of a layer that first answers.
     """
-    if path.suffix != ".skops":
-        import_keras()  # first: its own memory does not count
-    size = path.stat().st_size if path.exists() else 0
+    size = path.stat().st_size if path.is_file() else 0
     try:
-        with limited_memory(_LOADING_BYTES + size):
+        with limited_memory(memory_bytes + size):
             yield
     except EdgeFmError:
         raise

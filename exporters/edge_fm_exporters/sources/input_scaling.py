@@ -11,7 +11,7 @@ _GEOMETRY = {
 }
 """Layers that leave the range of the pixels as it is."""
 
-_FROM_BYTES = 0.1
+FROM_BYTES = 0.1
 """Factor of a Rescaling below which its pixels are in [0, 255] and not in [0, 1]."""
 
 _UNIT_RANGE = 1.0
@@ -26,7 +26,7 @@ def raw_pixels_note(model: Any) -> str:  # noqa: ANN401  # Keras ships no types
     layer = _first_that_changes_values(model)
     kind = type(layer).__name__
     if kind == "Rescaling":
-        is_raw = bool(np.max(np.abs(layer.scale)) < _FROM_BYTES)
+        is_raw = bool(np.max(np.abs(layer.scale)) < FROM_BYTES)
     elif kind == "Normalization":
         mean, variance = (np.asarray(getattr(layer, name), np.float64) for name in ("mean", "variance"))
         is_raw = bool(max(mean.max(), np.sqrt(variance.max())) > _UNIT_RANGE)

@@ -46,6 +46,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
         raise ModelError(f"{path} has layers nested too deeply, which no model needs") from error
     if shape is not None:
         input_layout(path, shape, size)  # refuse before TensorFlow is imported, which takes seconds
+    import_keras()  # first: its own memory does not count
     with archive_limits.limited(path):
         return _classifier(path, config, (upgraded, notes), size)
 

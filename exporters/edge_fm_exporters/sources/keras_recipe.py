@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import islice
 
+from edge_fm_exporters.sources.input_scaling import FROM_BYTES
 from edge_fm_exporters.sources.keras_config import Config, first_layers
 from edge_fm_runtime.artifact.input_spec import Fit
 
@@ -35,13 +36,20 @@ def training_recipe(network: Config) -> TrainingRecipe:
         return TrainingRecipe(SYMMETRIC, Fit.CROP, (TEACHABLE_MACHINE,))
     for layer in islice(first_layers(network), _FIRST_LAYERS):
         kind = layer.get("class_name")
-        if kind in {"Rescaling", "Normalization"}:
-            return TrainingRecipe(
-                "raw", None, (f"begins with a {kind} layer, so it takes pixels in [0, 255]",)
-            )
+        if kind == "Rescaling":
+            return _rescaled(layer)
         if kind not in {"Reshape", "ZeroPadding2D", "Resizing", "CenterCrop"}:
             break
     return TrainingRecipe()
+
+
+def _rescaled(layer: Config) -> TrainingRecipe:
+    """Return the recipe that the factor of a Rescaling layer shows: a small one is for pixels in [0, 255]."""
+    config = layer.get("config")
+    factor = config.get("scale") if isinstance(config, dict) else None
+    if not isinstance(factor, int | float) or abs(factor) >= FROM_BYTES:
+        return TrainingRecipe()
+    return TrainingRecipe("raw", None, ("begins with a Rescaling layer, so it takes pixels in [0, 255]",))
 
 
 def is_teachable_machine(network: Config) -> bool:

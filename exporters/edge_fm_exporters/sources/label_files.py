@@ -14,7 +14,7 @@ _NAMES = (
 """Names under which label files lie beside models, the most usual first."""
 
 _MAX_BYTES = 2**20
-_NUMBERED = re.compile(r"(\d+)(?:\s*[:.)]\s*|[\s,]+)(\S.*)")
+_NUMBERED = re.compile(r"(\d{1,6})(?:\s*[:)]\s*|\.(?!\d)\s*|[\s,]+)(\S.*)")
 _EXPECTED = (
     "expected a text file with one name on each line, a JSON list, or a JSON dictionary of names and indices"
 )

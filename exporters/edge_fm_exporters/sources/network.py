@@ -79,7 +79,13 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
 
     def in_batches(run: Run, images: NDArray[np.float32], batch: int = batch) -> NDArray[np.float32]:
         parts = [run(layout.arrange(images[start : start + batch])) for start in range(0, len(images), batch)]
-        return np.concatenate(parts).reshape(len(images), outputs)
+        rows = np.concatenate(parts)
+        if rows.size != len(images) * outputs:
+            raise ModelError(
+                f"{network.path} answers {rows.shape} for {len(images)} images, expected one row for each: its network mixes "
+                "the images of a batch"
+            )
+        return rows.reshape(len(images), outputs)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return in_batches(network.run, images)

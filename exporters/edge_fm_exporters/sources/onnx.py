@@ -34,6 +34,10 @@ _MAX_NUMBERS = 2**28
 
 _CLOSE = 1e-4
 
+_RANDOM = frozenset(
+    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]
+)
+
 
 def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     """Read a foreign ONNX model for export.
@@ -127,6 +131,11 @@ def _check_operators(path: Path, model: ModelProto) -> None:
             raise ModelError(
                 f"{path} has graphs inside its {kind}, expected a network without loops and conditions: export it again "
                 "from a network that computes the same way for every image"
+            )
+        if node.op_type in _RANDOM:
+            raise ModelError(
+                f"{path} draws random numbers (it has {kind}), so that it answers otherwise each time: export it again for "
+                "inference"
             )
         if onnx_graph.is_quantizer(node, constants):
             raise ModelError(

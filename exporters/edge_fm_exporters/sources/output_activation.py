@@ -31,7 +31,8 @@ class OutputActivation(StrEnum):
             OutputActivation.LOGITS: "ends in logits; a softmax was added",
             OutputActivation.SIGMOIDS: "ends in one sigmoid per class; their values were scaled to sum to one",
             OutputActivation.SIGMOID: "ends in one sigmoid; it was made two classes' probabilities",
-            OutputActivation.LOGIT: "ends in one logit; a sigmoid was added and made two classes' probabilities",
+            OutputActivation.LOGIT: "ends in one number without bounds, taken for the logit of two classes; "
+            "if it predicts a quantity, such as an age, it is no classifier",
         }[self]
 
     def apply(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from edge_fm_exporters import sources
 from edge_fm_exporters.sources.identify import identify
 from edge_fm_exporters.sources.unpack import unpack
 from edge_fm_runtime.errors import ModelError
+from tests.exporters.networks import save, small
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -151,4 +152,31 @@ def test_a_member_whose_bytes_are_damaged(tmp_path: Path) -> None:
     data[40:60] = b"\xff" * 20
     path.write_bytes(data)
     with pytest.raises(ModelError, match="no whole archive"):
+        sources.load(path)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [("a\na\nb\n", "labels.txt in it is left out: it has the name 'a' twice"), ("a\nb\n", "it has 2 names")],
+)
+def test_labels_of_an_archive_that_do_not_fit(labels: str, note: str, tmp_path: Path) -> None:
+    """A label file that cannot be used is left out with a note, and does not refuse the model."""
+    model = save(tmp_path / "m.keras", small)
+    path = tmp_path / "download.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.write(model, "m.keras")
+        file.writestr("labels.txt", labels)
+    source = sources.load(path)
+    assert source.names == ()
+    assert [line for line in source.notes if note in line]
+
+
+def test_a_refusal_of_a_model_in_an_archive_names_the_archive(tmp_path: Path) -> None:
+    """The folder that it was unpacked into is gone when the message is read."""
+    path = tmp_path / "download.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("keras_model.h5", HDF5 + bytes(100))
+    with pytest.raises(ModelError, match=rf"^{path}: keras_model\.h5 is no whole Keras model"):
         sources.load(path)

@@ -321,3 +321,22 @@ def test_mixed_precision_and_fixed_batch(tmp_path: Path) -> None:
     assert "float32" in source.notes[0]
     images = np.random.default_rng(1).random((7, 20, 20, 1), np.float32)
     np.testing.assert_allclose(answers_of_the_file(source, images), source.predict(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"class_name": "Sequential"}',
+        '{"class_name": ["x"], "config": {}}',
+        '{"class_name": "Dense", "config": 3}',
+    ],
+)
+def test_a_configuration_without_its_parts(config: str, tmp_path: Path) -> None:
+    """A configuration that lacks a part, or has one of another type, is refused with a sentence."""
+    import h5py
+
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = config
+    with pytest.raises(ModelError, match=r"model\.h5"):
+        sources.load(path)

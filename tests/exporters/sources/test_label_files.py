@@ -76,3 +76,10 @@ def test_names_given_inline(tmp_path: Path) -> None:
     assert label_files.parse_labels(str(tmp_path / "names.json")) == many
     with pytest.raises(DataError, match=r"no file 'lables\.txt'"):
         label_files.parse_labels("lables.txt")
+
+
+@pytest.mark.parametrize("lines", ["0.5 mm\n1.2 mm\n2.8 mm\n", "9" * 5000 + " cat\nb\n"])
+def test_numbers_that_are_part_of_the_names(lines: str, tmp_path: Path) -> None:
+    """A decimal number is no index, and one of thousands of digits is no fault."""
+    (tmp_path / "labels.txt").write_text(lines)
+    assert label_files.read_label_file(tmp_path / "labels.txt") == tuple(lines.splitlines())

@@ -16,6 +16,7 @@ from edge_fm_exporters.framework import import_keras, import_tensorflow, import_
 from edge_fm_exporters.graph import cleanup
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.keras_recipe import SYMMETRIC
+from edge_fm_exporters.sources.saved_model import graph
 from edge_fm_exporters.sources.saved_model.protobuf import Message, ProtobufError
 from edge_fm_runtime.artifact.input_spec import Fit
 from edge_fm_runtime.errors import ModelError
@@ -307,3 +308,17 @@ def test_bytes_that_are_no_protocol_buffer(data: bytes) -> None:
     """Lengths that lie, unknown kinds and numbers without an end are an error, and no other one."""
     with pytest.raises(ProtobufError):
         Message(memoryview(data))
+
+
+def test_functions_that_call_each_other_without_end() -> None:
+    """A function that calls itself, and forty that each call the next one twice, are refused before they run."""
+    main = {"out": graph.Node("out", "PartitionedCall", (), ("f0",))}
+    itself = {"f0": [graph.Node("inner", "PartitionedCall", (), ("f0",))]}
+    with pytest.raises(ProtobufError, match="calls itself"):
+        graph._reachable(main, itself, "out")
+    twice = {
+        f"f{level}": [graph.Node(f"n{side}", "PartitionedCall", (), (f"f{level + 1}",)) for side in range(2)]
+        for level in range(40)
+    }
+    with pytest.raises(ProtobufError, match="nodes in all"):
+        graph._reachable(main, twice | {"f40": []}, "out")

@@ -1,7 +1,6 @@
 """TensorFlow's SavedModel as a source: folders, of which the graph is read as data and checked first."""
 
 import json
-import re
 from pathlib import Path
 
 from edge_fm_exporters.framework import installed
@@ -24,7 +23,6 @@ from edge_fm_runtime.errors import ModelError
 _INPUTS = {"float32", "uint8"}
 _TEACHABLE_NAME = "model.savedmodel"
 _TEACHABLE_SHAPE = (224, 224, 3)
-_RESCALING = re.compile(r"rescaling(_\d+)?")
 
 
 def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
@@ -39,9 +37,9 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
     """
     graph = files.read(path)
     if graph.input.dtype not in _INPUTS or graph.input.shape is None:
+        rank = " of unknown rank" if graph.input.shape is None else ""
         raise ModelError(
-            f"{path} takes {graph.input.dtype} of {'unknown rank' if graph.input.shape is None else 'this type'} as "
-            f"{graph.input.name!r}, expected images of float32 or uint8"
+            f"{path} takes {graph.input.dtype}{rank} as {graph.input.name!r}, expected images of float32 or uint8"
         )
     if not graph.output.dtype.startswith("float"):
         raise ModelError(
@@ -82,6 +80,4 @@ def _recipe(path: Path, graph: SavedGraph, shape: tuple[int, int, int]) -> Train
         return TrainingRecipe("raw", None, ("takes pixels as uint8, so it gets them as they are",))
     if path.name == _TEACHABLE_NAME and shape == _TEACHABLE_SHAPE:
         return TrainingRecipe(SYMMETRIC, Fit.CROP, (TEACHABLE_MACHINE,))
-    if any(_RESCALING.fullmatch(name) for name in graph.layers):
-        return TrainingRecipe("raw", None, ("has a Rescaling layer, so it takes pixels in [0, 255]",))
     return TrainingRecipe()

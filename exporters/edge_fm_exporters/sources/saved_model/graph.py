@@ -1,5 +1,6 @@
 """A SavedModel's graph as data: what computes its answers, and which variables that reads."""
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from edge_fm_runtime.errors import ModelError
 _MAX_BYTES = 2**29
 _MAX_NODES = 500_000
 _MAX_ELEMENTS = 2**28
+_MAX_CALLS = 50
 _DEFAULT = "serving_default"
 _DTYPES = {
     1: "float32",
@@ -207,15 +209,38 @@ def _reachable(
             raise ProtobufError(f"no node {name!r:.80}")
         reached.add(name)
         waiting.extend(nodes[name].inputs)
-    names = [function for name in reached for function in _called(nodes[name], functions)]
-    while names:
-        name = names.pop()
-        if name not in called:
-            if name not in functions:
-                raise ProtobufError(f"no function {name!r:.80}")
-            called.add(name)
-            names.extend(function for node in functions[name] for function in _called(node, functions))
+    sizes: dict[str, int] = {}
+    total = sum(
+        _expanded(function, functions, sizes, ())
+        for name in reached
+        for function in _called(nodes[name], functions)
+    )
+    if total > _MAX_NODES:
+        raise ProtobufError(
+            f"functions that call each other for {total:,} nodes in all, the limit is {_MAX_NODES:,}"
+        )
+    called.update(sizes)
     return reached, called
+
+
+def _expanded(
+    name: str, functions: dict[str, list[Node]], sizes: dict[str, int], callers: tuple[str, ...]
+) -> int:
+    """Return how many nodes a function computes, those of the functions that it calls included.
+
+    Raises:
+        ProtobufError: it is missing, calls itself, or calls are nested too deeply.
+    """
+    if name not in functions:
+        raise ProtobufError(f"no function {name!r:.80}")
+    if name in callers or len(callers) > _MAX_CALLS:
+        raise ProtobufError(f"the function {name!r:.80}, which calls itself or is nested too deeply")
+    if name not in sizes:
+        inner = [function for node in functions[name] for function in _called(node, functions)]
+        sizes[name] = len(functions[name]) + sum(
+            _expanded(function, functions, sizes, (*callers, name)) for function in inner
+        )
+    return sizes[name]
 
 
 def _called(node: Node, functions: dict[str, list[Node]]) -> tuple[str, ...]:
@@ -243,7 +268,7 @@ def _check_never(path: Path, nodes: list[Node]) -> None:
     if found:
         raise ModelError(
             f"{path} has {', '.join(found)} in it, which reads files or runs code, so it is not loaded: export it again "
-            "without"
+            "without that operator"
         )
 
 
@@ -251,8 +276,9 @@ def _keras_config(path: Path, meta: Message) -> str:
     """Return the JSON that Keras 2 wrote about the network, in a file of its own or in the graph."""
     file = path / "keras_metadata.pb"
     if file.is_file() and file.stat().st_size <= _MAX_BYTES:
-        for node in Message(memoryview(file.read_bytes())).messages(1):
-            if node.text(3) == "root":
-                return node.text(5)
+        with contextlib.suppress(ProtobufError):  # the configuration is optional
+            for node in Message(memoryview(file.read_bytes())).messages(1):
+                if node.text(3) == "root":
+                    return node.text(5)
     root = next(meta.message(7).messages(1), None)
     return "" if root is None else root.message(4).text(3)

@@ -1,5 +1,6 @@
 """Convert the operators of a `.tflite` graph to ONNX, in real numbers: arithmetic and dense layers."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters.sources.tflite.graph import IMAGE_RANK, GraphBuilder, Layout, UnsupportedError, Value
 from edge_fm_exporters.sources.tflite.model import Kind, Operator
+
+MAX_ELEMENTS = 2**28
+"""Numbers of the largest constant that is computed."""
 
 Convert = Callable[["Step"], Value]
 
@@ -101,6 +105,8 @@ def binary(step: Step) -> Value:
     kind, compute = _BINARY[step.operator.kind]
     shape = np.broadcast_shapes(left.shape, right.shape)
     if left.constant is not None and right.constant is not None:
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise UnsupportedError(f"constants of the shape {shape} are over {MAX_ELEMENTS:,} numbers")
         numbers = compute(left.constant, right.constant)
         return Value(shape, np.asarray(numbers, np.result_type(left.constant)), {})
     layout = common_layout((left, right))
