@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_fm.datasets import Dataset
     from edge_fm_exporters.sources import SourceModel
     from edge_fm_runtime.artifact.passport import Translation
 
@@ -44,28 +43,39 @@ def find_names(
         except DataError as error:
             note = f"{file} is left out: {error}"
     if data_names:
-        return data_names, note
-    numbered = tuple(f"class {index}" for index in range(model.classes))
+        ordered = "labels: those of the data, in their order"
+        return data_names, f"{note}. {ordered}" if note else ordered
+    names = numbered(model.classes)
     nameless = (
-        f"the outputs have no names and are called {numbered[0]} to {numbered[-1]}: name them with --labels A,B,..., "
+        f"the outputs have no names and are called {names[0]} to {names[-1]}: name them with --labels A,B,..., "
         f"or --labels FILE, or a file labels.txt beside the model"
     )
-    return numbered, f"{note}. {nameless}" if note else nameless
+    return names, f"{note}. {nameless}" if note else nameless
 
 
-def check_names(names: tuple[str, ...], dataset: "Dataset | None", *, renamed: bool) -> None:
+def numbered(classes: int) -> tuple[str, ...]:
+    """Return the names of classes that nobody named."""
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def check_names(names: tuple[str, ...], data_names: tuple[str, ...], data: str, *, renamed: bool) -> None:
     """Refuse a data set whose classes differ from the model's, unless the user has named the classes.
+
+    Args:
+        names: of the model's classes.
+        data_names: of the data set's; empty if there is none.
+        data: the data set.
+        renamed: whether the user has named the classes.
 
     Raises:
         DataError: the classes differ.
     """
     from edge_fm_runtime.errors import DataError
 
-    if dataset is not None and names != dataset.class_names and not renamed:
+    if data_names and names != data_names and not renamed:
         raise DataError(
-            f"{dataset.name} has the classes {', '.join(dataset.class_names)}, and the model has "
-            f"{', '.join(names)}: give the data that it was trained on, or --labels if the same classes "
-            "have other names here"
+            f"{data} has the classes {', '.join(data_names)}, and the model has {', '.join(names)}: give the data that "
+            "it was trained on, or --labels if the same classes have other names here"
         )
 
 

@@ -22,7 +22,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Bundled model's name, an .onnx file, a run folder, or a .keras, .h5 or .skops file.",
+            help="Bundled model's name, an exported .onnx file, a run folder, or a model as edge-fm export takes.",
             show_default=False,
         ),
     ],

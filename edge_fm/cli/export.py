@@ -181,7 +181,7 @@ def export(
     from edge_fm import datasets
     from edge_fm.cli import export_source
     from edge_fm.models import recipes
-    from edge_fm_exporters import ExportRequest, report, sources
+    from edge_fm_exporters import ExportRequest, pipeline, report, sources
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
     from edge_fm_exporters.normalization.search import KnownRecipe
@@ -190,6 +190,7 @@ def export(
 
     prefer_tensorflow()
     found = export_source.ExportSource.resolve(source, data=data, labels=labels)
+    pipeline.check_output(out, found.model)  # before the work
     model = sources.load(found.model, parse_size(size))
     for note in model.notes:
         terminal.print_line(f"{found.model}: {note}")
@@ -199,17 +200,21 @@ def export(
     if from_where:
         terminal.print_note(from_where)
     opened = opened.with_classes(names) if opened is not None else None
+    pipeline.check_labels(found.model, names, model.classes)
+    is_renamed = labels is not None or names == class_names.numbered(model.classes)
+    class_names.check_names(
+        names, opened.class_names if opened is not None else (), found.data or "", renamed=is_renamed
+    )
     known = recipes.known_recipe(model, found.run, KnownRecipe(scale=scale, fit=fit, polarity=polarity))
     with terminal.progress("trying recipes"):
         recipe = recipes.find_recipe(model, opened, found.data or "", known)
     _print_recipe(recipe)
     dataset, images = None, None
     if opened is not None:
-        dataset = found.load(opened, recipe.preprocess)
+        dataset = found.load(opened, recipe.preprocess, is_for_device=polarity is not None)
         terminal.print_unreadable(dataset.unreadable)
         if dataset.sampled:
             terminal.print_line(f"{dataset.name}: {dataset.sampled} are taken")
-    class_names.check_names(names, dataset, renamed=labels is not None or bool(from_where))
     request = ExportRequest(
         source=found.model,
         output=out,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_fm.cli.class_names import read_labels
-from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
+from edge_fm_runtime.artifact.input_spec import InputSpec, Polarity, Preprocess
 from edge_fm_runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,17 +67,24 @@ class ExportSource:
             run=run,
         )
 
-    def load(self, data: "OpenData", preprocess: Preprocess) -> "Dataset":
+    def load(self, data: "OpenData", preprocess: Preprocess, *, is_for_device: bool = False) -> "Dataset":
         """Load the data set as the exported file will take it.
 
-        Images of the run's own data keep the polarity that they were trained with: `--polarity` is that of
-        the images on the device then.
+        Images of the run's own data keep the polarity that they were trained with, and so do those of a
+        named set or an archive where `--polarity` was given: it is that of images on the device.
+
+        Args:
+            data: the data set.
+            preprocess: preprocessing of the exported file.
+            is_for_device: whether its polarity was given, and not found on this data.
 
         Raises:
             DataError: no image can be decoded.
         """
         if self.own_data and self.run is not None:
             preprocess = replace(preprocess, polarity=self.run.polarity)
+        elif is_for_device and not data.is_folder:
+            preprocess = replace(preprocess, polarity=Polarity.AS_IS)
         return data.load(preprocess, sampled=True)
 
 
@@ -126,8 +133,6 @@ def load_unlabelled(calibration: str, spec: InputSpec, preprocess: Preprocess) -
     Raises:
         DataError: there are too few pictures.
     """
-    import numpy as np
-
     from edge_fm_exporters import ExportData
     from edge_fm_exporters.labelled_images import LabelledImages
 
@@ -138,7 +143,6 @@ def load_unlabelled(calibration: str, spec: InputSpec, preprocess: Preprocess) -
             "on and to compare labels on: add some, or export without --calibration"
         )
     name = Path(calibration).resolve().name
-    images = images[np.random.default_rng(0).permutation(len(images))]
     first, second = (int(len(images) * share) for share in (_CALIBRATED_SHARE, _SELECTED_SHARE))
     selection = f"{second - first:,} pictures of {name} without labels"
     return ExportData(
@@ -151,14 +155,29 @@ def load_unlabelled(calibration: str, spec: InputSpec, preprocess: Preprocess) -
 
 
 def _pictures(data: str, spec: InputSpec, preprocess: Preprocess) -> "NDArray[np.uint8]":
-    """Return uint8 images (N, height, width, channels) of a folder's files, or of a data set."""
+    """Return shuffled uint8 images (N, height, width, channels) of a folder's files, or of a data set.
+
+    Raises:
+        DataError: there are none, or they have another shape than the model's input.
+    """
+    import numpy as np
+
     from edge_fm import datasets
+    from edge_fm.cli import terminal
     from edge_fm_exporters.quantization.effort import CALIBRATION_IMAGES
 
     if not Path(data).is_dir():
-        return datasets.load(data, spec, preprocess).train.sample(2 * CALIBRATION_IMAGES, seed=0).images
+        dataset = datasets.load(data, spec, preprocess)
+        datasets.require_shape(dataset, spec)
+        return dataset.train.sample(2 * CALIBRATION_IMAGES, seed=0).images
     files = datasets.sample(tuple(datasets.picture_files(Path(data))), 2 * CALIBRATION_IMAGES)
-    return datasets.read_pictures(files, spec, preprocess)[0]
+    images, _, unreadable = datasets.read_pictures(files, spec, preprocess)
+    terminal.print_unreadable(unreadable)
+    if not len(images):
+        raise DataError(
+            f"{data} has no picture that can be read: give a folder of photographs with --calibration"
+        )
+    return images[np.random.default_rng(0).permutation(len(images))]  # files come class by class
 
 
 def _calibration_images(
@@ -174,7 +193,15 @@ def _calibration_images(
         return datasets.load_pictures(exported)
     if calibration is not None:
         return _pictures(calibration, dataset.spec, preprocess)[:CALIBRATION_IMAGES]
-    return dataset.train.sample(CALIBRATION_IMAGES, seed=0).images
+    # What is left of a small set selects.
+    return dataset.train.sample(len(dataset.train), seed=0).images[: _calibrated(len(dataset.train))]
+
+
+def _calibrated(images: int) -> int:
+    """Return how many of these training images calibrate; the others select."""
+    from edge_fm_exporters.quantization.effort import CALIBRATION_IMAGES
+
+    return min(CALIBRATION_IMAGES, images // 2)
 
 
 def _selection_images(dataset: "Dataset", run: Path | None) -> "LabelledImages":
@@ -186,7 +213,6 @@ def _selection_images(dataset: "Dataset", run: Path | None) -> "LabelledImages":
 
     from edge_fm.models import runs
     from edge_fm_exporters.labelled_images import LabelledImages
-    from edge_fm_exporters.quantization.effort import CALIBRATION_IMAGES
 
     settings = runs.Run.load(run).settings if run is not None else {}
     if settings.get("validation_share"):
@@ -194,7 +220,7 @@ def _selection_images(dataset: "Dataset", run: Path | None) -> "LabelledImages":
         part, kind = part.sample(_SELECTION_IMAGES, seed=0), "validation"
     else:
         shuffled = dataset.train.sample(len(dataset.train), seed=0)
-        calibrated = min(CALIBRATION_IMAGES, len(shuffled) // 2)
+        calibrated = _calibrated(len(shuffled))
         end = calibrated + min(_SELECTION_IMAGES, (len(shuffled) - calibrated + 1) // 2)
         part, kind = shuffled.take(np.arange(calibrated, end)), "training"
     name = f"{len(part):,} {kind} images of {dataset.name}"

@@ -71,6 +71,10 @@ class PictureFolder:
                 raise DataError(f"{path / name} has no readable picture: add some or remove the folder")
         labels = np.array([label for _, label in files], np.int64)
         rest, chosen = stratified_indices(labels, _TEST_SHARE, _SPLIT_SEED)
+        if not len(chosen):
+            raise DataError(
+                f"{path} has too few pictures for a test part: expected at least two of each class"
+            )
         train, test = (tuple(files[index] for index in part) for part in (rest, chosen))
         return cls(path, tuple(classes), train, test, tuple(unreadable))
 

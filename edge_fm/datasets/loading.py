@@ -34,6 +34,11 @@ class OpenData:
         """Class names, in the order of the labels."""
         return self.source.class_names
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether its images are pictures of a folder, as a device may get them."""
+        return isinstance(self.source, PictureFolder)
+
     def with_classes(self, names: tuple[str, ...]) -> "OpenData":
         """Return the data set with its classes in the order of `names`, if they are the same ones."""
         if names == self.class_names or sorted(names) != sorted(self.class_names):

@@ -7,6 +7,7 @@ from edge_fm import datasets
 from edge_fm.datasets import Dataset
 from edge_fm.evaluation.metrics import Predictor
 from edge_fm.models import recipes, runs
+from edge_fm_runtime.artifact.model_file import BUNDLED
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
 
@@ -26,10 +27,11 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         ExportError: the scale of a model file cannot be determined.
     """
     path = Path(model)
-    if runs.is_run(path):
+    is_bundled = model in BUNDLED
+    if runs.is_run(path) and not is_bundled:
         run = runs.Run.load(path)
         return _from_source(path.resolve().name, path / run.model, data, run, scale)
-    if path.exists() and path.suffix != ".onnx":
+    if path.exists() and path.suffix != ".onnx" and not is_bundled:
         return _from_source(path.name, path, data, recipes.run_of(path), scale)
     if scale is not None:
         raise DataError(f"{model} says itself how its pixels are scaled: leave --scale out")
@@ -44,7 +46,7 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
 def _from_source(
     name: str, path: Path, data: str, run: runs.Run | None, scale: str | None
 ) -> tuple[Predictor, Dataset]:
-    """Open a trained model; the fit of one that does not state it is that of Keras' own loaders."""
+    """Open a trained model; without a stated fit, its images are stretched."""
     from edge_fm_exporters import sources
     from edge_fm_exporters.normalization.search import DEFAULT_FIT, KnownRecipe
 

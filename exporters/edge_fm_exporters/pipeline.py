@@ -19,6 +19,7 @@ from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, R
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession
+from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
 
 _NOISE_IMAGES = 256
@@ -73,7 +74,7 @@ def export(
         ExportError: the conversion failed, or float32 does not answer as the source does.
         OutputError: the file cannot be written.
     """
-    _check_output(request.output)
+    check_output(request.output, request.source)
     export = _resolve(request, data, source or sources.load(request.source))
     float32 = _float32(export, data)
     int8 = _int8(export, float32, data, listener)
@@ -214,12 +215,34 @@ def _flip_accuracy(export: ResolvedExport, data: ExportData) -> tuple[float, flo
     return single, ensemble
 
 
-def _check_output(path: Path) -> None:
+def check_output(path: Path, source: Path) -> None:
+    """Refuse an output that cannot be written, or that is the model itself.
+
+    Raises:
+        OutputError: it is one of these.
+    """
     if path.suffix != ".onnx":
         raise OutputError(f"{path} does not end in .onnx")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise OutputError(
             f"the folder {path.parent} does not exist or cannot be written: choose another one with -o"
+        )
+    if path.exists() and source.exists():
+        model = sources.identify(source).path
+        if any(path.samefile(file) for file in (model, *model.rglob("*"))):
+            raise OutputError(f"{path} is the model that is to be exported: choose another file with -o")
+
+
+def check_labels(path: Path, labels: tuple[str, ...], classes: int) -> None:
+    """Refuse labels that are not one for each output.
+
+    Raises:
+        ModelError: there are more or fewer.
+    """
+    if len(labels) != classes:
+        raise ModelError(
+            f"{path} has {classes} outputs and {len(labels)} labels were given ({', '.join(labels)}): give one label for "
+            "each output"
         )
 
 
@@ -230,11 +253,7 @@ def _check_fits(
         raise ExportError(
             f"{request.source} does not say what its outputs mean: give --labels A,B,... or --data DATA"
         )
-    if len(labels) != source.classes:
-        raise ModelError(
-            f"{request.source} has {source.classes} outputs and {len(labels)} labels were given "
-            f"({', '.join(labels)}): give one label for each output"
-        )
+    check_labels(request.source, labels, source.classes)
     if data is None:
         if request.int8:
             raise ExportError(
@@ -275,13 +294,8 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with atomic(path) as partial:
         partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def evidence_line(evidence: Evidence) -> str:

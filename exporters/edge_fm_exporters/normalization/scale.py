@@ -105,11 +105,6 @@ class Scale:
         """Whether one factor and one zero point do it for all channels."""
         return self.factor.ndim == 0 and self.zero_point is not None and self.zero_point.ndim == 0
 
-    @property
-    def plain(self) -> bool:
-        """Whether it is a product with one number."""
-        return not any(self.mean) and len(set(self.divisor)) == 1
-
 
 _MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's pixels, red, green, blue: 0.485, 0.456, 0.406 and 0.229, 0.224, 0.225 times 255."""

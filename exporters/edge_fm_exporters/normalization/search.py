@@ -37,6 +37,11 @@ _DEFAULT_FIT_REASON = (
     "if its pictures were brought to its size otherwise"
 )
 
+_DEFAULT_POLARITY_REASON = (
+    "polarity: as-is, for the model file does not say; --polarity invert if the images on the device are the "
+    "negatives of those in training"
+)
+
 LoadImages = Callable[[Fit], LabelledImages]
 """Returns training pictures, shuffled, brought to the network's size by a fit, and not inverted."""
 
@@ -146,7 +151,10 @@ def _untried(source: SourceModel, pictures: LabelledImages | None, known: KnownR
     return FoundRecipe(
         scale=parse_scale(known.scale, pictures.images if pictures is not None else None),
         preprocess=Preprocess(fit=known.fit or DEFAULT_FIT, polarity=known.polarity or Polarity.AS_IS),
-        reasons=() if known.fit is not None else (_DEFAULT_FIT_REASON,),
+        reasons=(
+            *(() if known.fit is not None else (_DEFAULT_FIT_REASON,)),
+            *(() if known.polarity is not None else (_DEFAULT_POLARITY_REASON,)),
+        ),
     )
 
 
@@ -210,7 +218,8 @@ def _take_scale(
             f"inverted or not ({said}): give the data that it was trained on, or {OPTIONS}"
         )
     polarity = known.polarity or Polarity.AS_IS
-    return _scale_on(known.scale, pictures, polarity), polarity, ()
+    reasons = () if known.polarity is not None else (_DEFAULT_POLARITY_REASON,)
+    return _scale_on(known.scale, pictures, polarity), polarity, reasons
 
 
 def _try_fits(

@@ -28,14 +28,19 @@ class Trial:
         fit: fit of the pictures.
         polarity: polarity of the pictures.
         right: (N,) bool, whether each picture got its label.
-        loss: mean cross-entropy in nats.
+        losses: (N,) float64, cross-entropy of each picture in nats.
     """
 
     scale: Scale
     fit: Fit
     polarity: Polarity
     right: NDArray[np.bool_]
-    loss: float
+    losses: NDArray[np.float64]
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return float(self.losses.mean()) + 0.0  # no minus zero
 
     @property
     def accuracy(self) -> float:
@@ -49,8 +54,11 @@ class Trial:
 
     def is_less_accurate(self, best: "Trial", errors: float) -> bool:
         """Return whether it is less accurate than `best` by more standard errors, paired by picture."""
-        lost = best.right.astype(np.float64) - self.right
-        return bool(lost.mean() > errors * lost.std() / np.sqrt(len(lost)))
+        return _is_more(best.right.astype(np.float64) - self.right, errors)
+
+    def has_more_loss(self, best: "Trial", errors: float) -> bool:
+        """Return whether its loss is larger than that of `best` by more standard errors, paired."""
+        return _is_more(self.losses - best.losses, errors)
 
 
 def measure(
@@ -63,7 +71,12 @@ def measure(
     answers = np.nan_to_num(source.predict(scale.apply(turned(pictures.images[:count], polarity))))
     true = np.clip(answers[np.arange(len(labels)), labels], _LEAST_PROBABILITY, 1)
     right = answers.argmax(axis=1) == labels
-    return Trial(scale, fit, polarity, right, float(-np.log(true, dtype=np.float64).mean()))
+    return Trial(scale, fit, polarity, right, -np.log(true, dtype=np.float64))
+
+
+def _is_more(differences: NDArray[np.float64], errors: float) -> bool:
+    """Return whether the mean of differences is above zero by more standard errors."""
+    return bool(differences.mean() > errors * differences.std() / np.sqrt(len(differences)))
 
 
 def turned(images: NDArray[np.uint8], polarity: Polarity) -> NDArray[np.uint8]:
@@ -95,8 +108,16 @@ def reason(what: str, trials: Sequence[Trial], names: Sequence[str]) -> str:
     ][:_SHOWN]
     if level == 1:
         return f"{what}: {names[0]}, right most often: {', '.join(figures)}"
-    why = "standard is taken last" if trials[0].loss > min(trial.loss for trial in trials[:level]) else ""
-    return (
-        f"{what}: {names[0]}, of {level} that are right equally often within chance the one with the least log "
-        f"loss{'; ' + why if why else ''}: {', '.join(figures[: max(level, 2)])}"
+    is_least = trials[0].loss <= min(trial.loss for trial in trials[:level])
+    why = f"{names[0]} has the least log loss" if is_least else "standard is taken last"
+    tied = [
+        name
+        for name, trial in zip(names[1:level], trials[1:level], strict=True)
+        if is_least and trial.scale.name not in STANDARDS and not trial.has_more_loss(trials[0], _BY_CHANCE)
+    ]
+    line = (
+        f"{what}: {names[0]}, for {level} are equally accurate within chance and {why}: "
+        f"{', '.join(figures[: max(level, 2)])}"
     )
+    # Numbers of a larger scale make a network surer, and so its loss smaller where it is hardly ever wrong.
+    return f"{line}. {' or '.join(tied)} may be right as well: give the one that is known" if tied else line

@@ -17,7 +17,7 @@ from edge_fm_exporters.sources.label_files import read_label_file
 from edge_fm_exporters.sources.unpack import unpack
 from edge_fm_runtime.errors import DataError, ModelError
 
-__all__ = ["SourceModel", "digest", "load"]
+__all__ = ["SourceModel", "digest", "identify", "load"]
 
 _CHUNK = 2**20
 

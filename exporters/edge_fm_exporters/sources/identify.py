@@ -95,8 +95,9 @@ def _folder(path: Path) -> Identified:
         for child in path.iterdir()
         if child.is_file() and child.suffix in {".h5", ".hdf5", ".keras", ".tflite", ".onnx"}
     )
-    if len(models) == 1:
-        return identify(models[0])
+    trained = [model for model in models if model.suffix != ".onnx"]
+    if len(trained or models) == 1:  # an .onnx file beside a trained model is its export
+        return identify((trained or models)[0])
     if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
         raise ModelError(
             f"{path} is an unpacked .keras file: give the file itself, or zip the folder's content into one"

@@ -37,7 +37,11 @@ def parse_labels(text: str) -> tuple[str, ...]:
         raise DataError(
             f"there is no file {text!r} with class names: give one, or the names themselves as A,B,..."
         )
-    return tuple(label.strip() for label in text.split(","))
+    names = tuple(label.strip() for label in text.split(","))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"the name {twice!r:.60} is given twice: expected another one for each class")
+    return names
 
 
 def find_label_file(model: Path) -> Path | None:

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_fm.cli import export_source
 from edge_fm_exporters.framework import import_keras
-from edge_fm_runtime.artifact.input_spec import Fit, Polarity
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Preprocess
 from edge_fm_runtime.classifier import Classifier
+from edge_fm_runtime.errors import DataError
 from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
+from tests.exporters.networks import save, small
 
 pytestmark = pytest.mark.train
 
@@ -161,3 +164,46 @@ def test_labels_in_another_order_than_the_folder(cli: RunCli, tmp_path: Path, pi
     assert done.code == 0, done.err
     assert "accuracy 1.0000" in done.out
     assert Classifier.load(tmp_path / "m.onnx").passport.labels == ("red", "green", "blue")
+
+
+@pytest.mark.train
+def test_the_model_is_never_its_own_output(tmp_path: Path, cli: RunCli) -> None:
+    """An export onto its own source, under any name, is refused, and the source stays as it is."""
+    (tmp_path / "m.onnx").write_bytes(b"a user's model")
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "m.onnx")
+    for out in ("m.onnx", "link.onnx"):
+        done = cli("export", tmp_path / "m.onnx", "-o", tmp_path / out, "--scale", "unit")
+        assert done.code == 2
+        assert "is the model that is to be exported" in done.err
+    assert (tmp_path / "m.onnx").read_bytes() == b"a user's model"
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_calibration_pictures_are_of_every_class(tmp_path: Path) -> None:
+    """Pictures come class by class from a folder, and are shuffled before some of them calibrate."""
+    for level, name in enumerate(("a", "b", "c")):
+        (tmp_path / name).mkdir()
+        for number in range(30):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), np.full((28, 28), 80 * level, np.uint8))
+    images = export_source._pictures(str(tmp_path), InputSpec(28, 28, 1), Preprocess())
+    assert len(np.unique(images[:30])) == 3
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no picture that can be read"):
+        export_source._pictures(str(tmp_path / "none"), InputSpec(28, 28, 1), Preprocess())
+
+
+@pytest.mark.train
+def test_labels_beside_a_model_must_be_those_of_the_data(tmp_path: Path, cli: RunCli) -> None:
+    """A label file that lies beside a model by chance does not rename the classes of the data in silence."""
+    model = save(tmp_path / "m.keras", small)
+    (tmp_path / "labels.txt").write_text("cat\ndog\nbird\n")
+    for name in ("a", "b", "c"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            image = np.full((28, 28), 9 * number, np.uint8)
+            cv2.imwrite(str(tmp_path / "data" / name / f"{number}.png"), image)
+    line = ("export", model, "--data", tmp_path / "data", "-o", tmp_path / "m.onnx", "--scale", "unit")
+    done = cli(*line)
+    assert done.code == 2
+    assert "has the classes a, b, c, and the model has cat, dog, bird" in done.err

@@ -311,7 +311,7 @@ def test_bytes_that_are_no_protocol_buffer(data: bytes) -> None:
 
 
 def test_functions_that_call_each_other_without_end() -> None:
-    """A function that calls itself, and forty that each call the next one twice, are refused before they run."""
+    """A function that calls itself, and forty that each call the next one twice, are refused."""
     main = {"out": graph.Node("out", "PartitionedCall", (), ("f0",))}
     itself = {"f0": [graph.Node("inner", "PartitionedCall", (), ("f0",))]}
     with pytest.raises(ProtobufError, match="calls itself"):

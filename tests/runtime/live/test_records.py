@@ -214,7 +214,7 @@ def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_recording_overwrites_nothing(tmp_path: Path) -> None:
-    """Where there is a file, such as the feed's own source, the recording goes beside it and says so."""
+    """A recording goes beside a file that exists, such as the feed's own source, and says so."""
     path = tmp_path / "feed.mp4"
     notes: list[str] = []
     path.write_bytes(b"a user's video")
