@@ -410,8 +410,12 @@ def prepare(work: Path) -> None:
         "abc": [f"{picture},ok,Bag,abc,"],
     }.items():
         (work / f"{name}.csv").write_text(header + "\n".join(rows) + "\n")
+    (work / "x.keras").write_bytes((SAMPLES / "cnn.keras").read_bytes())
     for index in (1, 2):
-        run(Usage(("label", "good", "--shard", f"{index}/2", "-o", f"part-{index}.csv")), work)
+        words = ("label", "good", "--shard", f"{index}/2", "-o", f"part-{index}.csv")
+        made = run(Usage(words, frozenset({0})), work)
+        if made.faults:
+            raise SystemExit(f"the parts for the uses of merge could not be made: {made.errors}")
 
 
 def run(usage: Usage, work: Path) -> UsageResult:
@@ -419,7 +423,7 @@ def run(usage: Usage, work: Path) -> UsageResult:
     script = (
         f'{usage.before}; exec "$@" {usage.redirect}'
         if "|" not in usage.redirect
-        else f'"$@" {usage.redirect}'
+        else f'{{ "$@"; echo $? >code-$$; }} {usage.redirect}; read code <code-$$; rm code-$$; exit $code'
     )
     words = ["/bin/sh", "-c", script, "sh", sys.executable, "-m", "edge_fm", *usage.words]
     environment = {**os.environ, **usage.environment}

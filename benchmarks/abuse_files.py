@@ -1,7 +1,10 @@
 """Craft model files that a stranger might give to edge-fm; for `abuse.py`."""
 
+import base64
 import itertools
+import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -269,7 +272,7 @@ def _passports(text: str) -> Iterator[tuple[str, str]]:
     yield "deep", "[" * 200_000
     yield "many", "[" + "[]," * 10_000_000 + "[]]"
     yield "long", '{"version": "' + "x" * 100_000_000 + '"}'
-    yield "digits", text.replace('"unknown_below":', '"unknown_below":' + "9" * 400 + "+", 1)
+    yield "digits", text.replace('"unknown_below":', '"unknown_below":' + "9" * 400 + ',"former":', 1)
     yield "integer", text.replace('"height":28', '"height":' + "9" * 400, 1)
     yield "thousands", text.replace('"height":28', '"height":' + "9" * 5000, 1)
     for name, value in (("nan", "NaN"), ("infinite", "1e999"), ("true", "true"), ("null", "null")):
@@ -277,4 +280,7 @@ def _passports(text: str) -> Iterator[tuple[str, str]]:
     yield "twice", text.replace('"height":28', '"height":28,"height":28', 1)
     yield "zero", text.replace('"height":28', '"height":0', 1)
     yield "other-size", text.replace('"height":28', '"height":1024', 1)
-    yield "newer", text.replace('"version":', '"version":9', 1)
+    yield "newer", json.dumps({**json.loads(text), "version": 99})
+    inflating = "z:" + base64.b64encode(zlib.compress(bytes(2**24), 9)).decode()
+    golden = [{**one, "image": inflating} for one in json.loads(text)["golden"]] * 8
+    yield "inflating", json.dumps({**json.loads(text), "golden": golden})
