@@ -16,7 +16,7 @@ import typer
 from edge_fm.cli import options, terminal
 from edge_fm.cli.class_names import read_labels
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live.cameras.opening import BROWSER
+from edge_fm_runtime.live.cameras import BROWSER
 from edge_fm_runtime.untrusted.regular_file import is_file
 
 if TYPE_CHECKING:

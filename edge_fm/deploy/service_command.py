@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_fm_runtime.artifact.model_file import BUNDLED
 from edge_fm_runtime.batch.inputs import remote
 from edge_fm_runtime.errors import SourceError
-from edge_fm_runtime.live.cameras.opening import BROWSER
+from edge_fm_runtime.live.cameras import BROWSER
 from edge_fm_runtime.untrusted.regular_file import is_file
 
 _STDIN = "-"

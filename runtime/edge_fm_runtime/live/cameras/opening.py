@@ -8,14 +8,12 @@ from pathlib import Path
 
 from edge_fm_runtime.errors import SourceError
 from edge_fm_runtime.image.opencv import cv2
+from edge_fm_runtime.live.cameras import BROWSER
 from edge_fm_runtime.live.cameras.base import Camera, Frame
 from edge_fm_runtime.live.cameras.camera_stream import CameraStream
 from edge_fm_runtime.live.cameras.files import SlideShow, VideoFile
 from edge_fm_runtime.live.cameras.luma import open_luma
 from edge_fm_runtime.live.cameras.mjpeg import MjpegPipe
-
-BROWSER = "browser"
-"""Name of the source that takes its frames from the browsers that view the page."""
 
 _URL_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
 _TIMEOUT_MS = 5000
