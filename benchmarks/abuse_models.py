@@ -95,7 +95,7 @@ def source_runs(sources: Sequence[Path], data: Path, out: Path) -> Iterator[Run]
         yield Run("export", ("export", source, "-o", str(out / f"{number}.onnx")), limit)
         yield Run("evaluate", ("evaluate", source, "--data", str(data), "--scale", "unit"), limit)
         if number % 4 == 0:
-            start = ("train", str(data), "--model", "edge-nano", "--init-from", source)
+            start = ("train", str(data), "--model", "edge-nano", "--set", f"init_from={source}")
             yield Run("train", (*start, "-o", str(out / f"run{number}")), limit)
 
 

@@ -37,12 +37,6 @@ from edge_fm_runtime.classifier import Classifier
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "zoo.json"
 SEEDS = 3
 ROUNDS = 300
-_FLAGS = {
-    "epochs": "--epochs",
-    "batch_size": "--batch-size",
-    "patience": "--patience",
-    "validation_share": "--validation",
-}
 _STUDIES: dict[str, list[tuple[str, str, float]]] = {
     "dropout": [("cnn-strided", "dropout", value) for value in (0, 0.2, 0.25, 0.3, 0.5)],
     "patience": [
@@ -63,11 +57,12 @@ class Training:
     def command(self) -> list[str]:
         """Return the arguments of the command."""
         name, data = self.architecture.name, self.architecture.data
-        line = ["train", data, "--model", name, "--seed", str(self.seed)]
+        line = ["train", data, "--model", name, "--set", f"seed={self.seed}"]
         for name, value in self.variant.options.items():
             line += ["--set", f"{name}={value:g}"]
         for name, value in self.variant.settings.items():
-            line += [_FLAGS[name], str(value or 0)]
+            setting = "validation" if name == "validation_share" else name
+            line += ["--epochs", str(value)] if name == "epochs" else ["--set", f"{setting}={value or 0}"]
         return [*line, "-o", str(self.folder)]
 
     def run(self, resume: bool) -> runs.Run:

@@ -5,9 +5,20 @@ from collections.abc import Sequence
 
 _IN_A_RECIPE = "is now written in a recipe file: edge-fm train RECIPE.toml -o RUN"
 
+_SETTINGS = {
+    "--start": "init_from",
+    "--init-from": "init_from",
+    "--batch-size": "batch_size",
+    "--learning-rate": "learning_rate",
+    "--validation": "validation",
+    "--patience": "patience",
+    "--seed": "seed",
+}
+"""Former options of `train` and their names for `--set`."""
+
 COMMANDS = {
     "average": "was removed, as a mean of runs was rarely better than the best of them: continue a run "
-    "with edge-fm train DATA --init-from RUN -o NEW"
+    "with edge-fm train DATA --set init_from=RUN -o NEW"
 }
 """Removed commands, and what to do instead."""
 
@@ -18,7 +29,9 @@ OPTIONS = {
     },
     "train": {
         "--data": "is now the first argument: edge-fm train DATA --model NAME -o RUN",
-        "--start": "is now --init-from",
+        **{old: f"is now --set {new}=VALUE" for old, new in _SETTINGS.items()},
+        "--balance": "is the default: leave it out",
+        "--no-balance": "is now --set balance=no",
         "--max-loss": "was removed: give --min-accuracy",
         "--map": _IN_A_RECIPE,
         "--hold-out": _IN_A_RECIPE,
@@ -63,7 +76,12 @@ def _new_train_line(words: Sequence[str]) -> str | None:
         return None
     name, *rest = split
     at = rest.index("--data")
-    others = ["--init-from" if word == "--start" else word for word in rest[:at] + rest[at + 2 :]]
+    others: list[str] = []
+    for word in rest[:at] + rest[at + 2 :]:
+        if others and others[-1] in _SETTINGS:
+            others[-1:] = ["--set", f"{_SETTINGS[others[-1]]}={word}"]
+        else:
+            others.append(word)
     if name.startswith("-") or rest[at + 1].startswith("-") or not OPTIONS["train"].keys().isdisjoint(others):
         return None
     return shlex.join(["edge-fm", "train", rest[at + 1], "--model", name, *others])

@@ -1,6 +1,5 @@
 """Train a model into a run folder."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,15 +15,12 @@ if TYPE_CHECKING:
     from edge_fm.training.edge.recipe import EdgeRecipe
     from edge_fm.training.results import Listener
 
-_RECIPE_OPTIONS = ("--set", "--epochs", "--seed", "--init-from", "--min-accuracy")
+_RECIPE_OPTIONS = ("--set", "--epochs", "--min-accuracy")
 """Options that can be given beside a recipe file; it says all else itself."""
 
 _RECIPE_KEYS = {
     "--model": "model",
     "--size": "size",
-    "--batch-size": "settings.batch_size",
-    "--learning-rate": "settings.learning_rate",
-    "--validation": "settings.validation_share",
 }
 """Keys of a recipe for options that cannot be given beside it."""
 
@@ -53,7 +49,7 @@ def train(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Option of the model, or key of the recipe. Repeatable.",
+            help="Setting of the model or the recipe, such as batch_size=16. Repeatable.",
             show_default=_OF_THE_MODEL,
         ),
     ] = None,
@@ -61,42 +57,6 @@ def train(
         int | None,
         typer.Option(
             metavar="N", min=1, max=100_000, help="Largest number of epochs.", show_default=_OF_THE_MODEL
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=10**6, help="Images per step.", show_default=_OF_THE_MODEL),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="RATE",
-            min=1e-6,
-            max=1,
-            callback=options.finite,
-            help="Peak learning rate; scale it with the batch size.",
-            show_default=_OF_THE_MODEL,
-        ),
-    ] = None,
-    validation: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            min=0,
-            max=0.9,
-            callback=options.finite,
-            help="Fraction of the training part to validate on.",
-            show_default=_OF_THE_MODEL,
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=100_000,
-            help="Epochs without improvement before a stop; 0 runs all.",
-            show_default=_OF_THE_MODEL,
         ),
     ] = None,
     size: Annotated[
@@ -115,29 +75,6 @@ def train(
             metavar="N",
             help="1 for grey, 3 for colour.",
             show_default="the data's; 1 for a folder",
-        ),
-    ] = None,
-    balance: Annotated[
-        bool | None,
-        typer.Option("--balance/--no-balance", help="Weight rare classes up.", show_default="balance"),
-    ] = None,
-    init_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--init-from",
-            metavar="MODEL",
-            help="Start from the weights of a run; an edge model also from a bundled model or .onnx file.",
-            show_default="random weights",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=2**32 - 1,
-            help="Seed of weights, order and split.",
-            show_default="0",
         ),
     ] = None,
     min_accuracy: Annotated[
@@ -159,11 +96,11 @@ def train(
     Nothing is chosen on the test part. Ctrl-C keeps the best epoch; a model of the edge family resumes with
     the same command instead.
 
-    'edge-fm zoo NAME' lists the options that a model takes, with their defaults.
+    'edge-fm zoo NAME' lists the options and settings that a model takes, with their defaults.
 
     Example: edge-fm train fashion-mnist --model cnn -o runs/cnn
     Example: edge-fm train my-photos/ --model cnn --size 64 --channels 3 -o runs/mine
-    Example: edge-fm train fashion-mnist --model edge --init-from fashion -o runs/edge
+    Example: edge-fm train fashion-mnist --model edge --set init_from=fashion -o runs/edge
     Example: edge-fm train fashion.toml -o runs/fashion
     """
     from edge_fm.training.edge.recipe import find_recipe
@@ -173,15 +110,8 @@ def train(
         "--model": model,
         "--set": settings,
         "--epochs": epochs,
-        "--batch-size": batch_size,
-        "--learning-rate": learning_rate,
-        "--validation": validation,
-        "--patience": patience,
         "--size": size,
         "--channels": channels,
-        "--balance": balance,
-        "--init-from": init_from,
-        "--seed": seed,
         "--min-accuracy": min_accuracy,
     }
     given = {name: value for name, value in given.items() if value is not None}
@@ -255,45 +185,26 @@ def _train_model(data: str, out: Path, given: dict[str, Any]) -> "Run | None":
 
 def _overrides(given: dict[str, Any]) -> dict[str, str]:
     """Return options as values of a recipe."""
-    keys = {
-        "--epochs": "settings.epochs",
-        "--batch-size": "settings.batch_size",
-        "--learning-rate": "settings.learning_rate",
-        "--validation": "settings.validation_share",
-        "--seed": "settings.seed",
-        "--init-from": "init_from",
-    }
     overrides = dict(_assignment(text) for text in given.get("--set", ()))
-    return overrides | {key: str(given[option]) for option, key in keys.items() if option in given}
+    epochs = {"settings.epochs": str(given["--epochs"])} if "--epochs" in given else {}
+    return overrides | epochs
 
 
 def _train_zoo_model(architecture: "Architecture", data: str, out: Path, given: dict[str, Any]) -> "Run":
     from edge_fm.training.train import TrainRequest
     from edge_fm.training.train import train as fit
 
-    fields = {
-        "--epochs": "epochs",
-        "--batch-size": "batch_size",
-        "--learning-rate": "learning_rate",
-        "--validation": "validation_share",
-        "--balance": "balance",
-        "--seed": "seed",
-    }
-    settings = replace(
-        architecture.settings, **{field: given[option] for option, field in fields.items() if option in given}
-    )
-    if "--patience" in given:
-        settings = replace(settings, patience=given["--patience"] or None)
-    chosen = dict(_assignment(text) for text in given.get("--set", ()))
-    if "folds" in chosen:
-        settings = replace(settings, folds=_folds(chosen.pop("folds")))
+    chosen = architecture.parse(dict(_assignment(text) for text in given.get("--set", ())))
+    settings = chosen.training
+    if "--epochs" in given:
+        settings = replace(settings, epochs=given["--epochs"])
     request = TrainRequest(
         architecture=architecture,
         dataset=_load_data(data, given.get("--size"), given.get("--channels")),
         data_name=data,
         settings=settings,
-        options=architecture.with_options(chosen),
-        init_from=given.get("--init-from"),
+        options=chosen.options,
+        init_from=chosen.init_from,
     )
     with terminal.progress("training") as bar:
         return fit(request, out, _listener(bar, settings.epochs))
@@ -346,16 +257,8 @@ def _assignment(text: str) -> tuple[str, str]:
 
     name, sign, value = text.partition("=")
     if not sign:
-        raise DataError(f"--set {text!r}: expected NAME=VALUE, such as dropout=0.3")
+        raise DataError(f"--set {text!r}: expected NAME=VALUE, such as batch_size=16")
     return name.strip(), value.strip()
-
-
-def _folds(text: str) -> int:
-    from edge_fm_runtime.errors import DataError
-
-    if not re.fullmatch(r"\d{1,4}", text):
-        raise DataError(f"--set folds={text:.40}: expected a whole number from 0 to 9999")
-    return int(text)
 
 
 def _listener(bar: terminal.Bar, epochs: int) -> "Listener":

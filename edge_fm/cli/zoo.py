@@ -1,6 +1,5 @@
 """The command that lists the trainable models: zoo."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ from edge_fm.cli import options, terminal
 if TYPE_CHECKING:
     from edge_fm.models.architecture import Architecture, Variant
     from edge_fm.models.measurements import Table
+    from edge_fm.training.edge.settings import EdgeSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -64,15 +64,14 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
     """Return the (name, value) rows of one model."""
     from edge_fm.models.measurements import COLUMNS
 
-    settings = _training_settings(architecture)
     return [
         ["layers", architecture.summary],
         ["parameters", f"{architecture.parameters:,}"],
         ["made for", architecture.data],
         ["trained with", architecture.framework],
         ["train takes", ", ".join(architecture.train_options)],
-        ["--set", _format_options(architecture)],
-        ["settings", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())],
+        ["--set", _format_settable(architecture)],
+        ["epochs", f"{_epochs(architecture)}"],
         *(
             ["published", f"{reference}" + _format_variant(variant)]
             for variant in architecture.variants
@@ -85,30 +84,31 @@ def _facts(architecture: "Architecture", table: "Table") -> list[list[str]]:
     ]
 
 
-def _format_options(architecture: "Architecture") -> str:
+def _format_settable(architecture: "Architecture") -> str:
     """Return what `--set` takes, with defaults."""
     from edge_fm.models import edge
 
-    if architecture.name in edge.WIDTHS:
-        return "any key of a recipe, such as mix.views=4 (docs/train.md)"
-    return ", ".join([*(f"{key}={value:g}" for key, value in architecture.options.items()), "folds=0"])
-
-
-def _training_settings(architecture: "Architecture") -> dict[str, object]:
-    """Return the default settings of a training, besides those of `--set`."""
-    from edge_fm.models import edge
-    from edge_fm.training.edge import settings as settings_module
-
     if architecture.name not in edge.WIDTHS:
-        return asdict(architecture.settings)
-    usual = settings_module.DEFAULTS.get(architecture.name, settings_module.EdgeSettings())
-    return {
-        "epochs": usual.epochs,
-        "batch_size": usual.batch_size,
-        "learning_rate": usual.learning_rate,
-        "validation_share": round(usual.validation_share, 4),
-        "seed": usual.seed,
-    }
+        return ", ".join(f"{key}={text}" for key, text in architecture.settable.items())
+    usual = _edge_settings(architecture)
+    return (
+        f"batch_size={usual.batch_size}, learning_rate={usual.learning_rate:g}, "
+        f"validation={usual.validation_share:.3g}, seed={usual.seed}, init_from=MODEL, "
+        "or any key of a recipe, such as mix.views=4 (docs/train.md)"
+    )
+
+
+def _epochs(architecture: "Architecture") -> int:
+    from edge_fm.models import edge
+
+    is_edge = architecture.name in edge.WIDTHS
+    return _edge_settings(architecture).epochs if is_edge else architecture.settings.epochs
+
+
+def _edge_settings(architecture: "Architecture") -> "EdgeSettings":
+    from edge_fm.training.edge import settings
+
+    return settings.DEFAULTS.get(architecture.name, settings.EdgeSettings())
 
 
 def _format_variant(variant: "Variant") -> str:

@@ -1,8 +1,9 @@
 """Describe a model of the zoo: how to build and train it, its options, and its reference figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from edge_fm.models import edge, runs
@@ -73,6 +74,21 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenSettings:
+    """Settings of a training, parsed from `--set`.
+
+    Attributes:
+        options: options in place of the architecture's own.
+        training: training settings, with the architecture's defaults for what was not given.
+        init_from: run folder whose weights are the start; None starts from random ones.
+    """
+
+    options: Options
+    training: TrainSettings
+    init_from: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A model that can be trained by name.
 
@@ -103,40 +119,81 @@ class Architecture:
     @property
     def train_options(self) -> tuple[str, ...]:
         """Options of `edge-fm train` that apply to this model, in addition to those for all models."""
-        if self.name in edge.WIDTHS:
-            return EDGE_OPTIONS
-        return KERAS_OPTIONS if self.framework is Framework.KERAS else SKLEARN_OPTIONS
+        return EDGE_OPTIONS if self.name in edge.WIDTHS else ZOO_OPTIONS
 
-    def with_options(self, given: Mapping[str, str]) -> Options:
-        """Parse and check options.
+    @property
+    def settable(self) -> dict[str, str]:
+        """Default of everything that `--set` changes, as it would be written there, by name."""
+        shown = {name: f"{value:g}" for name, value in self.options.items()}
+        settings = self.settings
+        shown |= {
+            "batch_size": f"{settings.batch_size}",
+            "learning_rate": f"{settings.learning_rate:g}",
+            "validation": f"{settings.validation_share:g}",
+            "patience": f"{settings.patience or 0}",
+            "balance": "yes" if settings.balance else "no",
+            "seed": f"{settings.seed}",
+            "folds": f"{settings.folds}",
+            "init_from": "RUN",
+        }
+        if self.framework is Framework.SKLEARN:
+            shown = {name: text for name, text in shown.items() if name not in _ONLY_KERAS}
+        return shown
+
+    def parse(self, given: Mapping[str, str]) -> GivenSettings:
+        """Parse and check options and settings of a model outside the edge family.
 
         Args:
-            given: value of each option as text, by name.
+            given: value of each as text, by name.
 
         Raises:
-            DataError: there is no such option, or a value is not a number in its range.
+            DataError: there is no such setting, or a value is of another kind or out of range.
         """
-        return {name: self._parse_option(name, text) for name, text in given.items()}
+        settable = self.settable
+        for name in given:
+            if name not in settable:
+                takes = ", ".join(f"{key}={text}" for key, text in settable.items())
+                raise DataError(f"--set {name}: {self.name} has no setting {name!r}; it takes {takes}")
+        values = {
+            name: _parse_yes(name, text) if name == "balance" else _parse_number(name, text)
+            for name, text in given.items()
+            if name != "init_from"
+        }
+        options = {name: values.pop(name) for name in self.options if name in values}
+        if "validation" in values:
+            values["validation_share"] = values.pop("validation")
+        if "patience" in values:
+            values["patience"] = values["patience"] or None
+        if given.get("init_from") == "":
+            raise DataError("--set init_from=: expected a run folder")
+        start = Path(given["init_from"]) if "init_from" in given else None
+        return GivenSettings(options=options, training=replace(self.settings, **values), init_from=start)
 
-    def _parse_option(self, name: str, text: str) -> float:
-        if name not in self.options:
-            known = ", ".join(f"{key}={value:g}" for key, value in self.options.items()) or "none"
-            raise DataError(f"{self.name} has no option {name!r}: its options are {known}")
-        low, high, whole = _RANGES[name]
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high or (whole and value != int(value)):
-            kind = "a whole number" if whole else "a number"
-            raise DataError(f"--set {name}={text}: expected {kind} from {low:g} to {high:g}")
-        return value
+
+def _parse_number(name: str, text: str) -> Any:  # noqa: ANN401  # int or float, as the setting is
+    low, high, whole = _RANGES[name]
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high or (whole and value != int(value)):
+        kind = "a whole number" if whole else "a number"
+        raise DataError(f"--set {name}={text:.40}: expected {kind} from {low:.10g} to {high:.10g}")
+    return int(value) if whole else value
 
 
-_SHARED = ("--set", "--epochs", "--validation", "--size", "--seed", "--min-accuracy")
-EDGE_OPTIONS = (*_SHARED, "--batch-size", "--learning-rate", "--init-from")
-KERAS_OPTIONS = (*EDGE_OPTIONS, "--patience", "--channels", "--balance")
-SKLEARN_OPTIONS = (*_SHARED, "--channels", "--balance")
+def _parse_yes(name: str, text: str) -> bool:
+    if text.lower() not in _YES_OR_NO:
+        raise DataError(f"--set {name}={text:.40}: expected yes or no")
+    return _YES_OR_NO[text.lower()]
+
+
+EDGE_OPTIONS = ("--set", "--epochs", "--size", "--min-accuracy")
+ZOO_OPTIONS = (*EDGE_OPTIONS, "--channels")
+
+_ONLY_KERAS = ("batch_size", "learning_rate", "patience", "init_from")
+
+_YES_OR_NO = {"yes": True, "true": True, "no": False, "false": False}
 
 _RANGES = {
     "dropout": (0, 0.95, False),
@@ -144,5 +201,11 @@ _RANGES = {
     "alpha": (1e-9, 1e3, False),
     "max_iter": (1, 100_000, True),
     "average": (0, 1, True),
+    "batch_size": (1, 10**6, True),
+    "learning_rate": (1e-6, 1, False),
+    "validation": (0, 0.9, False),
+    "patience": (0, 100_000, True),
+    "seed": (0, 2**32 - 1, True),
+    "folds": (0, 9999, True),
 }
-"""(lowest, highest, whole number only) of each option."""
+"""(lowest, highest, whole number only) of each numeric setting."""

@@ -114,7 +114,7 @@ class Run:
             text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
         except ValueError:
             raise DataError(
-                "the training has diverged: a loss or score is not a number. Train again with a lower --learning-rate"
+                "the training has diverged: a loss or score is not a number. Train again with a lower --set learning_rate=RATE"
             ) from None
         with atomic(folder / RECORD) as partial:
             partial.write_text(text + "\n", encoding="utf-8")

@@ -97,7 +97,7 @@ def _check(request: TrainRequest, folder: Path) -> None:
     settings, is_keras = request.settings, request.architecture.framework is Framework.KERAS
     if is_keras and settings.patience and not settings.validation_share:
         raise DataError(
-            "early stopping needs validation images, and --validation is 0: give a fraction, or --patience 0"
+            "early stopping needs validation images, and validation is 0: give a fraction, or --set patience=0"
         )
     if settings.folds:
         request.dataset.require_folds(settings.folds)

@@ -102,6 +102,11 @@ SCHEMA: Mapping[str, Mapping[str, Range]] = {
 
 CLASS_MAP = "photographs.class_map"
 
+_ALIASES = {
+    "validation": "settings.validation_share",
+    "settings.validation": "settings.validation_share",
+}
+
 
 def check(tables: Mapping[str, Any], place: Any) -> dict[str, Any]:  # noqa: ANN401  # a function
     """Return the values of all tables by `table.key`, every one checked."""
@@ -135,7 +140,11 @@ def check(tables: Mapping[str, Any], place: Any) -> dict[str, Any]:  # noqa: ANN
 
 
 def nest(name: str, given: str) -> dict[str, Any]:
-    """Return the tables that `--set name=given` stands for; the value of a text key needs no quotes."""
+    """Return the tables that `--set name=given` stands for; the value of a text key needs no quotes.
+
+    `validation`, as the other models call it, is `settings.validation_share`; yes and no are true and false.
+    """
+    name = _ALIASES.get(name, name)
     table, _, key = name.rpartition(".")
     if not table:
         table = next((table for table, keys in SCHEMA.items() if name in keys), "settings")
@@ -146,6 +155,8 @@ def nest(name: str, given: str) -> dict[str, Any]:
     except (ValueError, RecursionError):  # no TOML, or a number with thousands of digits
         value = given
     allowed = SCHEMA[table].get(key)
+    if allowed is not None and allowed.kind is bool and value in {"yes", "no"}:
+        value = value == "yes"
     if allowed is not None and allowed.kind is str and not allowed.many and not isinstance(value, str | dict):
         value = given  # a folder may be named 2024
     return {table: {key: value}} if table else {key: value}

@@ -62,7 +62,7 @@ def _from_run(model: KerasModel, start: Path, folder: Path, class_names: tuple[s
     if (run.architecture, run.class_names) != (model.name, class_names):
         raise DataError(
             f"{start} is a run of {run.architecture} with the classes {', '.join(run.class_names)}: "
-            f"--init-from needs a run of {model.name} with the classes of the data"
+            f"init_from needs a run of {model.name} with the classes of the data"
         )
     _require_size(start, InputSpec(*run.input_shape), model)
     try:

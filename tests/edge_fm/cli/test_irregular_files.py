@@ -26,7 +26,7 @@ COMMANDS = [
     ["merge", "FILE.csv", "-o", "out.csv"],
     ["train", "FILE.toml", "-o", "out"],
 ]
-TRAINING = ["train", "wardrobe", "--model", "edge-nano", "--init-from", "FILE.onnx", "-o", "out"]
+TRAINING = ["train", "wardrobe", "--model", "edge-nano", "--set", "init_from=FILE.onnx", "-o", "out"]
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,15 @@ def test_no_command_waits_for_what_is_no_file(
 ) -> None:
     """A pipe without a writer and an endless device end in exit code 2 and one sentence, at once."""
     words = []
-    for word in command:
+    for setting, _, word in (word.rpartition("=") for word in command):
         path = tmp_path / word.replace("FILE", kind)
         if "FILE" in word and not os.path.lexists(path):
             if kind == "pipe":
                 os.mkfifo(path)
             else:
                 path.symlink_to("/dev/zero")
-        words.append(str(path) if "FILE" in word or word.startswith("out") else word)
+        value = str(path) if "FILE" in word or word.startswith("out") else word
+        words.append(f"{setting}={value}" if setting else value)
     (tmp_path / "pictures").mkdir()
     done = cli(*(str(tmp_path / "pictures") if word == "FOLDER" else word for word in words))
     assert done.code == 2, done.err

@@ -35,7 +35,8 @@ def test_a_renamed_option_names_the_new_one(cli: RunCli, command: str, option: s
     ("old", "new"),
     [
         ("cnn --data fashion-mnist -o runs/cnn", "fashion-mnist --model cnn -o runs/cnn"),
-        ("edge -o run --data=mnist --start fashion", "mnist --model edge -o run --init-from fashion"),
+        ("edge -o run --data=mnist --start fashion", "mnist --model edge -o run --set init_from=fashion"),
+        ("cnn --seed 3 --batch-size=9 --data d -o r", "d --model cnn --set seed=3 --set batch_size=9 -o r"),
         ("cnn --epochs=3 --data 'my photos' -o run", "'my photos' --model cnn --epochs 3 -o run"),
     ],
 )

@@ -98,27 +98,55 @@ def test_linear_models_have_the_stated_size(name: str) -> None:
 def test_an_option_changes_the_network() -> None:
     """The rate is that of every dropout layer; 0 leaves the layers out."""
     architecture = zoo.find("mlp-dropout")
-    model = architecture.build((28, 28, 1), 10, architecture.with_options({"dropout": "0.35"}))
+    model = architecture.build((28, 28, 1), 10, architecture.parse({"dropout": "0.35"}).options)
     assert [layer.rate for layer in model.layers if "dropout" in layer.name] == [0.35, 0.35]
-    bare = architecture.build((28, 28, 1), 10, architecture.with_options({"dropout": "0"}))
+    bare = architecture.build((28, 28, 1), 10, architecture.parse({"dropout": "0"}).options)
     assert not [layer for layer in bare.layers if "dropout" in layer.name]
 
 
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("mlp-128", {"dropout": "0.3"}, "has no option 'dropout': its options are none"),
-        ("cnn", {"width": "3"}, "its options are dropout=0.4"),
+        ("mlp-128", {"dropout": "0.3"}, "has no setting 'dropout'; it takes batch_size=64"),
+        ("cnn", {"width": "3"}, "it takes dropout=0.4, batch_size=64, learning_rate=0.001"),
         ("cnn", {"dropout": "1.5"}, "a number from 0 to 0.95"),
         ("cnn", {"dropout": "nan"}, "a number from 0 to 0.95"),
         ("cnn", {"dropout": "much"}, "a number from 0 to 0.95"),
         ("logreg", {"max_iter": "2.5"}, "a whole number from 1"),
+        (
+            "logreg",
+            {"batch_size": "16"},
+            "it takes C=1, max_iter=100, validation=0, balance=yes, seed=0, folds=0$",
+        ),
+        ("cnn", {"batch_size": "0"}, "a whole number from 1 to 1000000"),
+        ("cnn", {"learning_rate": "nan"}, "a number from 1e-06 to 1"),
+        ("cnn", {"validation": "1"}, "a number from 0 to 0.9"),
+        ("cnn", {"seed": "4294967296"}, "a whole number from 0 to 4294967295"),
+        ("cnn", {"balance": "maybe"}, "expected yes or no"),
+        ("cnn", {"init_from": ""}, "expected a run folder"),
     ],
 )
 def test_wrong_options_are_refused(name: str, given: dict[str, str], message: str) -> None:
     """The message names an unknown option, or the range of a value."""
     with pytest.raises(DataError, match=message):
-        zoo.find(name).with_options(given)
+        zoo.find(name).parse(given)
+
+
+def test_settings_replace_the_defaults() -> None:
+    """Every setting of `--set` reaches the training under its field; patience 0 runs all epochs."""
+    texts = {"batch_size": "16", "learning_rate": "1e-4", "validation": "0", "patience": "0"}
+    texts |= {"balance": "no", "seed": "7", "folds": "3", "init_from": "first", "dropout": "0.1"}
+    given = zoo.find("cnn").parse(texts)
+    assert given.training == TrainSettings(
+        batch_size=16,
+        learning_rate=1e-4,
+        validation_share=0,
+        patience=None,
+        balance=False,
+        seed=7,
+        folds=3,
+    )
+    assert (given.options, given.init_from) == ({"dropout": 0.1}, Path("first"))
 
 
 def test_an_unknown_architecture_names_the_nearest() -> None:
@@ -199,27 +227,30 @@ class TestTrainCommand:
                 created="2026-01-01",
             ).save(folder)
         given = {"same": out, "missing": tmp_path / "nothing"}.get(source, start)
-        done = cli("train", "wardrobe", "--model", "mlp-128", "--init-from", given, "-o", out)
+        done = cli("train", "wardrobe", "--model", "mlp-128", "--set", f"init_from={given}", "-o", out)
         assert done.code == 2
         assert str(given) in done.err
         assert (out / "run.json").is_file()
 
     @pytest.mark.slow
     def test_warm_start(self, cli: RunCli, tmp_path: Path) -> None:
-        """--init-from starts from a run of the same model, and refuses a run of another."""
+        """init_from starts from a run of the same model, and refuses a run of another."""
         first, second = tmp_path / "first", tmp_path / "second"
-        common = ("--epochs", 1, "--patience", 0, "--validation", 0)
+        common = ("--epochs", 1, "--set", "patience=0", "--set", "validation=0")
         images, labels = draw_set(20, 0)
         np.savez(tmp_path / "part.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-        for model, start, out in (("mlp-128", (), first), ("mlp-128", ("--init-from", first), second)):
-            options = ("--model", model, *common, *start, "--learning-rate", 1e-6, "-o", out)
+        for model, start, out in (
+            ("mlp-128", (), first),
+            ("mlp-128", ("--set", f"init_from={first}"), second),
+        ):
+            options = ("--model", model, *common, *start, "--set", "learning_rate=1e-6", "-o", out)
             assert cli("train", tmp_path / "part.npz", *options).code == 0
         kept = [
             import_keras().saving.load_model(run / "model.keras", compile=False).get_weights()
             for run in (first, second)
         ]
         assert all(np.abs(one - other).max() < 1e-3 for one, other in zip(*kept, strict=True))
-        options = ("--model", "cnn", *common, "--init-from", first, "-o", tmp_path / "third")
+        options = ("--model", "cnn", *common, "--set", f"init_from={first}", "-o", tmp_path / "third")
         other = cli("train", tmp_path / "part.npz", *options)
         assert other.code == 2
         assert "it is a run of mlp-128" in other.err
@@ -237,7 +268,7 @@ class TestTrainCommand:
         (tmp_path / "photos" / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
         done = cli(
             *("train", tmp_path / "photos", "--model", "mlp-128", "--size", 16, "--channels", 3),
-            *("--epochs", 8, "--patience", 0, "--validation", 0, "-o", tmp_path / "run"),
+            *("--epochs", 8, "--set", "patience=0", "--set", "validation=0", "-o", tmp_path / "run"),
         )
         assert done.code == 0, done.err
         assert "1 files were left out" in done.err
@@ -278,16 +309,16 @@ class TestTrainCommand:
         """An option without effect is refused by name."""
         for option in (
             ["--set", "dropout=0.3"],
-            ["--patience", "3"],
+            ["--set", "patience=3"],
             ["--channels", "3"],
-            ["--no-balance"],
+            ["--set", "balance=no"],
         ):
             done = cli("train", "wardrobe", "--model", "edge", *option, "-o", tmp_path / "run")
             assert done.code == 2
-            assert option[0].replace("no-", "") in done.err
+            assert (option[0] if option[0] != "--set" else repr(option[1].partition("=")[0])) in done.err
 
     @pytest.mark.parametrize(
-        "options", [["--validation", "0"], ["--set", "folds=1"], ["--set", "folds=9999"]]
+        "options", [["--set", "validation=0"], ["--set", "folds=1"], ["--set", "folds=9999"]]
     )
     def test_a_refused_training_keeps_the_earlier_run(
         self, cli: RunCli, tmp_path: Path, options: list[str]
@@ -346,7 +377,8 @@ class TestTable:
         of_recipe = settings_module.DEFAULTS.get(name, settings_module.EdgeSettings())
         settings = zoo.find(name).settings if name == "cnn" else of_recipe
         shown = " ".join(cli("zoo", name).out.split())
-        assert f"epochs {settings.epochs}, batch size {settings.batch_size}" in shown
+        assert f"batch_size={settings.batch_size}, learning_rate={settings.learning_rate:g}" in shown
+        assert f"epochs {settings.epochs}" in shown
         assert ("patience" in shown) == (name == "cnn")
 
     def test_as_json(self, cli: RunCli) -> None:

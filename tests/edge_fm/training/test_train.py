@@ -146,7 +146,7 @@ def test_without_patience_the_last_epoch_is_kept(wardrobe: Dataset, tmp_path: Pa
 
 def test_patience_needs_something_to_watch(wardrobe: Dataset, tmp_path: Path) -> None:
     """Early stopping without validation pictures is refused, not turned off."""
-    with pytest.raises(DataError, match="--validation"):
+    with pytest.raises(DataError, match="validation is 0"):
         train(request("mlp-128", wardrobe, TrainSettings(validation_share=0)), tmp_path, silent)
 
 

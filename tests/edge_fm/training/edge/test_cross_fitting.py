@@ -191,7 +191,7 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
     assert student.code == 0, student.err
     with pytest.raises(DataError, match="give one of them"):
         distillation.open_teachers([str(tmp_path / "folds")] * 2, "wardrobe", garments)
-    other = cli(*command, "--seed", 1, "-o", tmp_path / "other")
+    other = cli(*command, "--set", "seed=1", "-o", tmp_path / "other")
     assert other.code == 2
     assert "use the same seed and validation_share" in other.err
     (tmp_path / "folds" / folds.RECORD).write_text("{}")

@@ -160,7 +160,7 @@ def test_min_accuracy_is_for_one_network(cli: RunCli, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("option", [("--patience", 3), ("--channels", 1), ("--balance",)])
+@pytest.mark.parametrize("option", [("--channels", 1)])
 def test_options_without_a_key_are_refused_beside_a_recipe(
     cli: RunCli, tmp_path: Path, option: tuple[object, ...]
 ) -> None:
@@ -170,11 +170,22 @@ def test_options_without_a_key_are_refused_beside_a_recipe(
     assert f"takes no {option[0]}: leave it out" in done.err
 
 
+def test_a_setting_has_a_short_name() -> None:
+    """`--set` takes a key without its table, validation as other models call it, and yes or no."""
+    short = recipe.read_overrides({"batch_size": "16", "validation": "0.2", "bf16": "yes", "flip": "no"})
+    assert short == {
+        "settings.batch_size": 16,
+        "settings.validation_share": 0.2,
+        "settings.bf16": True,
+        "augmentation.flip": False,
+    }
+
+
 def test_options_that_belong_in_the_recipe(cli: RunCli, tmp_path: Path) -> None:
     """An option that a recipe states itself is refused beside it, with where to write it."""
-    done = cli("train", write_recipe(tmp_path), "--batch-size", 3, "-o", tmp_path / "run")
+    done = cli("train", write_recipe(tmp_path), "--size", 56, "-o", tmp_path / "run")
     assert done.code == 2
-    assert "--batch-size cannot be given beside a recipe: write it in the recipe" in done.err
+    assert "--size cannot be given beside a recipe: write it in the recipe" in done.err
 
 
 @pytest.mark.train
@@ -187,7 +198,7 @@ def test_a_recipe_is_trained_with_its_settings(
     part = small()
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
     text = "[settings]\nepochs = 5\nbatch_size = 16\n[mix]\nscenes = 0\n[augmentation]\nerase = 0.5\n"
-    options = ("--epochs", 1, "--set", "mix.empties=0.1", "--seed", 3)
+    options = ("--epochs", 1, "--set", "mix.empties=0.1", "--set", "seed=3")
     done = cli("train", write_recipe(tmp_path, text), *options, "-o", tmp_path / "run")
     assert done.code == 0, done.err
     settings = json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]

@@ -135,11 +135,11 @@ def test_from_a_size_to_a_labelled_folder(
     tables = '[distillation]\nteachers = ["fashion"]'
     recipe = write_recipe(tmp_path, tables)
     recipe.write_text("size = 56\n" + recipe.read_text())
-    first = cli("train", recipe, "--epochs", 1, "--init-from", "fashion-nano", "-o", tmp_path / "first")
+    first = cli("train", recipe, "--epochs", 1, "--set", "init_from=fashion-nano", "-o", tmp_path / "first")
     assert first.code == 0, first.err
     again = cli(
         *("train", "wardrobe", "--model", "edge-nano", "--size", 56, "--epochs", 1),
-        *("--init-from", tmp_path / "first", "-o", tmp_path / "again"),
+        *("--set", f"init_from={tmp_path / 'first'}", "-o", tmp_path / "again"),
     )
     assert again.code == 0, again.err
     file = tmp_path / "finer.onnx"
@@ -162,7 +162,14 @@ def test_from_a_size_to_a_labelled_folder(
     assert Classifier.load(str(file)).passport.input == FINER
     for start in (file, tmp_path / "again"):
         coarse = cli(
-            "train", "wardrobe", "--model", "edge-nano", "--init-from", start, "-o", tmp_path / "coarse"
+            "train",
+            "wardrobe",
+            "--model",
+            "edge-nano",
+            "--set",
+            f"init_from={start}",
+            "-o",
+            tmp_path / "coarse",
         )
         assert coarse.code == 2
         assert "--size 56" in coarse.err

@@ -134,7 +134,14 @@ def test_a_resumed_training_keeps_its_initial_run(
     assert trained == {2}
     kept = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
     refused = cli(
-        "train", "wardrobe", "--model", "edge", "--init-from", tmp_path / "no", "-o", tmp_path / "first"
+        "train",
+        "wardrobe",
+        "--model",
+        "edge",
+        "--set",
+        f"init_from={tmp_path / 'no'}",
+        "-o",
+        tmp_path / "first",
     )
     assert refused.code == 2
     assert str(tmp_path / "no") in refused.err

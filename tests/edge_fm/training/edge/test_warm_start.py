@@ -1,4 +1,4 @@
-"""`train --init-from FILE`: training from the weights of an exported file."""
+"""`train --set init_from=FILE`: training from the weights of an exported file."""
 
 from pathlib import Path
 from typing import Any
@@ -117,17 +117,26 @@ def test_a_folder_of_a_bundled_name_is_a_run(
 def test_from_the_command_line(
     cli: RunCli, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--init-from starts at the file's accuracy, records it, and refuses before writing."""
+    """init_from starts at the file's accuracy, records it, and refuses before writing."""
     few = datasets.limited(wardrobe, 200, 200)
     monkeypatch.setattr(datasets, "load", lambda _name, *_spec: few)
     out = tmp_path / "run"
     refused = cli(
-        "train", "wardrobe", "--model", "edge", "--init-from", "fashion-nano", "--epochs", 1, "-o", out
+        "train", "wardrobe", "--model", "edge", "--set", "init_from=fashion-nano", "--epochs", 1, "-o", out
     )
     assert refused.code == 2
     assert not out.exists()
     made = cli(
-        "train", "wardrobe", "--model", "edge-nano", "--init-from", "fashion-nano", "--epochs", 1, "-o", out
+        "train",
+        "wardrobe",
+        "--model",
+        "edge-nano",
+        "--set",
+        "init_from=fashion-nano",
+        "--epochs",
+        1,
+        "-o",
+        out,
     )
     assert made.code == 0
     run = runs.Run.load(out)
