@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.framework import import_keras, import_tf_keras, installed, versions
-from edge_fm_exporters.sources import archive_limits, keras_config, keras_recipe
+from edge_fm_exporters.sources import archive_limits, keras_config
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.input_layout import Shape, input_layout
 from edge_fm_exporters.sources.input_scaling import raw_pixels_note
 from edge_fm_exporters.sources.keras_config import Config, Container, KerasConfig
+from edge_fm_exporters.sources.keras_recipe import TrainingRecipe, training_recipe
 from edge_fm_exporters.sources.network import Network, as_classifier
 from edge_fm_exporters.sources.tensorflow_graph import TESTED, TensorFlowNetwork
-from edge_fm_runtime.artifact.input_spec import Fit
 from edge_fm_runtime.errors import ExportError, ModelError
 
 
@@ -60,7 +60,7 @@ def _classifier(
     run, convert = _computation(model, _shape(path, model, "input"))
     is_keras_3 = isinstance(model, import_keras().Model)
     raw = raw_pixels_note(model)
-    is_known = keras_recipe.is_teachable_machine(config.network)
+    recipe = TrainingRecipe("raw", None, (raw,)) if raw else training_recipe(config.network)
     return as_classifier(
         Network(
             path=path,
@@ -70,12 +70,9 @@ def _classifier(
             run_float64=(lambda batch: _run_float64(path, config, upgraded, batch)) if is_keras_3 else None,
             convert=convert,
             tools=installed(TESTED),
-            notes=(
-                *notes,
-                *(note for note in (raw, keras_recipe.TEACHABLE_MACHINE if is_known else "") if note),
-            ),
-            scale="raw" if raw else keras_recipe.SYMMETRIC if is_known else "",
-            fit=Fit.CROP if is_known else None,
+            notes=(*notes, *recipe.notes),
+            scale=recipe.scale,
+            fit=recipe.fit,
         ),
         size,
     )

@@ -14,6 +14,27 @@ TEACHABLE_MACHINE = "was made by Teachable Machine: RGB, centre crop, pixels in 
 
 _FIRST_LAYERS = 3
 
+_APPLICATIONS = {
+    "mobilenetv2_": ("MobileNetV2", SYMMETRIC),
+    "mobilenet_": ("MobileNet", SYMMETRIC),
+    "xception": ("Xception", SYMMETRIC),
+    "inception_v3": ("InceptionV3", SYMMETRIC),
+    "inception_resnet_v2": ("InceptionResNetV2", SYMMETRIC),
+    "nasnet": ("NASNet", SYMMETRIC),
+    "resnet50v2": ("ResNet50V2", SYMMETRIC),
+    "resnet101v2": ("ResNet101V2", SYMMETRIC),
+    "resnet152v2": ("ResNet152V2", SYMMETRIC),
+    "resnet": ("ResNet", "caffe"),
+    "vgg": ("VGG", "caffe"),
+    "densenet": ("DenseNet", "imagenet"),
+}
+"""Beginning of the name of a network of `keras.applications`, its family, and its `preprocess_input`.
+
+The longer beginning comes first. Families whose networks rescale pixels themselves are not here.
+"""
+
+_IMAGENET_CLASSES = 1000
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
@@ -40,7 +61,48 @@ def training_recipe(network: Config) -> TrainingRecipe:
             return _rescaled(layer)
         if kind not in {"Reshape", "ZeroPadding2D", "Resizing", "CenterCrop"}:
             break
+    return _of_application(network)
+
+
+def _of_application(network: Config) -> TrainingRecipe:
+    """Return the recipe of a whole network of `keras.applications`, or a note on one that is built on it.
+
+    What people build on these networks is often trained on other pixels, such as those in [0, 1].
+    """
+    for container in (network, *_inner(network)):
+        name = str(container.get("name") or _config(container).get("name", ""))
+        begins = next((begin for begin in _APPLICATIONS if name.lower().startswith(begin)), None)
+        if begins is None or container.get("class_name") not in {"Model", "Functional"}:
+            continue
+        family, scale = _APPLICATIONS[begins]
+        last = (_inner(container) or [{}])[-1]
+        if container is network and _config(last).get("units") == _IMAGENET_CLASSES:
+            return TrainingRecipe(
+                scale,
+                None,
+                (f"is {family} of keras.applications: pixels as its preprocess_input gives them",),
+            )
+        return TrainingRecipe(
+            "",
+            None,
+            (f"is built on {family} of keras.applications, whose preprocess_input is --scale {scale}",),
+        )
     return TrainingRecipe()
+
+
+def _inner(container: Config) -> list[Config]:
+    """Return the layers of a container, without input layers."""
+    layers = _config(container).get("layers")
+    return [
+        layer
+        for layer in (layers if isinstance(layers, list) else [])
+        if isinstance(layer, dict) and layer.get("class_name") != "InputLayer"
+    ]
+
+
+def _config(layer: Config) -> Config:
+    config = layer.get("config")
+    return config if isinstance(config, dict) else {}
 
 
 def _rescaled(layer: Config) -> TrainingRecipe:

@@ -13,7 +13,8 @@ from edge_fm_runtime.errors import ModelError
 from edge_fm_runtime.machine import bench
 
 PARENT = """
-import subprocess, sys
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 subprocess.run([sys.executable, "-c", '''
 import time
 from edge_fm_runtime.posix import end_with_parent
