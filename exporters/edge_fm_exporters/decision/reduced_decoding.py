@@ -97,7 +97,7 @@ def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | 
 @lru_cache(maxsize=1)
 def _looks(spec: InputSpec, recipe: Preprocess) -> _Looks:
     ratio = _RATIO if recipe.fit is Fit.LETTERBOX else _RATIO / _PROPORTIONS
-    height, width = round(ratio * spec.height), round(ratio * _PROPORTIONS * spec.width)
+    height, width = _quick(ratio * spec.height), _quick(ratio * _PROPORTIONS * spec.width)
     count = min(_MOST, max(_LEAST, _DRAWN // (height * width * spec.channels)))
     encoded = [
         _drawn(height, width, spec.channels, np.random.default_rng([1987, number])) for number in range(count)
@@ -114,17 +114,37 @@ def _looks(spec: InputSpec, recipe: Preprocess) -> _Looks:
     return _Looks(small, whole, off, preprocess.pixels_per_input_pixel(encoded[0], spec, recipe))
 
 
+def _quick(length: float) -> int:
+    """Return the next length without prime factors over five, whose Fourier transform is quick."""
+    number = round(length)
+    while True:
+        rest = number
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return number
+        number += 1
+
+
 def _drawn(height: int, width: int, channels: int, rng: np.random.Generator) -> bytes:
-    """Return a JPEG of 1/f noise with random contrast and brightness, mostly grey."""
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    frequency[0, 0] = np.inf  # no mean: the light is drawn below
-    planes = []
-    for _ in range(1 if channels == 1 else 1 + channels):
-        spectrum = (rng.normal(size=frequency.shape) + 1j * rng.normal(size=frequency.shape)) / frequency
-        plane = np.fft.irfft2(spectrum, (height, width))
-        planes.append(plane / plane.std())
-    picture = (
-        planes[0] if channels == 1 else np.stack([planes[0] + plane / 2 for plane in planes[1:]], axis=-1)
-    )
+    """Return a JPEG of 1/f noise with random contrast and brightness, mostly grey.
+
+    What the channels differ by is drawn at half the size, as JPEG keeps it.
+    """
+    picture = _noise(height, width, rng)[..., None]
+    if channels > 1:
+        tints = np.stack([_noise(height // 2, width // 2, rng) for _ in range(channels)], axis=-1)
+        tints = np.asarray(cv2.resize(tints, (width, height)), np.float32)
+        picture = picture + tints / np.float32(2)
     levels = np.clip(picture * rng.uniform(30, 70) + rng.uniform(70, 180), 0, 255).astype(np.uint8)
     return cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+
+
+def _noise(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return (height, width) float32 noise of amplitudes 1/f, with mean 0 and standard deviation 1."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]).astype(np.float32)
+    frequency[0, 0] = np.inf  # no mean: the light is drawn elsewhere
+    numbers = rng.standard_normal((*frequency.shape, 2), np.float32)
+    plane = np.fft.irfft2(numbers.view(np.complex64)[..., 0] / frequency, (height, width))
+    return np.asarray(plane / plane.std(), np.float32)

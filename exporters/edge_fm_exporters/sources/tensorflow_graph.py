@@ -1,7 +1,9 @@
 """Run and convert what TensorFlow computes: Keras networks and functions of a SavedModel."""
 
+import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,12 +50,12 @@ class TensorFlowNetwork:
         Raises:
             ExportError: the conversion fails, or ONNX lacks an operator.
         """
-        import tf2onnx
-
         try:
-            proto, _ = tf2onnx.convert.from_function(
-                self._function, self._signature, opset=opset, custom_op_handlers={"Erfc": (_one_less_erf, [])}
-            )
+            try:
+                with _without_copies():
+                    proto = self._converted(opset)
+            except Exception:  # noqa: BLE001  # an optimisation failed: now it is left out
+                proto = self._converted(opset)
             _hold_captured(proto, self._function.get_concrete_function())
         except Exception as error:  # tf2onnx and TensorFlow raise whatever they meet
             raise ExportError(
@@ -61,6 +63,32 @@ class TensorFlowNetwork:
             ) from error
         _refuse_unknown(proto, opset, self._layers)
         return proto
+
+    def _converted(self, opset: int) -> Any:  # noqa: ANN401
+        import tf2onnx
+
+        proto, _ = tf2onnx.convert.from_function(
+            self._function, self._signature, opset=opset, custom_op_handlers={"Erfc": (_one_less_erf, [])}
+        )
+        return proto
+
+
+@contextmanager
+def _without_copies() -> Iterator[None]:
+    """Keep tf2onnx from copying the graph before each of its optimisations, a fifth of a conversion.
+
+    tf2onnx 1.17 looks only at whether the variable is there.
+    """
+    name = "TF2ONNX_CATCH_ERRORS"
+    given = os.environ.get(name)
+    os.environ[name] = "FALSE"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = given
 
 
 def _hold_captured(proto: Any, function: Any) -> None:  # noqa: ANN401
