@@ -43,6 +43,7 @@ def known_recipe(source: SourceModel, run: Run | None, given: KnownRecipe) -> Kn
         scale=given.scale or source.scale or None,
         fit=given.fit or source.fit or fit_of_format,
         polarity=given.polarity or source.polarity,
+        interpolation=source.interpolation,
     )
 
 

@@ -17,7 +17,7 @@ from edge_fm_exporters.normalization.scale import (
 )
 from edge_fm_exporters.normalization.trials import Trial, measure, ranked, reason, turned
 from edge_fm_exporters.sources.base import SourceModel
-from edge_fm_runtime.artifact.input_spec import Fit, Polarity, Preprocess
+from edge_fm_runtime.artifact.input_spec import Fit, Interpolation, Polarity, Preprocess
 from edge_fm_runtime.errors import ExportError, ModelError
 
 ENOUGH = 1000
@@ -54,11 +54,13 @@ class KnownRecipe:
         scale: pixel scale, as in `--scale`.
         fit: how pictures of other shapes were brought to the network's size.
         polarity: whether pictures are inverted.
+        interpolation: filter that shrank them; nothing but a network's structure tells it.
     """
 
     scale: str | None = None
     fit: Fit | None = None
     polarity: Polarity | None = None
+    interpolation: Interpolation = Interpolation.AREA
 
     @property
     def complete(self) -> bool:
@@ -117,7 +119,7 @@ def find_recipe(source: SourceModel, load_images: LoadImages | None, known: Know
         scale, fit = fits[0].scale, fits[0].fit
     elif known.fit is None:
         reasons += (_DEFAULT_FIT_REASON,)
-    preprocess = Preprocess(fit=fit, polarity=polarity)
+    preprocess = Preprocess(fit=fit, polarity=polarity, interpolation=known.interpolation)
     return FoundRecipe(scale=scale, preprocess=preprocess, scales=scales, fits=fits, reasons=reasons)
 
 
@@ -150,7 +152,11 @@ def _untried(source: SourceModel, pictures: LabelledImages | None, known: KnownR
         )
     return FoundRecipe(
         scale=parse_scale(known.scale, pictures.images if pictures is not None else None),
-        preprocess=Preprocess(fit=known.fit or DEFAULT_FIT, polarity=known.polarity or Polarity.AS_IS),
+        preprocess=Preprocess(
+            fit=known.fit or DEFAULT_FIT,
+            polarity=known.polarity or Polarity.AS_IS,
+            interpolation=known.interpolation,
+        ),
         reasons=(
             *(() if known.fit is not None else (_DEFAULT_FIT_REASON,)),
             *(() if known.polarity is not None else (_DEFAULT_POLARITY_REASON,)),

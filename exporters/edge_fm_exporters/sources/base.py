@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Interpolation, Polarity
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class SourceModel:
         quantizable: nodes of the cleaned graph that int8 is for; empty for all.
         scale: scale of its pixels in training as in `--scale`, where its structure shows it; else empty.
         fit: how its training brought images to its size, where its structure shows it; else None.
+        interpolation: filter that shrank them.
         polarity: polarity of its training images, where its structure shows it; else None.
         predict_float64: as `predict`, computed in float64; None where the framework cannot.
     """
@@ -49,5 +50,6 @@ class SourceModel:
     quantizable: tuple[str, ...] = ()
     scale: str = ""
     fit: Fit | None = None
+    interpolation: Interpolation = Interpolation.AREA
     polarity: Polarity | None = None
     predict_float64: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None

@@ -73,6 +73,7 @@ def _classifier(
             notes=(*notes, *recipe.notes),
             scale=recipe.scale,
             fit=recipe.fit,
+            interpolation=recipe.interpolation,
         ),
         size,
     )

@@ -5,12 +5,10 @@ from itertools import islice
 
 from edge_fm_exporters.sources.input_scaling import FROM_BYTES
 from edge_fm_exporters.sources.keras_config import Config, first_layers
-from edge_fm_runtime.artifact.input_spec import Fit
+from edge_fm_runtime.artifact.input_spec import Fit, Interpolation
 
 SYMMETRIC = "symmetric"
 """Pixels in [-1, 1]."""
-
-TEACHABLE_MACHINE = "was made by Teachable Machine: RGB, centre crop, pixels in [-1, 1]"
 
 _FIRST_LAYERS = 3
 
@@ -44,17 +42,28 @@ class TrainingRecipe:
         scale: pixel scale as in `--scale`; empty if unknown.
         fit: how images were brought to the input's size; None if unknown.
         notes: what was recognised, each a line for the user.
+        interpolation: filter that shrank images.
     """
 
     scale: str = ""
     fit: Fit | None = None
     notes: tuple[str, ...] = ()
+    interpolation: Interpolation = Interpolation.AREA
+
+
+TEACHABLE_MACHINE_RECIPE = TrainingRecipe(
+    SYMMETRIC,
+    Fit.CROP,
+    ("was made by Teachable Machine: RGB, centre crop by Lanczos' filter, pixels in [-1, 1]",),
+    Interpolation.LANCZOS,
+)
+"""What the Python code does that Teachable Machine shows beside a Keras export."""
 
 
 def training_recipe(network: Config) -> TrainingRecipe:
     """Return what a network's structure shows of its training."""
     if is_teachable_machine(network):
-        return TrainingRecipe(SYMMETRIC, Fit.CROP, (TEACHABLE_MACHINE,))
+        return TEACHABLE_MACHINE_RECIPE
     for layer in islice(first_layers(network), _FIRST_LAYERS):
         kind = layer.get("class_name")
         if kind == "Rescaling":

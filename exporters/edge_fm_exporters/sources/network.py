@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.input_layout import Shape, input_layout
 from edge_fm_exporters.sources.output_activation import output_activation
-from edge_fm_runtime.artifact.input_spec import Fit, Polarity
+from edge_fm_runtime.artifact.input_spec import Fit, Interpolation, Polarity
 from edge_fm_runtime.errors import ModelError
 
 _MIN_CLASSES = 2
@@ -43,6 +43,7 @@ class Network:
         rounding: largest difference of a probability that its own int8 arithmetic makes; 0 for none.
         scale: scale of its pixels in training as in `--scale`; empty if unknown.
         fit: how its training brought images to its size; None if unknown.
+        interpolation: filter that shrank them.
         polarity: polarity of its training images; None if unknown.
         run_float64: as `run`, computed in float64; None where the framework cannot.
     """
@@ -59,6 +60,7 @@ class Network:
     rounding: float = 0.0
     scale: str = ""
     fit: Fit | None = None
+    interpolation: Interpolation = Interpolation.AREA
     polarity: Polarity | None = None
     run_float64: Run | None = None
 
@@ -111,6 +113,7 @@ def as_classifier(network: Network, size: tuple[int, int] | None = None) -> Sour
         notes=(*network.notes, *(note for note in (layout.note, ending.description) if note)),
         scale=network.scale,
         fit=network.fit,
+        interpolation=network.interpolation,
         polarity=network.polarity,
         predict_float64=(lambda images: ending.apply(in_batches(exact, images))) if exact else None,
     )

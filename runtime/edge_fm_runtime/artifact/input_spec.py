@@ -33,6 +33,13 @@ class Polarity(StrEnum):
     INVERT = "invert"
 
 
+class Interpolation(StrEnum):
+    """Filter that shrinks an image to the input's size."""
+
+    AREA = "area"  # the mean over each pixel of the input
+    LANCZOS = "lanczos"  # a windowed sinc over six of them, as Pillow resizes, enlarging too
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """The tensor `image`: (N, height, width, channels) uint8 in [0, 255], RGB order for three channels."""
@@ -65,7 +72,7 @@ class Preprocess:
         grey: formula of the grey level: ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B).
         fit: treatment of other proportions.
         fill: grey level in [0, 255] around a letterboxed image and behind transparent pixels.
-        interpolation: `area` when shrinking; enlarging is always linear.
+        interpolation: filter that shrinks; with `area`, enlarging is linear.
         polarity: whether grey levels are inverted, after fitting.
         exif: `apply`: images are turned upright.
         alpha: `over-fill`: transparent pixels are composited over `fill`.
@@ -75,7 +82,7 @@ class Preprocess:
     grey: str = "bt601"
     fit: Fit = Fit.LETTERBOX
     fill: int = 0
-    interpolation: str = "area"
+    interpolation: Interpolation = Interpolation.AREA
     polarity: Polarity = Polarity.AS_IS
     exif: str = "apply"
     alpha: str = "over-fill"
@@ -88,7 +95,6 @@ class Preprocess:
         require(0 <= self.fill <= 255, f"a fill of {self.fill}, not 0 to 255")  # noqa: PLR2004
         for name, known in (
             ("grey", "bt601"),
-            ("interpolation", "area"),
             ("exif", "apply"),
             ("alpha", "over-fill"),
         ):

@@ -7,17 +7,17 @@ cannot disagree with training. A change that could move one grey level raises `P
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Preprocess
+from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Interpolation, Polarity, Preprocess
 from edge_fm_runtime.image import exif, guard, resample
 from edge_fm_runtime.image.decoding import Image, decode
 from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.image.header import Header, ImageFormat
 from edge_fm_runtime.image.opencv import as_uint8, cv2
+from edge_fm_runtime.image.resample import Placement
 
 MIN_PIXELS_PER_INPUT_PIXEL = 2
 """Pixels per input pixel, along each axis, that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must keep.
@@ -59,7 +59,7 @@ def tensor_from_bytes(
         MemoryError: there is not enough memory.
     """
     header = guard.check(data, limits)
-    placement = _placement(header.upright_size, spec, preprocessing.fit)
+    placement = _placement(header.upright_size, spec, preprocessing)
     if header.format is not ImageFormat.JPEG or placement.ratio < 1:
         return tensor_from_image(
             decode(data, header, spec.channels, preprocessing.fill, 1), spec, preprocessing
@@ -86,7 +86,7 @@ def pixels_per_input_pixel(
         full size.
     """
     header = guard.check(data, limits)
-    placement = _placement(header.upright_size, spec, preprocessing.fit)
+    placement = _placement(header.upright_size, spec, preprocessing)
     reduction = _reduction(header, placement, MIN_PIXELS_PER_INPUT_PIXEL)
     return placement.ratio / reduction if reduction > 1 else math.inf
 
@@ -107,7 +107,7 @@ def image_from_bytes(data: bytes, spec: InputSpec, preprocessing: Preprocess) ->
         MemoryError: there is not enough memory.
     """
     header = guard.check(data)
-    placement = _placement(header.upright_size, spec, preprocessing.fit)
+    placement = _placement(header.upright_size, spec, preprocessing)
     return decode(
         data, header, spec.channels, preprocessing.fill, _reduction(header, placement, _IMAGE_PIXELS)
     )
@@ -121,7 +121,7 @@ def frame_reduction(header: Header, region: tuple[int, int], spec: InputSpec) ->
         region: height and width in pixels of the part that is classified.
         spec: the input of the model.
     """
-    placement = _Placement((0, 0, *region), (spec.height, spec.width))
+    placement = Placement((0, 0, *region), (spec.height, spec.width))
     return _reduction(header, placement, _FRAME_PIXELS)
 
 
@@ -167,7 +167,7 @@ def tensor_from_frame(
     code = cv2.COLOR_BGR2GRAY if spec.channels == 1 else cv2.COLOR_BGR2RGB
     is_grey = frame_bgr.ndim == 2 and spec.channels == 1  # noqa: PLR2004
     image = frame_bgr if is_grey else as_uint8(cv2.cvtColor(frame_bgr, code))
-    size = _placement((image.shape[0], image.shape[1]), spec, preprocessing.fit).size
+    size = _placement((image.shape[0], image.shape[1]), spec, preprocessing).size
     while _can_be_halved(image, size, spec):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = as_uint8(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
@@ -195,54 +195,40 @@ def tensor_from_image(image: Image, spec: InputSpec, preprocessing: Preprocess) 
     Returns:
         (height, width, channels) uint8 in [0, 255].
     """
-    placement = _placement((image.shape[0], image.shape[1]), spec, preprocessing.fit)
-    top, left, height, width = placement.region
+    placement = _placement((image.shape[0], image.shape[1]), spec, preprocessing)
+    top, left, height, width = (round(edge) for edge in placement.region)
     part = image[top : top + height, left : left + width]
-    if part.shape[:2] == placement.size:
+    is_whole = placement.region == (top, left, height, width)
+    if is_whole and part.shape[:2] == placement.size:
         return _place_in_input(part, placement, spec, preprocessing)
-    if placement.ratio >= 1:
+    if placement.ratio < 1 and preprocessing.interpolation is Interpolation.AREA:
+        resized = as_uint8(cv2.resize(part, placement.size[::-1], interpolation=cv2.INTER_LINEAR))
+    else:
         rows, columns = resample.Line(image.shape[0], 1), resample.Line(image.shape[1], 1)
-        shrunk = resample.shrink(image, rows, columns, placement.region, placement.size)
-        return _place_in_input(shrunk, placement, spec, preprocessing)
-    enlarged = as_uint8(cv2.resize(part, placement.size[::-1], interpolation=cv2.INTER_LINEAR))
-    return _place_in_input(enlarged, placement, spec, preprocessing)
+        resized = resample.shrink(image, rows, columns, placement)
+    return _place_in_input(resized, placement, spec, preprocessing)
 
 
-@dataclass(frozen=True)
-class _Placement:
-    """The region of an image that is used, and its size in the input.
-
-    Attributes:
-        region: top, left, height and width in pixels of the image.
-        size: height and width in pixels of the input.
-    """
-
-    region: tuple[int, int, int, int]
-    size: tuple[int, int]
-
-    @property
-    def ratio(self) -> float:
-        """Image pixels per input pixel, along the axis with fewer."""
-        return min(self.region[2] / self.size[0], self.region[3] / self.size[1])
-
-
-def _placement(size: tuple[int, int], spec: InputSpec, fit: Fit) -> _Placement:
-    height, width = size
-    if fit is Fit.STRETCH or size == (spec.height, spec.width):
-        return _Placement((0, 0, height, width), (spec.height, spec.width))
-    if fit is Fit.LETTERBOX:
+def _placement(size: tuple[int, int], spec: InputSpec, preprocessing: Preprocess) -> Placement:
+    (height, width), whole, usual = size, (spec.height, spec.width), preprocessing.interpolation
+    if preprocessing.fit is Fit.STRETCH or size == whole:
+        return Placement((0, 0, height, width), whole, usual)
+    if preprocessing.fit is Fit.LETTERBOX:
         scale = min(spec.height / height, spec.width / width)
         inner_height = min(spec.height, max(1, round(height * scale)))
         inner_width = min(spec.width, max(1, round(width * scale)))
-        return _Placement((0, 0, height, width), (inner_height, inner_width))
+        return Placement((0, 0, height, width), (inner_height, inner_width), usual)
     scale = max(spec.height / height, spec.width / width)
+    if usual is Interpolation.LANCZOS:  # to the fraction of a pixel, as Pillow's ImageOps.fit
+        tall, wide = spec.height / scale, spec.width / scale
+        return Placement(((height - tall) / 2, (width - wide) / 2, tall, wide), whole, usual)
     inner_height = min(height, max(1, round(spec.height / scale)))
     inner_width = min(width, max(1, round(spec.width / scale)))
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
-    return _Placement((top, left, inner_height, inner_width), (spec.height, spec.width))
+    return Placement((top, left, inner_height, inner_width), whole, usual)
 
 
-def _place_in_input(part: Image, placement: _Placement, spec: InputSpec, preprocessing: Preprocess) -> Image:
+def _place_in_input(part: Image, placement: Placement, spec: InputSpec, preprocessing: Preprocess) -> Image:
     """Centre a part that has its final size in the input, and invert it if the preprocessing says so."""
     height, width = placement.size
     if placement.size != (spec.height, spec.width):
@@ -255,14 +241,14 @@ def _place_in_input(part: Image, placement: _Placement, spec: InputSpec, preproc
     return part.reshape(spec.shape)
 
 
-def _reduction(header: Header, placement: _Placement, min_pixels: int) -> int:
+def _reduction(header: Header, placement: Placement, min_pixels: int) -> int:
     """Return the factor by which an image is shrunk while it is decoded: 1, 2, 4 or 8; only JPEGs are."""
     if header.format is not ImageFormat.JPEG:
         return 1
     return next((reduction for reduction in (8, 4, 2) if reduction <= placement.ratio / min_pixels), 1)
 
 
-def _shrink_blocks(means: Image, header: Header, placement: _Placement, reduction: int) -> Image:
+def _shrink_blocks(means: Image, header: Header, placement: Placement, reduction: int) -> Image:
     (height, width), (tall, wide) = header.upright_size, exif.reversed_axes(header.orientation)
     rows, columns = resample.Line(height, reduction, tall), resample.Line(width, reduction, wide)
-    return resample.shrink(means, rows, columns, placement.region, placement.size)
+    return resample.shrink(means, rows, columns, placement)

@@ -7,14 +7,20 @@ and the mean over an output pixel is the difference of the integral at its two e
 area, as if they were pixels, is the same with linear interpolation, and has three times the error
 (docs/decisions/0005).
 
+With Lanczos' filter, a block counts as a pixel at its centre, as Pillow's `resize` counts the pixels of the
+full-size image (its src/libImaging/Resample.c).
+
 All sums are integers small enough to be exact, so every processor rounds alike.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_fm_runtime.artifact.input_spec import Interpolation
 
 _ExactFloat = TypeVar("_ExactFloat", np.float32, np.float64)
 
@@ -23,6 +29,9 @@ _ONE = 2**15
 
 Sums of weights times grey levels stay below 2**24 after the first axis, where float32 is exact, and below
 2**53 after the second, where float64 is exact."""
+
+_LOBES = 3.0
+"""Reach of Lanczos' filter to either side, in pixels of the result, or of the image if it is enlarged."""
 
 _NODES = 4
 """Edges of blocks per interpolation: four for a cubic."""
@@ -53,29 +62,57 @@ class Line(NamedTuple):
     is_reversed: bool = False
 
 
+@dataclass(frozen=True)
+class Placement:
+    """The region of an image that is used, and its size in the input.
+
+    Attributes:
+        region: top, left, height and width in pixels of the image; whole ones, but for Lanczos' filter.
+        size: height and width in pixels of the input.
+        interpolation: filter between the two.
+    """
+
+    region: tuple[float, float, float, float]
+    size: tuple[int, int]
+    interpolation: Interpolation = Interpolation.AREA
+
+    @property
+    def ratio(self) -> float:
+        """Image pixels per input pixel, along the axis with fewer."""
+        return min(self.region[2] / self.size[0], self.region[3] / self.size[1])
+
+
+class _Span(NamedTuple):
+    """One axis of a placement."""
+
+    start: float
+    extent: float
+    size: int
+    interpolation: Interpolation
+
+
 def shrink(
     means: NDArray[np.uint8],
     rows: Line,
     columns: Line,
-    region: tuple[int, int, int, int],
-    size: tuple[int, int],
+    placement: Placement,
 ) -> NDArray[np.uint8]:
-    """Shrink a region of an image by area.
+    """Shrink a region of an image; Lanczos' filter enlarges it too.
 
     Args:
         means: (rows, columns) or (rows, columns, channels) uint8, the mean of each block.
         rows: the vertical axis.
         columns: the horizontal axis.
-        region: top, left, height and width in pixels of the full-size image.
-        size: (height, width) of the result, neither larger than in the region.
+        placement: region of the full-size image, and (height, width) of the result; by area, neither is
+            larger than in the region.
 
     Returns:
         (height, width) or (height, width, channels) uint8 in [0, 255].
     """
     down, across = means.shape[:2]
-    (height, width), channels = size, means.size // (down * across)
+    (height, width), channels = placement.size, means.size // (down * across)
     cached_plan = _small_plan if down + across <= _SMALL else _large_plan
-    plan = cached_plan(rows, columns, region, size, (down, across, channels))
+    plan = cached_plan(rows, columns, placement, (down, across, channels))
     shrunk_down = _product(plan.row_weights, plan.row_steps, means.reshape(down, -1))
     if means.ndim == 2:  # noqa: PLR2004
         shrunk = _product(plan.column_weights, plan.column_steps, shrunk_down.T).T
@@ -110,17 +147,12 @@ class _Plan(NamedTuple):
     column_steps: _Steps
 
 
-def _plan(
-    rows: Line,
-    columns: Line,
-    region: tuple[int, int, int, int],
-    size: tuple[int, int],
-    shape: tuple[int, int, int],
-) -> _Plan:
-    (top, left, tall, wide), (height, width), (down, across, channels) = region, size, shape
+def _plan(rows: Line, columns: Line, placement: Placement, shape: tuple[int, int, int]) -> _Plan:
+    (top, left, tall, wide), (height, width) = placement.region, placement.size
+    down, across, channels = shape
     cached_weights = _small_weights if down + across <= _SMALL else _weights
-    row_weights = cached_weights(rows, down, top, tall, height)
-    column_weights = cached_weights(columns, across, left, wide, width)
+    row_weights = cached_weights(rows, down, _Span(top, tall, height, placement.interpolation))
+    column_weights = cached_weights(columns, across, _Span(left, wide, width, placement.interpolation))
     return _Plan(
         row_weights.astype(np.float32),
         _steps(row_weights, across * channels),
@@ -156,21 +188,40 @@ def _steps(weights: NDArray[np.float64], columns: int) -> _Steps:
     return tuple(steps)
 
 
-def _weights(line: Line, count: int, start: int, extent: int, size: int) -> NDArray[np.float64]:
+def _weights(line: Line, count: int, span: _Span) -> NDArray[np.float64]:
     """Return (size, count) float64: integer weights of blocks in output pixels; rows sum to `_ONE`."""
     edges = np.minimum(np.arange(count + 1) * line.block, line.length).astype(np.float64)
     if line.is_reversed:
         edges = line.length - edges[::-1]
-    ends = start + extent * np.arange(size + 1) / size
+    exact = (
+        _lanczos(edges, span) if span.interpolation is Interpolation.LANCZOS else _by_area(line, edges, span)
+    )
+    sums = np.rint(np.cumsum(exact, axis=1) * _ONE)
+    weights: NDArray[np.float64] = np.diff(sums, axis=1, prepend=0)
+    return weights
+
+
+def _lanczos(edges: NDArray[np.float64], span: _Span) -> NDArray[np.float64]:
+    """Return (size, blocks): sinc(x) sinc(x / 3) within three pixels of the result, normalised."""
+    scale = span.extent / span.size
+    centres = span.start + scale * (np.arange(span.size) + 0.5)
+    distances = ((edges[1:] + edges[:-1]) / 2 - centres[:, None]) / max(scale, 1.0)
+    window = np.sinc(distances) * np.sinc(distances / _LOBES) * np.diff(edges)
+    window[np.abs(distances) >= _LOBES] = 0
+    exact: NDArray[np.float64] = window / window.sum(axis=1, keepdims=True)
+    return exact
+
+
+def _by_area(line: Line, edges: NDArray[np.float64], span: _Span) -> NDArray[np.float64]:
+    """Return (size, blocks): the mean over each output pixel, of the interpolated integral."""
+    ends = span.start + span.extent * np.arange(span.size + 1) / span.size
     # Within a pixel the integral is linear.
     nodes = 2 if line.block == 1 else min(_NODES, len(edges))
     integral = _interpolation(ends, edges, nodes)
     # The integral up to an edge is the sum over the blocks before it of mean times length.
     after = np.cumsum((integral[1:] - integral[:-1])[:, ::-1], axis=1)[:, ::-1][:, 1:]
-    exact = after * np.diff(edges) * (size / extent)
-    sums = np.rint(np.cumsum(exact, axis=1) * _ONE)
-    weights: NDArray[np.float64] = np.diff(sums, axis=1, prepend=0)
-    return weights
+    exact: NDArray[np.float64] = after * np.diff(edges) * (span.size / span.extent)
+    return exact
 
 
 _small_weights = lru_cache(maxsize=256)(_weights)  # images of many heights often have one width

@@ -14,7 +14,7 @@ from edge_fm_exporters.framework import import_keras, import_tf_keras
 from edge_fm_exporters.graph import cleanup
 from edge_fm_exporters.sources import keras_config
 from edge_fm_exporters.sources.base import SourceModel
-from edge_fm_runtime.artifact.input_spec import Fit
+from edge_fm_runtime.artifact.input_spec import Fit, Interpolation
 from edge_fm_runtime.errors import ModelError
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -198,7 +198,7 @@ def test_teachable_machine(tmp_path: Path) -> None:
             file.write(tmp_path / name, name)
     source = sources.load(tmp_path / "converted_keras.zip")
     assert source.names == ("Rock", "Paper, white", "가위")
-    assert (source.fit, source.scale) == (Fit.CROP, "symmetric")
+    assert (source.fit, source.interpolation, source.scale) == (Fit.CROP, Interpolation.LANCZOS, "symmetric")
     assert source.predict_float64 is None  # the unpacked file is gone
     images = np.random.default_rng(1).random((5, 32, 32, 3), np.float32) * 2 - 1
     np.testing.assert_allclose(source.predict(images), np.asarray(model(images)), atol=1e-5)

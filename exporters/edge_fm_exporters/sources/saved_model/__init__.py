@@ -7,8 +7,7 @@ from edge_fm_exporters.framework import installed
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_exporters.sources.input_layout import Shape, input_layout
 from edge_fm_exporters.sources.keras_recipe import (
-    SYMMETRIC,
-    TEACHABLE_MACHINE,
+    TEACHABLE_MACHINE_RECIPE,
     TrainingRecipe,
     training_recipe,
 )
@@ -17,7 +16,6 @@ from edge_fm_exporters.sources.saved_model import graph as files
 from edge_fm_exporters.sources.saved_model.computation import SavedNetwork
 from edge_fm_exporters.sources.saved_model.graph import SavedGraph
 from edge_fm_exporters.sources.tensorflow_graph import TESTED
-from edge_fm_runtime.artifact.input_spec import Fit
 from edge_fm_runtime.errors import ModelError
 
 _INPUTS = {"float32", "uint8"}
@@ -62,6 +60,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> SourceModel:
             notes=recipe.notes,
             scale=recipe.scale,
             fit=recipe.fit,
+            interpolation=recipe.interpolation,
         ),
         size,
     )
@@ -79,5 +78,5 @@ def _recipe(path: Path, graph: SavedGraph, shape: tuple[int, int, int]) -> Train
     if graph.input.dtype == "uint8":
         return TrainingRecipe("raw", None, ("takes pixels as uint8, so it gets them as they are",))
     if path.name == _TEACHABLE_NAME and shape == _TEACHABLE_SHAPE:
-        return TrainingRecipe(SYMMETRIC, Fit.CROP, (TEACHABLE_MACHINE,))
+        return TEACHABLE_MACHINE_RECIPE
     return TrainingRecipe()

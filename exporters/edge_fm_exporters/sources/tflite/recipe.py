@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from edge_fm_exporters.sources.keras_recipe import SYMMETRIC, TEACHABLE_MACHINE, TrainingRecipe
+from edge_fm_exporters.sources.keras_recipe import SYMMETRIC, TrainingRecipe
 from edge_fm_exporters.sources.tflite.model import Kind, LiteModel, Operator
 from edge_fm_exporters.sources.tflite.pixels import pixel_scale
 from edge_fm_runtime.artifact.input_spec import Fit
 
 _TEACHABLE_CROP = "was made by Teachable Machine: centre crop"
+_TEACHABLE_COLOUR = "was made by Teachable Machine: RGB, centre crop, pixels in [-1, 1]"
 _TEACHABLE_GREY = "was made by Teachable Machine: grey, centre crop, pixels in [-1, 1]"
 _TEACHABLE_SHAPES = {(224, 224, 3), (96, 96, 1)}
 _TEACHABLE_END = [Kind.MEAN, Kind.FULLY_CONNECTED, Kind.FULLY_CONNECTED, Kind.SOFTMAX]
@@ -31,7 +32,7 @@ def training_recipe(model: LiteModel, shape: tuple[int, ...]) -> TrainingRecipe:
         notes = (f"takes pixels as {np.dtype(model.input.dtype).name}, so it gets them as they are",)
         return TrainingRecipe("raw", fit, (*notes, *((_TEACHABLE_CROP,) if is_teachable else ())))
     if is_teachable:
-        return TrainingRecipe(SYMMETRIC, fit, (TEACHABLE_MACHINE if shape[3] > 1 else _TEACHABLE_GREY,))
+        return TrainingRecipe(SYMMETRIC, fit, (_TEACHABLE_COLOUR if shape[3] > 1 else _TEACHABLE_GREY,))
     return _by_first_quantization(model)
 
 
