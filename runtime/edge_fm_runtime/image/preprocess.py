@@ -17,7 +17,7 @@ from edge_fm_runtime.image.decoding import Image, decode
 from edge_fm_runtime.image.guard import Limits
 from edge_fm_runtime.image.header import Header, ImageFormat
 from edge_fm_runtime.image.opencv import as_uint8, cv2
-from edge_fm_runtime.image.resample import Placement
+from edge_fm_runtime.image.resample import Resampling
 
 MIN_PIXELS_PER_INPUT_PIXEL = 2
 """Pixels per input pixel, along each axis, that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must keep.
@@ -59,15 +59,15 @@ def tensor_from_bytes(
         MemoryError: there is not enough memory.
     """
     header = guard.check(data, limits)
-    placement = _placement(header.upright_size, spec, preprocessing)
-    if header.format is not ImageFormat.JPEG or placement.ratio < 1:
+    resampling = _resampling(header.upright_size, spec, preprocessing)
+    if header.format is not ImageFormat.JPEG or resampling.ratio < 1:
         return tensor_from_image(
             decode(data, header, spec.channels, preprocessing.fill, 1), spec, preprocessing
         )
-    reduction = 1 if full_scale else _reduction(header, placement, MIN_PIXELS_PER_INPUT_PIXEL)
+    reduction = 1 if full_scale else _reduction(header, resampling, MIN_PIXELS_PER_INPUT_PIXEL)
     means = decode(data, header, spec.channels, preprocessing.fill, reduction)
-    shrunk = _shrink_blocks(means, header, placement, reduction)
-    return _place_in_input(shrunk, placement, spec, preprocessing)
+    shrunk = _shrink_blocks(means, header, resampling, reduction)
+    return _place_in_input(shrunk, resampling, spec, preprocessing)
 
 
 def pixels_per_input_pixel(
@@ -86,9 +86,9 @@ def pixels_per_input_pixel(
         full size.
     """
     header = guard.check(data, limits)
-    placement = _placement(header.upright_size, spec, preprocessing)
-    reduction = _reduction(header, placement, MIN_PIXELS_PER_INPUT_PIXEL)
-    return placement.ratio / reduction if reduction > 1 else math.inf
+    resampling = _resampling(header.upright_size, spec, preprocessing)
+    reduction = _reduction(header, resampling, MIN_PIXELS_PER_INPUT_PIXEL)
+    return resampling.ratio / reduction if reduction > 1 else math.inf
 
 
 def image_from_bytes(data: bytes, spec: InputSpec, preprocessing: Preprocess) -> Image:
@@ -107,9 +107,9 @@ def image_from_bytes(data: bytes, spec: InputSpec, preprocessing: Preprocess) ->
         MemoryError: there is not enough memory.
     """
     header = guard.check(data)
-    placement = _placement(header.upright_size, spec, preprocessing)
+    resampling = _resampling(header.upright_size, spec, preprocessing)
     return decode(
-        data, header, spec.channels, preprocessing.fill, _reduction(header, placement, _IMAGE_PIXELS)
+        data, header, spec.channels, preprocessing.fill, _reduction(header, resampling, _IMAGE_PIXELS)
     )
 
 
@@ -121,8 +121,8 @@ def frame_reduction(header: Header, region: tuple[int, int], spec: InputSpec) ->
         region: height and width in pixels of the part that is classified.
         spec: the input of the model.
     """
-    placement = Placement((0, 0, *region), (spec.height, spec.width))
-    return _reduction(header, placement, _FRAME_PIXELS)
+    resampling = Resampling((0, 0, *region), (spec.height, spec.width))
+    return _reduction(header, resampling, _FRAME_PIXELS)
 
 
 def frame_from_bytes(data: bytes, limits: Limits = guard.DEFAULT_LIMITS, reduction: int = 1) -> Image:
@@ -167,7 +167,7 @@ def tensor_from_frame(
     code = cv2.COLOR_BGR2GRAY if spec.channels == 1 else cv2.COLOR_BGR2RGB
     is_grey = frame_bgr.ndim == 2 and spec.channels == 1  # noqa: PLR2004
     image = frame_bgr if is_grey else as_uint8(cv2.cvtColor(frame_bgr, code))
-    size = _placement((image.shape[0], image.shape[1]), spec, preprocessing).size
+    size = _resampling((image.shape[0], image.shape[1]), spec, preprocessing).size
     while _can_be_halved(image, size, spec):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = as_uint8(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
@@ -195,43 +195,43 @@ def tensor_from_image(image: Image, spec: InputSpec, preprocessing: Preprocess) 
     Returns:
         (height, width, channels) uint8 in [0, 255].
     """
-    placement = _placement((image.shape[0], image.shape[1]), spec, preprocessing)
-    top, left, height, width = (round(edge) for edge in placement.region)
+    resampling = _resampling((image.shape[0], image.shape[1]), spec, preprocessing)
+    top, left, height, width = (round(edge) for edge in resampling.region)
     part = image[top : top + height, left : left + width]
-    is_whole = placement.region == (top, left, height, width)
-    if is_whole and part.shape[:2] == placement.size:
-        return _place_in_input(part, placement, spec, preprocessing)
-    if placement.ratio < 1 and preprocessing.interpolation is Interpolation.AREA:
-        resized = as_uint8(cv2.resize(part, placement.size[::-1], interpolation=cv2.INTER_LINEAR))
+    is_whole = resampling.region == (top, left, height, width)
+    if is_whole and part.shape[:2] == resampling.size:
+        return _place_in_input(part, resampling, spec, preprocessing)
+    if resampling.ratio < 1 and preprocessing.interpolation is Interpolation.AREA:
+        resized = as_uint8(cv2.resize(part, resampling.size[::-1], interpolation=cv2.INTER_LINEAR))
     else:
         rows, columns = resample.Line(image.shape[0], 1), resample.Line(image.shape[1], 1)
-        resized = resample.shrink(image, rows, columns, placement)
-    return _place_in_input(resized, placement, spec, preprocessing)
+        resized = resample.shrink(image, rows, columns, resampling)
+    return _place_in_input(resized, resampling, spec, preprocessing)
 
 
-def _placement(size: tuple[int, int], spec: InputSpec, preprocessing: Preprocess) -> Placement:
+def _resampling(size: tuple[int, int], spec: InputSpec, preprocessing: Preprocess) -> Resampling:
     (height, width), whole, usual = size, (spec.height, spec.width), preprocessing.interpolation
     if preprocessing.fit is Fit.STRETCH or size == whole:
-        return Placement((0, 0, height, width), whole, usual)
+        return Resampling((0, 0, height, width), whole, usual)
     if preprocessing.fit is Fit.LETTERBOX:
         scale = min(spec.height / height, spec.width / width)
         inner_height = min(spec.height, max(1, round(height * scale)))
         inner_width = min(spec.width, max(1, round(width * scale)))
-        return Placement((0, 0, height, width), (inner_height, inner_width), usual)
+        return Resampling((0, 0, height, width), (inner_height, inner_width), usual)
     scale = max(spec.height / height, spec.width / width)
     if usual is Interpolation.LANCZOS:  # to the fraction of a pixel, as Pillow's ImageOps.fit
         tall, wide = spec.height / scale, spec.width / scale
-        return Placement(((height - tall) / 2, (width - wide) / 2, tall, wide), whole, usual)
+        return Resampling(((height - tall) / 2, (width - wide) / 2, tall, wide), whole, usual)
     inner_height = min(height, max(1, round(spec.height / scale)))
     inner_width = min(width, max(1, round(spec.width / scale)))
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
-    return Placement((top, left, inner_height, inner_width), whole, usual)
+    return Resampling((top, left, inner_height, inner_width), whole, usual)
 
 
-def _place_in_input(part: Image, placement: Placement, spec: InputSpec, preprocessing: Preprocess) -> Image:
+def _place_in_input(part: Image, resampling: Resampling, spec: InputSpec, preprocessing: Preprocess) -> Image:
     """Centre a part that has its final size in the input, and invert it if the preprocessing says so."""
-    height, width = placement.size
-    if placement.size != (spec.height, spec.width):
+    height, width = resampling.size
+    if resampling.size != (spec.height, spec.width):
         canvas = np.full((spec.height, spec.width, *part.shape[2:]), preprocessing.fill, np.uint8)
         top, left = (spec.height - height) // 2, (spec.width - width) // 2
         canvas[top : top + height, left : left + width] = part
@@ -241,14 +241,14 @@ def _place_in_input(part: Image, placement: Placement, spec: InputSpec, preproce
     return part.reshape(spec.shape)
 
 
-def _reduction(header: Header, placement: Placement, min_pixels: int) -> int:
+def _reduction(header: Header, resampling: Resampling, min_pixels: int) -> int:
     """Return the factor by which an image is shrunk while it is decoded: 1, 2, 4 or 8; only JPEGs are."""
     if header.format is not ImageFormat.JPEG:
         return 1
-    return next((reduction for reduction in (8, 4, 2) if reduction <= placement.ratio / min_pixels), 1)
+    return next((reduction for reduction in (8, 4, 2) if reduction <= resampling.ratio / min_pixels), 1)
 
 
-def _shrink_blocks(means: Image, header: Header, placement: Placement, reduction: int) -> Image:
+def _shrink_blocks(means: Image, header: Header, resampling: Resampling, reduction: int) -> Image:
     (height, width), (tall, wide) = header.upright_size, exif.reversed_axes(header.orientation)
     rows, columns = resample.Line(height, reduction, tall), resample.Line(width, reduction, wide)
-    return resample.shrink(means, rows, columns, placement)
+    return resample.shrink(means, rows, columns, resampling)

@@ -63,7 +63,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Placement:
+class Resampling:
     """The region of an image that is used, and its size in the input.
 
     Attributes:
@@ -83,7 +83,7 @@ class Placement:
 
 
 class _Span(NamedTuple):
-    """One axis of a placement."""
+    """One axis of a resampling."""
 
     start: float
     extent: float
@@ -95,7 +95,7 @@ def shrink(
     means: NDArray[np.uint8],
     rows: Line,
     columns: Line,
-    placement: Placement,
+    resampling: Resampling,
 ) -> NDArray[np.uint8]:
     """Shrink a region of an image; Lanczos' filter enlarges it too.
 
@@ -103,16 +103,16 @@ def shrink(
         means: (rows, columns) or (rows, columns, channels) uint8, the mean of each block.
         rows: the vertical axis.
         columns: the horizontal axis.
-        placement: region of the full-size image, and (height, width) of the result; by area, neither is
+        resampling: region of the full-size image, and (height, width) of the result; by area, neither is
             larger than in the region.
 
     Returns:
         (height, width) or (height, width, channels) uint8 in [0, 255].
     """
     down, across = means.shape[:2]
-    (height, width), channels = placement.size, means.size // (down * across)
+    (height, width), channels = resampling.size, means.size // (down * across)
     cached_plan = _small_plan if down + across <= _SMALL else _large_plan
-    plan = cached_plan(rows, columns, placement, (down, across, channels))
+    plan = cached_plan(rows, columns, resampling, (down, across, channels))
     shrunk_down = _product(plan.row_weights, plan.row_steps, means.reshape(down, -1))
     if means.ndim == 2:  # noqa: PLR2004
         shrunk = _product(plan.column_weights, plan.column_steps, shrunk_down.T).T
@@ -147,12 +147,12 @@ class _Plan(NamedTuple):
     column_steps: _Steps
 
 
-def _plan(rows: Line, columns: Line, placement: Placement, shape: tuple[int, int, int]) -> _Plan:
-    (top, left, tall, wide), (height, width) = placement.region, placement.size
+def _plan(rows: Line, columns: Line, resampling: Resampling, shape: tuple[int, int, int]) -> _Plan:
+    (top, left, tall, wide), (height, width) = resampling.region, resampling.size
     down, across, channels = shape
     cached_weights = _small_weights if down + across <= _SMALL else _weights
-    row_weights = cached_weights(rows, down, _Span(top, tall, height, placement.interpolation))
-    column_weights = cached_weights(columns, across, _Span(left, wide, width, placement.interpolation))
+    row_weights = cached_weights(rows, down, _Span(top, tall, height, resampling.interpolation))
+    column_weights = cached_weights(columns, across, _Span(left, wide, width, resampling.interpolation))
     return _Plan(
         row_weights.astype(np.float32),
         _steps(row_weights, across * channels),

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Interpolation, Preprocess
 from edge_fm_runtime.image import preprocess
-from edge_fm_runtime.image.resample import _ONE, Line, Placement, _Span, _weights, shrink
+from edge_fm_runtime.image.resample import _ONE, Line, Resampling, _Span, _weights, shrink
 
 
 @given(
@@ -34,7 +34,7 @@ def test_a_gradient_is_shrunk_exactly(
         np.repeat(np.rint(means).astype(np.uint8)[:, None], 3, axis=1),
         Line(length, block, is_reversed),
         Line(3, 1),
-        Placement((start, 0, extent, 3), (size, 3)),
+        Resampling((start, 0, extent, 3), (size, 3)),
     )
     ends = start + extent * np.arange(size + 1) / size
     slope = 200 / (length - 1)
@@ -56,7 +56,7 @@ def test_an_even_image_stays_even(block: int) -> None:
                 np.full((count, count), level, np.uint8),
                 line,
                 line,
-                Placement((0, 0, length, length), (min(4, count),) * 2),
+                Resampling((0, 0, length, length), (min(4, count),) * 2),
             )
             assert (made == level).all()
 
@@ -66,9 +66,9 @@ def test_the_order_of_the_sums_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     means = rng.integers(0, 256, (67, 50), np.uint8)
     for interpolation in Interpolation:
-        placement = Placement((0, 0, 533, 400), (28, 21), interpolation)
-        made = shrink(means, Line(533, 8), Line(400, 8), placement)
-        mirrored = shrink(means[::-1, ::-1].copy(), Line(533, 8, True), Line(400, 8, True), placement)
+        resampling = Resampling((0, 0, 533, 400), (28, 21), interpolation)
+        made = shrink(means, Line(533, 8), Line(400, 8), resampling)
+        mirrored = shrink(means[::-1, ::-1].copy(), Line(533, 8, True), Line(400, 8, True), resampling)
         np.testing.assert_array_equal(made[::-1, ::-1], mirrored)
 
 
