@@ -1,4 +1,4 @@
-"""Compare Teachable Machine's models with its sample code: teachable.py FOLDER [--only NAME] [--speed].
+"""Compare Teachable Machine's models with its sample code: teachable.py FOLDER [--speed].
 
 FOLDER has a sub-folder for each export, with an `.h5` file and `labels.txt`. Each is exported without an
 option. Its labels of 200 photographs (EDGE_FM_DATA/photos) are compared with those of the sample code that
