@@ -1,5 +1,6 @@
 """Load data sets by name, folder or `.npz` as uint8 arrays with class names; start at `load`."""
 
+from edge_fm.datasets.class_folders import picture_files
 from edge_fm.datasets.class_names import DIGITS, GARMENTS, TRANSLATIONS
 from edge_fm.datasets.dataset import (
     Dataset,
@@ -9,7 +10,7 @@ from edge_fm.datasets.dataset import (
     require_shape,
     resized,
 )
-from edge_fm.datasets.folder import picture_files, read_pictures, sample
+from edge_fm.datasets.folder import read_pictures, sample
 from edge_fm.datasets.loading import NAMES, OpenData, load, open_data
 from edge_fm.datasets.npz import load_pictures
 

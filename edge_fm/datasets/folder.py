@@ -1,6 +1,6 @@
 """Load a folder of pictures, preprocessed by the runtime as on a device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -8,82 +8,151 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm.datasets.dataset import MIN_CLASSES, Dataset, Split, stratified_indices
+from edge_fm.datasets import near_duplicates
+from edge_fm.datasets.class_folders import find_classes, find_layout, require_same_classes
+from edge_fm.datasets.content_split import choose_test_part
+from edge_fm.datasets.dataset import Dataset, Split
+from edge_fm.datasets.folder_pictures import FoundPicture, Unreadable, find_pictures, group_pictures
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError, InputError
 from edge_fm_runtime.image import guard, preprocess
 
 _T = TypeVar("_T")
 _TEST_SHARE = 0.2
-_SPLIT_SEED = 0
+_SAMPLE_SEED = 0
 _SAMPLE_BYTES = 256 * 2**20
 """Memory for a part of which a sample suffices; 1,783 pictures of 224x224x3."""
 
 _LEAST_SAMPLE = 200
 
-Unreadable = tuple[tuple[str, str], ...]
-"""(path, reason) of each file that was left out."""
+
+@dataclass(frozen=True)
+class FolderPart:
+    """Files of the training or test part of a folder.
+
+    Attributes:
+        files: path of each picture.
+        labels: (N,) int64 class of each.
+        groups: (N,) int64 group of near duplicates of each; see `Split`.
+    """
+
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    def take(self, indices: NDArray[np.int64]) -> "FolderPart":
+        """Return the files at `indices`, in that order."""
+        files = tuple(self.files[index] for index in indices)
+        return FolderPart(files, self.labels[indices], self.groups[indices])
+
+    def sample(self, count: int) -> "FolderPart":
+        """Return at most `count` random files, in their order; the same ones on every call."""
+        return self.take(np.array(sample(range(len(self.files)), count), np.int64))
 
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """A folder with one sub-folder per class, whose pictures are read when they are needed.
+    """A folder of class folders, whose pictures are read when they are needed.
 
     Attributes:
         path: the folder.
-        class_names: names of the sub-folders, sorted.
-        train: (file, label) of the training part.
-        test: the same of the test part, a fifth of each class.
-        unreadable: files that are no pictures.
+        class_names: names of the class folders, sorted.
+        train: the training part.
+        test: the test part: a fifth of each class, the folder's own, or another folder.
+        unreadable: files that were left out.
+        near_duplicates: number of pictures that are near duplicates of another of their class.
+        test_in_training: number of test pictures that are copies or near duplicates of training pictures.
     """
 
     path: Path
     class_names: tuple[str, ...]
-    train: tuple[tuple[Path, int], ...]
-    test: tuple[tuple[Path, int], ...]
+    train: FolderPart
+    test: FolderPart
     unreadable: Unreadable
+    near_duplicates: int = 0
+    test_in_training: int = 0
 
     @classmethod
-    def open(cls, path: Path) -> "PictureFolder":
-        """Find the pictures of a folder and split them.
+    def open(cls, path: Path, test: Path | None = None) -> "PictureFolder":
+        """Find the pictures of a folder, and split them unless there is a test part.
+
+        The folder has one sub-folder per class; or `train` and `test` (or `val`) with the same classes, in
+        any case. Names that start with `_` or `.` are no classes. Otherwise the hashes of the files split
+        them; see `content_split` for what stays when the folder grows.
+
+        Args:
+            path: the folder.
+            test: a folder that is the test part; then the whole of `path` is the training part.
 
         Raises:
-            DataError: there are fewer than two classes, or a class has no readable image.
+            DataError: the folder cannot be read, there are fewer than two classes, a class has no readable
+                picture, or the parts have other classes.
         """
-        classes = sorted(
-            child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")
+        if test is not None and path.resolve() == test.resolve():
+            raise DataError(f"{path} cannot be both training and test part: give another folder with --test")
+        layout = find_layout(path, test)
+        tested, training = layout.test, layout.training
+        if test is not None:
+            training, tested = (*training, *tested), _test_roots(test)
+        classes = find_classes(training, test)
+        pictures, unreadable = find_pictures(classes)
+        if not tested:
+            return cls._split(path, tuple(classes), pictures, unreadable)
+        test_classes = find_classes(tested)
+        require_same_classes(classes, test_classes, str(path if test else training[0]), str(tested[0]))
+        test_pictures, bad = find_pictures(test_classes)
+        groups = group_pictures(pictures)
+        return cls(
+            path,
+            tuple(classes),
+            _part(pictures, groups),
+            _part(test_pictures, np.arange(len(test_pictures))),
+            (*unreadable, *bad),
+            _count_grouped(groups),
+            _count_known(test_pictures, pictures),
         )
-        if len(classes) < MIN_CLASSES:
+
+    @classmethod
+    def _split(
+        cls, path: Path, names: tuple[str, ...], pictures: Sequence[FoundPicture], unreadable: Unreadable
+    ) -> "PictureFolder":
+        groups = group_pictures(pictures)
+        count = _count_grouped(groups)
+        labels = np.array([picture.label for picture in pictures], np.int64)
+        uniform = [
+            label
+            for label in range(len(names))
+            if len(of_class := groups[labels == label]) > 1 and (of_class == of_class[0]).all()
+        ]
+        divided = np.isin(labels, uniform)
+        groups[divided] = groups.max() + 1 + np.arange(divided.sum())
+        chosen = choose_test_part(labels, groups, [picture.digest for picture in pictures], _TEST_SHARE)
+        if not chosen.any():
             raise DataError(
-                f"{path} has {len(classes)} sub-folders, expected one for each class and at least two classes"
+                f"{path} has too few pictures for a test part: expected at least two different ones of each class"
             )
-        files: list[tuple[Path, int]] = []
-        unreadable: list[tuple[str, str]] = []
-        for label, name in enumerate(classes):
-            count = len(files)
-            for file in picture_files(path / name):
-                try:
-                    guard.check(guard.read_file(file))
-                    files.append((file, label))
-                except InputError as error:
-                    unreadable.append((str(file), f"{error.status}: {error}"))
-            if len(files) == count:
-                raise DataError(f"{path / name} has no readable picture: add some or remove the folder")
-        labels = np.array([label for _, label in files], np.int64)
-        rest, chosen = stratified_indices(labels, _TEST_SHARE, _SPLIT_SEED)
-        if not len(chosen):
-            raise DataError(
-                f"{path} has too few pictures for a test part: expected at least two of each class"
-            )
-        train, test = (tuple(files[index] for index in part) for part in (rest, chosen))
-        return cls(path, tuple(classes), train, test, tuple(unreadable))
+        whole = _part(pictures, groups)
+        train, test = (whole.take(np.flatnonzero(part)) for part in (~chosen, chosen))
+        return cls(path, names, train, test, unreadable, count, int((divided & chosen).sum()))
+
+    @classmethod
+    def open_whole(cls, path: Path) -> "PictureFolder":
+        """Find the pictures of a folder, all of them in the test part.
+
+        Raises:
+            DataError: the folder cannot be read, there are fewer than two classes, or a class has no readable
+                picture.
+        """
+        layout = find_layout(path)
+        classes = find_classes((*layout.training, *layout.test))
+        pictures, unreadable = find_pictures(classes)
+        whole = _part(pictures, np.arange(len(pictures)))
+        return cls(path, tuple(classes), whole.sample(0), whole, unreadable)
 
     def with_classes(self, names: tuple[str, ...]) -> "PictureFolder":
         """Return the folder with its classes in the order of `names`, which are the same ones."""
-        places = [names.index(name) for name in self.class_names]
-        train, test = (
-            tuple((file, places[label]) for file, label in part) for part in (self.train, self.test)
-        )
+        places = np.array([names.index(name) for name in self.class_names])
+        train, test = (replace(part, labels=places[part.labels]) for part in (self.train, self.test))
         return replace(self, class_names=names, train=train, test=test)
 
     def load(self, spec: InputSpec, preprocessing: Preprocess, *, sampled: bool = False) -> Dataset:
@@ -97,10 +166,18 @@ class PictureFolder:
         Raises:
             DataError: a part has no picture that can be decoded.
         """
-        parts = [sample(part, _enough(spec)) if sampled else part for part in (self.train, self.test)]
+        parts = [self.train, self.test]
+        if sampled:
+            parts = [part.sample(_enough(spec)) for part in parts]
         (train, bad), (test, bad_in_test) = (self._read(part, spec, preprocessing) for part in parts)
         kinds = zip(("training", "test"), parts, (self.train, self.test), strict=True)
-        taken = [f"{len(some):,} of {len(whole):,} {kind} pictures" for kind, some, whole in kinds]
+        taken = [
+            f"{len(some.files):,} of {len(whole.files):,} {kind} pictures" for kind, some, whole in kinds
+        ]
+        is_whole = all(
+            len(some.files) == len(whole.files)
+            for some, whole in zip(parts, (self.train, self.test), strict=True)
+        )
         return Dataset(
             self.path.resolve().name,
             self.class_names,
@@ -108,7 +185,9 @@ class PictureFolder:
             test,
             "as given by its owner",
             (*self.unreadable, *bad, *bad_in_test),
-            "" if parts == [self.train, self.test] else " and ".join(taken),
+            "" if is_whole else " and ".join(taken),
+            self.near_duplicates,
+            self.test_in_training,
         )
 
     def training_sample(self, spec: InputSpec, preprocessing: Preprocess, count: int) -> Split:
@@ -117,30 +196,49 @@ class PictureFolder:
         Raises:
             DataError: none of them can be decoded.
         """
-        return self._read(sample(self.train, min(count, _enough(spec))), spec, preprocessing)[0]
+        part = self.train if self.train.files else self.test
+        return self._read(part.sample(min(count, _enough(spec))), spec, preprocessing)[0]
 
-    def _read(
-        self, part: Sequence[tuple[Path, int]], spec: InputSpec, preprocessing: Preprocess
-    ) -> tuple[Split, Unreadable]:
-        images, kept, unreadable = read_pictures([file for file, _ in part], spec, preprocessing)
-        if not len(images):
+    def _read(self, part: FolderPart, spec: InputSpec, preprocessing: Preprocess) -> tuple[Split, Unreadable]:
+        images, kept, unreadable = read_pictures(part.files, spec, preprocessing)
+        if part.files and not len(images):
             raise DataError(f"{self.path} has no picture that can be decoded: add some")
-        labels = np.array([label for _, label in part], np.int64)
-        return Split(images, labels[kept]), unreadable
+        return Split(images, part.labels[kept], part.groups[kept]), unreadable
 
 
-def picture_files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and its sub-folders that are not hidden, sorted."""
-    for file in sorted(folder.rglob("*")):
-        if not file.name.startswith(".") and file.is_file():
-            yield file
+def _test_roots(test: Path) -> tuple[Path, ...]:
+    layout = find_layout(test)
+    if layout.test:
+        raise DataError(
+            f"{test} has parts of its own: give --test {layout.test[0]}, or its folder of classes"
+        )
+    return layout.training
+
+
+def _part(pictures: Sequence[FoundPicture], groups: NDArray[np.int64]) -> FolderPart:
+    labels = np.array([picture.label for picture in pictures], np.int64)
+    return FolderPart(tuple(picture.path for picture in pictures), labels, groups)
+
+
+def _count_grouped(groups: NDArray[np.int64]) -> int:
+    """Return the number of pictures that share a group."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    return int(sizes[sizes > 1].sum())
+
+
+def _count_known(test: Sequence[FoundPicture], training: Sequence[FoundPicture]) -> int:
+    """Return how many test pictures are copies or near duplicates of a training picture of any class."""
+    digests = {picture.digest for picture in training}
+    greys, others = (np.stack([picture.grey for picture in part]) for part in (test, training))
+    known = near_duplicates.alike(greys, np.array([picture.is_large for picture in test]), others)
+    return sum(picture.digest in digests or bool(found) for picture, found in zip(test, known, strict=True))
 
 
 def sample(items: Sequence[_T], count: int) -> Sequence[_T]:
     """Return at most `count` random items, in their order; the same ones on every call."""
     if len(items) <= count:
         return items
-    chosen = np.sort(np.random.default_rng(_SPLIT_SEED).permutation(len(items))[:count])
+    chosen = np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(len(items))[:count])
     return tuple(items[index] for index in chosen)
 
 

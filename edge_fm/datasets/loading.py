@@ -13,6 +13,7 @@ from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Polarity, Prepro
 from edge_fm_runtime.errors import DataError
 
 _FOLDERS_SPEC = InputSpec(28, 28, 1)
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _AS_TRAINED = Preprocess()
 """Preprocessing of the models that are trained here."""
 
@@ -73,7 +74,9 @@ class OpenData:
         return part.sample(len(part), seed=0)
 
 
-def load(data: str, spec: InputSpec | None = None, preprocess: Preprocess = _AS_TRAINED) -> Dataset:
+def load(
+    data: str, spec: InputSpec | None = None, preprocess: Preprocess = _AS_TRAINED, test: Path | None = None
+) -> Dataset:
     """Load a data set.
 
     Args:
@@ -82,26 +85,37 @@ def load(data: str, spec: InputSpec | None = None, preprocess: Preprocess = _AS_
             an archive are enlarged to it, as in the runtime, if it is a whole multiple of their size;
             otherwise they keep their size.
         preprocess: fit of a folder's pictures; polarity of all images.
+        test: for a folder, another one with the same classes that is the test part; the whole of `data` is
+            the training part then.
 
     Raises:
         DataError: there is no such data set, or it cannot be used.
     """
-    return open_data(data, spec).load(preprocess)
+    return open_data(data, spec, test).load(preprocess)
 
 
-def open_data(data: str, spec: InputSpec | None = None) -> OpenData:
-    """Open a data set without reading the pictures of a folder; see `load`.
+def open_data(data: str, spec: InputSpec | None = None, test: Path | None = None) -> OpenData:
+    """Open a data set, with the pictures of a folder found but not loaded; see `load`.
 
     Raises:
         DataError: there is no such data set, or it cannot be used.
     """
+    path = Path(data)
+    if test is not None:
+        if data in _NAMED or not path.is_dir():
+            raise DataError(f"--test is for a folder, and {data} has a test part of its own: leave it out")
+        if not test.is_dir():
+            raise DataError(f"--test {test} is no folder: give one with one sub-folder of pictures per class")
     if data in _NAMED:
         return OpenData(_NAMED[data](), spec)
-    path = Path(data)
     if path.is_dir():
-        return OpenData(PictureFolder.open(path), spec)
+        return OpenData(PictureFolder.open(path, test), spec)
     if path.suffix == ".npz" and path.is_file():
         return OpenData(npz.load(path), spec)
+    if path.is_file() and path.name.lower().endswith(_ARCHIVES):
+        raise DataError(
+            f"{data!r} is an archive: unpack it, and give the folder with one sub-folder per class"
+        )
     if path.is_file():
         raise DataError(
             f"{data!r} is a file but not an .npz: give a folder with one sub-folder per class, or an .npz file"
@@ -110,6 +124,21 @@ def open_data(data: str, spec: InputSpec | None = None) -> OpenData:
         f"there is no data set {data!r}: give one of {', '.join(_NAMED)}, a folder with one sub-folder per class, "
         "or an .npz file"
     )
+
+
+def open_whole(data: str, spec: InputSpec | None = None) -> OpenData:
+    """Open a data set with all of its images in the test part, to measure a model on.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be used.
+    """
+    path = Path(data)
+    if data not in _NAMED and path.is_dir():
+        return OpenData(PictureFolder.open_whole(path), spec)
+    opened = open_data(data, spec)
+    if isinstance(opened.source, Dataset):
+        return replace(opened, source=opened.source.whole())
+    return opened
 
 
 @lru_cache(maxsize=1)

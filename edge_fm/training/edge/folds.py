@@ -71,7 +71,10 @@ class FoldPlan:
                 f"the folds were made from {self.catalogue:,} images with seed {self.seed}, and this training has "
                 f"{len(training):,} and seed {seed}: use the same seed and validation_share"
             )
-        catalogue = np.random.default_rng([seed, self.count]).permutation(len(training)) % self.count
+        groups = training.groups if training.groups is not None else np.arange(len(training))
+        of_group = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        numbers = np.random.default_rng([seed, self.count]).permutation(of_group.max() + 1) % self.count
+        catalogue = numbers[of_group]
         of = None
         if photographs is not None:
             known = [self.photographs.get(name, i % self.count) for i, name in enumerate(photographs.names)]
@@ -101,8 +104,7 @@ class FoldPlan:
 
 def product_images_without(fold: int, folds: Folds, training: Split) -> Split:
     """Return what is left of a data set's training part without one fold."""
-    kept = folds.product_images != fold
-    return Split(training.images[kept], training.labels[kept])
+    return training.take(np.flatnonzero(folds.product_images != fold))
 
 
 def photographs_without(fold: int, folds: Folds, photographs: Photographs) -> Photographs:
