@@ -27,6 +27,9 @@ def evaluate(
         ),
     ],
     data: options.Data,
+    all_images: Annotated[
+        bool, typer.Option("--all", help="Measure on all images of the data set, not on its test part only.")
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -40,24 +43,25 @@ def evaluate(
     lang: options.Language = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure a model on a data set's test part, with 95 % intervals.
+    """Measure a model on a data set's test part, or on all of it, with 95 % intervals.
 
     Prints accuracy and loss, and precision, recall and F1 of each class; the intervals are in brackets.
 
     Example: edge-fm evaluate fashion --data wardrobe
     Example: edge-fm evaluate runs/cnn --data fashion-mnist --report reports/cnn
+    Example: edge-fm evaluate mine.onnx --data held-out/ --all
     """
     from edge_fm.evaluation import report as reports
     from edge_fm.evaluation.metrics import evaluate as measure
     from edge_fm.evaluation.predictors import open_predictor
 
-    predictor, dataset = open_predictor(model, data, scale)
+    predictor, dataset = open_predictor(model, data, scale, whole=all_images)
     evaluation = measure(predictor, dataset, lang)
     page = reports.write(report, evaluation, dataset, *reports.read_run_history(model)) if report else None
     if as_json:
         terminal.print_document(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
         return
-    _print_scores(evaluation, f"{model} on {data} (test)")
+    _print_scores(evaluation, f"{model} on {data} ({'all' if all_images else 'test'})")
     if page is not None:
         terminal.print_line(f"report: {page}")
 

@@ -178,7 +178,6 @@ def export(
     Example: edge-fm export converted_keras.zip -o mine.onnx
     Example: edge-fm export model.h5 --data fashion-mnist --int8 -o model.onnx
     """
-    from edge_fm import datasets
     from edge_fm.cli import export_source
     from edge_fm.models import recipes
     from edge_fm_exporters import ExportRequest, pipeline, report, sources
@@ -194,7 +193,7 @@ def export(
     model = sources.load(found.model, parse_size(size))
     for note in model.notes:
         terminal.print_line(f"{found.model}: {note}")
-    opened = datasets.open_data(found.data, model.spec) if found.data is not None else None
+    opened = found.open_data(model.spec)
     data_names = opened.class_names if opened is not None else ()
     names, from_where = class_names.find_names(model, found.labels, data_names)
     if from_where:

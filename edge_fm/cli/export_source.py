@@ -33,6 +33,7 @@ class ExportSource:
         data: name, folder or file of the data set; None if unknown.
         own_data: whether the data set is that of the run.
         folder: the run folder; None for a plain file.
+        test: folder that is the test part of the data set; None if the data set has its own.
         run: the run of the folder or of the file; None if there is none.
     """
 
@@ -41,6 +42,7 @@ class ExportSource:
     data: str | None
     own_data: bool = False
     folder: Path | None = None
+    test: Path | None = None
     run: "Run | None" = None
 
     @classmethod
@@ -64,8 +66,28 @@ class ExportSource:
             data=data or run.data,
             own_data=data is None,
             folder=source,
+            test=run.test_folder(data or run.data),
             run=run,
         )
+
+    def open_data(self, spec: InputSpec) -> "OpenData | None":
+        """Open the data set, if there is one; note where the run had other pictures in its test part.
+
+        Raises:
+            DataError: it cannot be used.
+        """
+        from edge_fm import datasets
+        from edge_fm.cli import terminal
+
+        if self.data is None:
+            return None
+        opened = datasets.open_data(self.data, spec, self.test)
+        if self.own_data and opened.is_folder and self.run is not None and self.run.version == 1:
+            terminal.print_note(
+                f"{self.folder} was trained by an edge-fm that chose a folder's test part by position: some of the "
+                "test pictures were trained on, and the figures below are too high. Train again"
+            )
+        return opened
 
     def load(self, data: "OpenData", preprocess: Preprocess, *, is_for_device: bool = False) -> "Dataset":
         """Load the data set as the exported file will take it.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BAD_RESULT = 1
 """Exit code of a command that finished with a bad result."""
 
+_MOST_NAMED = 50
+"""Files that a note names; a folder may have thousands that are no pictures."""
+
 _PIPED_WIDTH = 1000
 """Columns without a terminal: wider than any row, so that nothing is cut or folded."""
 
@@ -83,15 +86,18 @@ def print_error(text: str) -> None:
 
 
 def print_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
-    """Note the files of a data set that could not be read.
+    """Note the files of a data set that were left out, the first ones by name.
 
     Args:
         unreadable: (path, reason) pairs.
     """
     if unreadable:
-        print_note(f"{len(unreadable)} files were left out:")
-        for path, reason in unreadable:
+        count = len(unreadable)
+        print_note(f"{count:,} files were left out:" if count > 1 else "1 file was left out:")
+        for path, reason in unreadable[:_MOST_NAMED]:
             print_note(f"  {path!r}: {reason}")
+        if count > _MOST_NAMED:
+            print_note(f"  and {count - _MOST_NAMED:,} more")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -21,6 +21,7 @@ _RECIPE_OPTIONS = ("--set", "--epochs", "--min-accuracy")
 _RECIPE_KEYS = {
     "--model": "model",
     "--size": "size",
+    "--test": "test",
 }
 """Keys of a recipe for options that cannot be given beside it."""
 
@@ -77,6 +78,14 @@ def train(
             show_default="the data's; 1 for a folder",
         ),
     ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with the classes of the folder DATA to test on; all of DATA is trained on.",
+            show_default="a fifth of DATA, or its own test part",
+        ),
+    ] = None,
     min_accuracy: Annotated[
         float | None,
         typer.Option(
@@ -87,6 +96,10 @@ def train(
             help="Exit with code 1 below this test accuracy.",
         ),
     ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Train anew if the run folder holds files: move it to PATH.1 first."),
+    ] = False,
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps what was learnt.
 
@@ -94,7 +107,7 @@ def train(
     file that holds every setting of a model of the edge family.
 
     Nothing is chosen on the test part. Ctrl-C keeps the best epoch; a model of the edge family resumes with
-    the same command instead.
+    the same command instead. A run folder that holds files is not overwritten without --fresh.
 
     'edge-fm zoo NAME' lists the options and settings that a model takes, with their defaults.
 
@@ -112,6 +125,7 @@ def train(
         "--epochs": epochs,
         "--size": size,
         "--channels": channels,
+        "--test": test,
         "--min-accuracy": min_accuracy,
     }
     given = {name: value for name, value in given.items() if value is not None}
@@ -121,9 +135,9 @@ def train(
         chosen = _read_recipe(data, recipe, given)
         if chosen.folds and min_accuracy is not None:
             raise DataError("--min-accuracy is for one network, and [folds] trains several: leave it out")
-        run = _train_recipe(chosen, out)
+        run = _train_recipe(chosen, out, fresh=fresh)
     else:
-        run = _train_model(data, out, given)
+        run = _train_model(data, out, given, fresh=fresh)
     if run is not None:
         _print_run(run, out)
         _check_accuracy(run, min_accuracy)
@@ -138,6 +152,18 @@ def _check_data_comes_first(data: str, out: Path) -> None:
         architecture = zoo.ARCHITECTURES[data]
         name = architecture.data.split(" ")[0]
         raise DataError(f"train takes the data first: edge-fm train {name} --model {data} -o {out}")
+
+
+def _check_apart(out: Path, data: str, test: Path | None) -> None:
+    """Refuse a run folder among the pictures, where it would be a class, or around them."""
+    from edge_fm_runtime.errors import OutputError
+
+    run = out.resolve()
+    for folder in (Path(data).resolve(), *([test.resolve()] if test is not None else [])):
+        if folder.is_dir() and (run.is_relative_to(folder) or folder.is_relative_to(run)):
+            raise OutputError(
+                f"the run folder {out} and the pictures {folder} lie in each other: give another -o"
+            )
 
 
 def _read_recipe(data: str, path: Path | None, given: dict[str, Any]) -> "EdgeRecipe":
@@ -157,7 +183,7 @@ def _read_recipe(data: str, path: Path | None, given: dict[str, Any]) -> "EdgeRe
     return recipe.read_recipe(path, _overrides(given))
 
 
-def _train_model(data: str, out: Path, given: dict[str, Any]) -> "Run | None":
+def _train_model(data: str, out: Path, given: dict[str, Any], *, fresh: bool) -> "Run | None":
     from edge_fm.models import edge, zoo
     from edge_fm_runtime.errors import DataError
 
@@ -167,12 +193,14 @@ def _train_model(data: str, out: Path, given: dict[str, Any]) -> "Run | None":
     if refused:
         raise DataError(f"{architecture.name} takes no {', '.join(refused)}; it takes {', '.join(taken)}")
     if architecture.name not in edge.WIDTHS:
-        return _train_zoo_model(architecture, data, out, given)
+        return _train_zoo_model(architecture, data, out, given, fresh=fresh)
     from edge_fm.training.edge import recipe
 
     values: dict[str, Any] = {"model": architecture.name, "data": data}
     if "--size" in given:
         values["size"] = given["--size"]
+    if "--test" in given:
+        values["test"] = str(given["--test"])
     overrides = _overrides(given)
     for key in ("model", "data"):
         if key in overrides:
@@ -180,7 +208,7 @@ def _train_model(data: str, out: Path, given: dict[str, Any]) -> "Run | None":
     chosen = recipe.build_recipe(values | recipe.read_overrides(overrides))
     if chosen.folds and "--min-accuracy" in given:
         raise DataError("--min-accuracy is for one network, and [folds] trains several: leave it out")
-    return _train_recipe(chosen, out)
+    return _train_recipe(chosen, out, fresh=fresh)
 
 
 def _overrides(given: dict[str, Any]) -> dict[str, str]:
@@ -190,7 +218,10 @@ def _overrides(given: dict[str, Any]) -> dict[str, str]:
     return overrides | epochs
 
 
-def _train_zoo_model(architecture: "Architecture", data: str, out: Path, given: dict[str, Any]) -> "Run":
+def _train_zoo_model(
+    architecture: "Architecture", data: str, out: Path, given: dict[str, Any], *, fresh: bool
+) -> "Run":
+    from edge_fm.models import runs
     from edge_fm.training.train import TrainRequest
     from edge_fm.training.train import train as fit
 
@@ -198,23 +229,28 @@ def _train_zoo_model(architecture: "Architecture", data: str, out: Path, given: 
     settings = chosen.training
     if "--epochs" in given:
         settings = replace(settings, epochs=given["--epochs"])
+    _check_apart(out, data, given.get("--test"))
+    if not fresh:
+        runs.check_free(out)  # before the pictures are read
     request = TrainRequest(
         architecture=architecture,
-        dataset=_load_data(data, given.get("--size"), given.get("--channels")),
+        dataset=_load_data(data, given),
         data_name=data,
         settings=settings,
         options=chosen.options,
+        test=given.get("--test"),
         init_from=chosen.init_from,
     )
     with terminal.progress("training") as bar:
-        return fit(request, out, _listener(bar, settings.epochs))
+        return fit(request, out, _listener(bar, settings.epochs), fresh=fresh)
 
 
-def _load_data(data: str, size: int | None, channels: int | None) -> "Dataset":
+def _load_data(data: str, given: dict[str, Any]) -> "Dataset":
     from edge_fm import datasets
     from edge_fm_runtime.artifact.input_spec import InputSpec
     from edge_fm_runtime.errors import DataError
 
+    size, channels = given.get("--size"), given.get("--channels")
     if channels not in {None, 1, 3}:
         raise DataError(f"--channels {channels}: expected 1 for grey or 3 for colour")
     is_folder = Path(data).is_dir()
@@ -222,29 +258,48 @@ def _load_data(data: str, size: int | None, channels: int | None) -> "Dataset":
         raise DataError(
             f"{data} has a size of its own: --size and --channels are for a folder with one sub-folder per class"
         )
-    dataset = datasets.load(data, InputSpec(size or 28, size or 28, channels or 1) if is_folder else None)
-    terminal.print_unreadable(dataset.unreadable)
+    spec = InputSpec(size or 28, size or 28, channels or 1) if is_folder else None
+    dataset = datasets.load(data, spec, test=given.get("--test"))
+    _print_folder(dataset)
     return dataset
 
 
-def _train_recipe(recipe: "EdgeRecipe", out: Path) -> "Run | None":
+def _print_folder(dataset: "Dataset") -> None:
+    """Note what was left out of a folder, and its near duplicates."""
+    terminal.print_unreadable(dataset.unreadable)
+    if dataset.near_duplicates:
+        terminal.print_note(
+            f"{dataset.near_duplicates:,} pictures are near duplicates of others, such as bursts: each group of "
+            "them is on one side of every split"
+        )
+    if dataset.test_in_training:
+        terminal.print_note(
+            f"{dataset.test_in_training:,} of {len(dataset.test):,} test pictures are copies or near duplicates of "
+            "training pictures, and the test accuracy is too high for it: test on other scenes with --test DIR"
+        )
+
+
+def _train_recipe(recipe: "EdgeRecipe", out: Path, *, fresh: bool) -> "Run | None":
     """Train as a recipe says; with folds there is no run of the whole, and the folder is a teacher."""
     from edge_fm.training.edge import recipe_run
 
+    _check_apart(out, recipe.data, recipe.test)
+    if not fresh:
+        recipe_run.check_folder(recipe, out)  # before the pictures are read
     sources = recipe_run.open_sources(recipe)
-    terminal.print_unreadable(sources.data.unreadable)
+    _print_folder(sources.data)
     for part in sources.photographs or ():
         terminal.print_unreadable(part.unreadable)
     epochs, count = recipe.settings.epochs, recipe.folds
     with terminal.progress("training") as bar:
         if count is None:
-            return recipe_run.train_one(recipe, sources, out, _listener(bar, epochs))
+            return recipe_run.train_one(recipe, sources, out, _listener(bar, epochs), fresh=fresh)
 
         def listener_of(fold: int) -> "Listener":
             terminal.print_line(f"without fold {fold + 1} of {count}")
             return _listener(bar, epochs)
 
-        scores = recipe_run.train_folds(recipe, sources, out, listener_of)
+        scores = recipe_run.train_folds(recipe, sources, out, listener_of, fresh=fresh)
     for fold, score in enumerate(scores, 1):
         photographs = f", photographs {score.photographs:.4f}" if score.photographs is not None else ""
         terminal.print_line(f"fold {fold}, out of fold: accuracy {score.product_images:.4f}{photographs}")

@@ -11,7 +11,7 @@ from edge_fm.datasets.dataset import (
     resized,
 )
 from edge_fm.datasets.folder import read_pictures, sample
-from edge_fm.datasets.loading import NAMES, OpenData, load, open_data
+from edge_fm.datasets.loading import NAMES, OpenData, load, open_data, open_whole
 from edge_fm.datasets.npz import load_pictures
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "load",
     "load_pictures",
     "open_data",
+    "open_whole",
     "picture_files",
     "read_pictures",
     "require_shape",

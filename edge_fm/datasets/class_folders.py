@@ -36,7 +36,7 @@ _PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class FolderLayout:
-    """Where the class folders of a folder of pictures are.
+    """Folders of the training and test part of a folder of pictures.
 
     Attributes:
         training: folders whose sub-folders are classes; their pictures are to be split where `test` is empty.
@@ -96,21 +96,24 @@ def find_layout(path: Path, excluded: Path | None = None) -> FolderLayout:
     return FolderLayout(training=(training, *held_out[1:]), test=(held_out[0],))
 
 
-def find_classes(roots: Sequence[Path], excluded: Path | None = None) -> dict[str, tuple[Path, ...]]:
+def find_classes(
+    roots: Sequence[Path], excluded: Path | None = None, least: int = MIN_CLASSES
+) -> dict[str, tuple[Path, ...]]:
     """Return the folders of each class, sorted by name.
 
     Args:
         roots: folders whose sub-folders are classes.
         excluded: a folder inside that holds no class.
+        least: number of classes that there must be.
 
     Raises:
-        DataError: a folder cannot be read, there are fewer than two classes, or a name cannot be a class's.
+        DataError: a folder cannot be read, there are fewer than `least` classes, or a name is unusable.
     """
     by_name: dict[str, list[Path]] = {}
     for root in roots:
         for folder in _sub_folders(root, excluded):
             by_name.setdefault(folder.name, []).append(folder)
-    if len(by_name) < MIN_CLASSES:
+    if len(by_name) < least:
         raise DataError(
             _too_few_classes(roots[0], [folder for found in by_name.values() for folder in found])
         )

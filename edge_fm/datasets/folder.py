@@ -98,7 +98,7 @@ class PictureFolder:
         pictures, unreadable = find_pictures(classes)
         if not tested:
             return cls._split(path, tuple(classes), pictures, unreadable)
-        test_classes = find_classes(tested)
+        test_classes = find_classes(tested, least=1)
         require_same_classes(classes, test_classes, str(path if test else training[0]), str(tested[0]))
         test_pictures, bad = find_pictures(test_classes)
         groups = group_pictures(pictures)
@@ -137,7 +137,7 @@ class PictureFolder:
 
     @classmethod
     def open_whole(cls, path: Path) -> "PictureFolder":
-        """Find the pictures of a folder, all of them in the test part.
+        """Find the pictures of a folder, all of them in the test part, copies included.
 
         Raises:
             DataError: the folder cannot be read, there are fewer than two classes, or a class has no readable
@@ -145,7 +145,7 @@ class PictureFolder:
         """
         layout = find_layout(path)
         classes = find_classes((*layout.training, *layout.test))
-        pictures, unreadable = find_pictures(classes)
+        pictures, unreadable = find_pictures(classes, keep_copies=True)
         whole = _part(pictures, np.arange(len(pictures)))
         return cls(path, tuple(classes), whole.sample(0), whole, unreadable)
 

@@ -46,7 +46,9 @@ class FoundPicture:
     is_large: bool
 
 
-def find_pictures(classes: Mapping[str, Sequence[Path]]) -> tuple[list[FoundPicture], Unreadable]:
+def find_pictures(
+    classes: Mapping[str, Sequence[Path]], *, keep_copies: bool = False
+) -> tuple[list[FoundPicture], Unreadable]:
     """Return the pictures of class folders, each content once, and the files that were left out.
 
     Of files with the same bytes in one class the first by path is taken; of those in two classes none, as
@@ -54,6 +56,7 @@ def find_pictures(classes: Mapping[str, Sequence[Path]]) -> tuple[list[FoundPict
 
     Args:
         classes: folders of each class, in the order of the labels.
+        keep_copies: whether files with the same bytes are all taken.
 
     Raises:
         DataError: a folder cannot be read, or a class has no picture left.
@@ -73,6 +76,9 @@ def find_pictures(classes: Mapping[str, Sequence[Path]]) -> tuple[list[FoundPict
             by_digest.setdefault(found[0], []).append(FoundPicture(path, label, *found))
     pictures = []
     for copies in by_digest.values():
+        if keep_copies:
+            pictures += copies
+            continue
         first = copies[0]
         other = next((copy for copy in copies if copy.label != first.label), None)
         if other is None:

@@ -31,6 +31,11 @@ class OpenData:
     spec: InputSpec | None
 
     @property
+    def name(self) -> str:
+        """Name of the data set, or path of the folder."""
+        return str(self.source.path) if isinstance(self.source, PictureFolder) else self.source.name
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Class names, in the order of the labels."""
         return self.source.class_names

@@ -1,18 +1,22 @@
 """Open a trained classifier of any format for evaluation."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from edge_fm import datasets
-from edge_fm.datasets import Dataset
+from edge_fm.datasets import Dataset, OpenData
 from edge_fm.evaluation.metrics import Predictor
 from edge_fm.models import recipes, runs
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.artifact.model_file import BUNDLED
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.errors import DataError
 
 
-def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Predictor, Dataset]:
+def open_predictor(
+    model: str, data: str, scale: str | None = None, *, whole: bool = False
+) -> tuple[Predictor, Dataset]:
     """Open a model and the data set to evaluate it on, with images of the model's size.
 
     Args:
@@ -20,6 +24,8 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         data: data set; supplies the class names of a model file that has none.
         scale: pixel scale of a model file, as `edge_fm_exporters.normalization.scale.parse_scale` takes it;
             None tries the common scales on training images. A run knows its own.
+        whole: whether all images of the data set are in the test part; else a run that was trained with
+            another folder as its test part keeps it.
 
     Raises:
         ModelError: the model cannot be used.
@@ -27,37 +33,47 @@ def open_predictor(model: str, data: str, scale: str | None = None) -> tuple[Pre
         ExportError: the scale of a model file cannot be determined.
     """
     path = Path(model)
+
+    def open_for(spec: InputSpec, run: runs.Run | None = None) -> OpenData:
+        if whole:
+            return datasets.open_whole(data, spec)
+        return datasets.open_data(data, spec, run.test_folder(data) if run is not None else None)
+
     is_bundled = model in BUNDLED
     if runs.is_run(path) and not is_bundled:
         run = runs.Run.load(path)
-        return _from_source(path.resolve().name, path / run.model, data, run, scale)
+        return _from_source(path.resolve().name, path / run.model, run, scale, open_for)
     if path.exists() and path.suffix != ".onnx" and not is_bundled:
-        return _from_source(path.name, path, data, recipes.run_of(path), scale)
+        return _from_source(path.name, path, recipes.run_of(path), scale, open_for)
     if scale is not None:
         raise DataError(f"{model} says itself how its pixels are scaled: leave --scale out")
     classifier = Classifier.load(model)
     passport = classifier.passport
     translations = {translation.language: translation.labels for translation in passport.translations}
     predictor = Predictor(path.name, passport.labels, passport.input, classifier.probabilities, translations)
-    opened = datasets.open_data(data, passport.input).with_classes(passport.labels)
+    opened = open_for(passport.input).with_classes(passport.labels)
     return predictor, opened.load(passport.preprocess)
 
 
 def _from_source(
-    name: str, path: Path, data: str, run: runs.Run | None, scale: str | None
+    name: str,
+    path: Path,
+    run: runs.Run | None,
+    scale: str | None,
+    open_for: Callable[[InputSpec, runs.Run | None], OpenData],
 ) -> tuple[Predictor, Dataset]:
     """Open a trained model; without a stated fit, its images are stretched."""
     from edge_fm_exporters import sources
     from edge_fm_exporters.normalization.search import DEFAULT_FIT, KnownRecipe
 
     source = sources.load(path)
-    opened = datasets.open_data(data, source.spec)
+    opened = open_for(source.spec, run)
     names = (run.class_names if run is not None else ()) or source.names or opened.class_names
     opened = opened.with_classes(names)
     known = recipes.known_recipe(source, run, KnownRecipe(scale=scale))
     if known.fit is None:
         known = replace(known, fit=DEFAULT_FIT)
-    recipe = recipes.find_recipe(source, opened, data, known)
+    recipe = recipes.find_recipe(source, opened, opened.name, known)
     dataset = opened.load(recipe.preprocess)
     datasets.require_shape(dataset, source.spec)
     predictor = Predictor(

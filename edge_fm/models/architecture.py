@@ -188,7 +188,7 @@ def _parse_yes(name: str, text: str) -> bool:
     return _YES_OR_NO[text.lower()]
 
 
-EDGE_OPTIONS = ("--set", "--epochs", "--size", "--min-accuracy")
+EDGE_OPTIONS = ("--set", "--epochs", "--size", "--test", "--min-accuracy")
 ZOO_OPTIONS = (*EDGE_OPTIONS, "--channels")
 
 _ONLY_KERAS = ("batch_size", "learning_rate", "patience", "init_from")

@@ -12,9 +12,10 @@ RUN/calibration.npz      images for the int8 ranges, where the data set alone is
 import csv
 import importlib.metadata
 import json
+import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,23 +35,88 @@ CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
 OOD_CALIBRATION = "ood_calibration.npz"
 _MAX_RECORD_BYTES = 16 * 2**20
+_RECORD_VERSION = 2
 FORMER_OOD_CALIBRATION = "lesson.npz"
 """The name of `OOD_CALIBRATION` in run folders of version 0.1.0."""
 
 
-def begin(folder: Path) -> None:
-    """Create the folder of a training and remove the record of an earlier run.
+Resumable = Callable[[frozenset[str]], bool]
+"""Function that tells whether files of these names in a folder are of a training that can be resumed."""
+
+
+def check_free(folder: Path, resumable: Resumable | None = None) -> None:
+    """Check that a training would overwrite nothing in its folder.
+
+    Args:
+        folder: run folder; it need not exist.
+        resumable: tells by the names of its files whether the training goes on from them.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: it holds a run or other files, is a file, or cannot be read.
     """
     try:
+        names = frozenset(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be a run folder: {error.strerror}. Choose another folder with -o"
+        ) from error
+    if not names or (resumable is not None and resumable(names)):
+        return
+    found = "a run" if RECORD in names else f"{min(names)!r} and {len(names) - 1} other files"
+    raise OutputError(
+        f"{folder} holds {found}, and a training overwrites nothing: give another folder with -o, or --fresh, "
+        f"which first moves it to {_free_name(folder).name}"
+    )
+
+
+def begin(folder: Path, *, fresh: bool = False, resumable: Resumable | None = None) -> None:
+    """Create the folder of a training.
+
+    Args:
+        folder: run folder.
+        fresh: whether a folder that is there is moved aside first; see `set_aside`.
+        resumable: see `check_free`.
+
+    Raises:
+        OutputError: the folder holds a run or other files, or cannot be written.
+    """
+    if fresh:
+        set_aside(folder)
+    check_free(folder, resumable)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be written: {error.strerror}. Choose another folder with -o"
         ) from error
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a folder RUN that is there to RUN.1, or to the next number that is free; nothing is deleted.
+
+    Raises:
+        OutputError: it cannot be renamed, or is the working directory.
+    """
+    if not os.path.lexists(folder):
+        return
+    if folder.resolve() == Path.cwd():
+        raise OutputError(f"{folder} is the working directory: give another folder with -o")
+    try:
+        folder.rename(_free_name(folder))
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be moved aside: {error.strerror}. Choose another folder with -o"
+        ) from error
+
+
+def _free_name(folder: Path) -> Path:
+    folder = folder if folder.name not in {"", ".."} else folder.resolve()
+    number = 1
+    while os.path.lexists(target := folder.with_name(f"{folder.name}.{number}")):
+        number += 1
+    return target
 
 
 @dataclass(frozen=True)
@@ -78,6 +144,8 @@ class Run:
         input_shape: (height, width, channels) of the input.
         fit: how pictures of other shapes became the input.
         polarity: whether their grey levels were inverted.
+        test: folder that was the test part, as on the command line; None if the data set has its own.
+        version: of the record; before 2, the parts of a folder were chosen by position, not by content.
     """
 
     architecture: str
@@ -98,6 +166,13 @@ class Run:
     input_shape: tuple[int, int, int] = field(default=(28, 28, 1), metadata={"added_in": 1})
     fit: Fit = field(default=Fit.LETTERBOX, metadata={"added_in": 1})
     polarity: Polarity = field(default=Polarity.AS_IS, metadata={"added_in": 1})
+    test: str | None = field(default=None, metadata={"added_in": 2})
+    version: int = field(default=1, metadata={"added_in": 2})
+
+    def test_folder(self, data: str) -> Path | None:
+        """Return the folder of the test part, if there is one and `data` is what the run was trained on."""
+        is_own = data == self.data or Path(data).resolve() == Path(self.data).resolve()
+        return Path(self.test) if self.test is not None and is_own else None
 
     @property
     def test_accuracy(self) -> float:
@@ -111,7 +186,8 @@ class Run:
             DataError: a figure is not a number, as after a training that diverged.
         """
         try:
-            text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+            record = asdict(replace(self, version=_RECORD_VERSION))
+            text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         except ValueError:
             raise DataError(
                 "the training has diverged: a loss or score is not a number. Train again with a lower --set learning_rate=RATE"

@@ -30,6 +30,7 @@ class TrainRequest:
         data_name: the data set's name as the user gave it.
         settings: how long and how.
         options: options in place of the architecture's own.
+        test: folder that is the test part of `dataset`, as the user gave it; None if it has its own.
         init_from: run folder of the same architecture whose weights are the start; None starts from random
             ones.
     """
@@ -39,10 +40,11 @@ class TrainRequest:
     data_name: str
     settings: TrainSettings
     options: Options = field(default_factory=dict)
+    test: Path | None = None
     init_from: Path | None = None
 
 
-def train(request: TrainRequest, folder: Path, listener: Listener) -> Run:
+def train(request: TrainRequest, folder: Path, listener: Listener, *, fresh: bool = False) -> Run:
     """Train, measure the kept weights once on the test part, and write the run folder.
 
     Ctrl-C ends the training and keeps the best epoch so far.
@@ -51,14 +53,15 @@ def train(request: TrainRequest, folder: Path, listener: Listener) -> Run:
         request: what to train.
         folder: run folder; it is made if it does not exist.
         listener: called with progress.
+        fresh: whether a folder that holds files is moved aside; see `runs.set_aside`.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder holds files, or cannot be written.
         DataError: it was interrupted before one epoch was done, or the images do not suffice.
     """
     architecture, dataset, settings = request.architecture, request.dataset, request.settings
     _check(request, folder)
-    runs.begin(folder)
+    runs.begin(folder, fresh=fresh)
     started_s = time.monotonic()
     scores: dict[str, Figures] = {}
     if settings.folds:
@@ -85,6 +88,7 @@ def train(request: TrainRequest, folder: Path, listener: Listener) -> Run:
         tools=architecture.framework.tools(),
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         input_shape=dataset.spec.shape,
+        test=str(request.test) if request.test else None,
     )
     runs.write_history(folder / runs.HISTORY, fitted.history)
     curves.save(curves.curves(fitted.history, fitted.best_epoch), folder / runs.CURVES)

@@ -62,7 +62,7 @@ def restore(model: KerasModel, path: Path, whose: str) -> History:
         kept = read_arrays(path)
         if str(kept["whose"]) != whose:
             raise DataError(
-                f"{path} is of a training with other settings, pictures or weights to begin with: give another folder with -o, or delete it"
+                f"{path} is of a training with other settings, pictures or weights to begin with: give another folder with -o, or --fresh"
             )
         for prefix, variables in (("m", model.variables), ("o", model.optimizer.variables)):
             for index, variable in enumerate(variables):

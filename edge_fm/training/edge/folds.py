@@ -18,6 +18,7 @@ from edge_fm_runtime.untrusted import bounded_json, typed_json
 from edge_fm_runtime.untrusted.regular_file import read_lines, read_text
 
 RECORD = "folds.json"
+_RUN = "without-"
 MIN_FOLDS, MAX_FOLDS = 2, 1000
 
 _MAX_RECORD_BYTES = 64 * 2**20
@@ -114,9 +115,14 @@ def photographs_without(fold: int, folds: Folds, photographs: Photographs) -> Ph
     return photographs.take(np.flatnonzero(folds.photographs != fold))
 
 
+def is_resumable(names: frozenset[str]) -> bool:
+    """Return whether files of these names are of the training of folds, which goes on where it ended."""
+    return all(name == RECORD or name.startswith(_RUN) for name in names)
+
+
 def runs_of(folder: Path, count: int) -> list[Path]:
     """Return where the network that has not seen each fold is kept."""
-    return [folder / f"without-{fold}" for fold in range(count)]
+    return [folder / f"{_RUN}{fold}" for fold in range(count)]
 
 
 def read_groups(path: Path) -> dict[str, str]:

@@ -64,6 +64,7 @@ class EdgeRecipe:
         model: name in `edge.WIDTHS`.
         data: data set in the model's own classes.
         size: height and width of the input in pixels; None takes the data set's own, 28 for a folder.
+        test: folder that is the test part, with the same classes; then the whole of `data` is trained on.
         init_from: run folder, exported file or bundled model whose weights are the start.
         settings: how it is trained.
         photographs: photographs with partial labels, if any.
@@ -75,6 +76,7 @@ class EdgeRecipe:
     model: str
     data: str
     size: int | None = None
+    test: Path | None = None
     init_from: Path | None = None
     settings: EdgeSettings = field(default_factory=EdgeSettings)
     photographs: PhotographSource | None = None
@@ -152,6 +154,7 @@ def build_recipe(values: Mapping[str, Any]) -> EdgeRecipe:
         model=values["model"],
         data=values["data"],
         size=values.get("size"),
+        test=_path(values.get("test")),
         init_from=_path(values.get("init_from")),
         settings=settings,
         photographs=_photographs(values),

@@ -6,6 +6,7 @@ from pathlib import Path
 from edge_fm import datasets
 from edge_fm.datasets import Dataset, photographs
 from edge_fm.datasets.photographs import Photographs
+from edge_fm.models import runs
 from edge_fm.models.runs import Run
 from edge_fm.training.edge import cross_fitting, distillation, folds, train
 from edge_fm.training.edge.cross_fitting import FoldSettings, OutOfFoldScores
@@ -24,7 +25,8 @@ def open_sources(recipe: EdgeRecipe) -> TrainingSources:
         ModelError: a teacher cannot be used.
     """
     size = recipe.size
-    dataset = datasets.load(recipe.data, InputSpec(size, size, 1) if size is not None else None)
+    spec = InputSpec(size, size, 1) if size is not None else None
+    dataset = datasets.load(recipe.data, spec, test=recipe.test)
     if size not in {None, dataset.spec.height}:
         raise DataError(
             f"size {size}: {recipe.data} has images of {dataset.spec.height}x{dataset.spec.width}, which can only be "
@@ -41,6 +43,7 @@ def open_sources(recipe: EdgeRecipe) -> TrainingSources:
         else None,
         init_from=recipe.init_from,
         soft_labels=source.soft_labels if source is not None else None,
+        test=recipe.test,
     )
 
 
@@ -62,15 +65,34 @@ def _photographs(source: PhotographSource, dataset: Dataset, seed: int) -> tuple
     )
 
 
-def train_one(recipe: EdgeRecipe, sources: TrainingSources, folder: Path, listener: Listener) -> Run:
+def check_folder(recipe: EdgeRecipe, folder: Path) -> None:
+    """Check that the training of a recipe would overwrite nothing in its folder.
+
+    Raises:
+        OutputError: it holds files, and not those of the same kind of training that was interrupted.
+    """
+    runs.check_free(folder, train.is_resumable if recipe.folds is None else folds.is_resumable)
+
+
+def train_one(
+    recipe: EdgeRecipe, sources: TrainingSources, folder: Path, listener: Listener, *, fresh: bool = False
+) -> Run:
     """Train the network of a recipe into a run folder; see `train.train_run`."""
-    return train.train_run(sources, recipe.settings, folder, listener)
+    return train.train_run(sources, recipe.settings, folder, listener, fresh=fresh)
 
 
 def train_folds(
-    recipe: EdgeRecipe, sources: TrainingSources, folder: Path, listener_of: Callable[[int], Listener]
+    recipe: EdgeRecipe,
+    sources: TrainingSources,
+    folder: Path,
+    listener_of: Callable[[int], Listener],
+    *,
+    fresh: bool = False,
 ) -> list[OutOfFoldScores]:
     """Train a network without each fold of a recipe; see `cross_fitting.train_folds`."""
+    if fresh:
+        runs.set_aside(folder)
+    check_folder(recipe, folder)
     groups = folds.read_groups(recipe.groups) if recipe.groups is not None else {}
     division = FoldSettings(count=recipe.folds or 0, groups=groups)
     return cross_fitting.train_folds(sources, recipe.settings, folder, division, listener_of)

@@ -60,6 +60,7 @@ SCHEMA: Mapping[str, Mapping[str, Range]] = {
         "model": Range(str, choices=tuple(edge.WIDTHS)),
         "data": Range(str),
         "size": Range(int, 8, 1024),
+        "test": Range(str),
         "init_from": Range(str),
     },
     "settings": {

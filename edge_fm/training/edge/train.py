@@ -56,6 +56,7 @@ class TrainingSources:
             random ones.
         soft_labels: file that the photographs' soft labels were read from, if any.
         left_out: (fold, folds) that is left out of the training; None trains on all.
+        test: folder that is the test part of `data`, as the user gave it; None if it has its own.
     """
 
     architecture: str
@@ -66,9 +67,17 @@ class TrainingSources:
     init_from: Path | None = None
     soft_labels: Path | None = None
     left_out: tuple[int, Folds] | None = None
+    test: Path | None = None
 
 
-def train_run(sources: TrainingSources, settings: EdgeSettings, folder: Path, listener: Listener) -> Run:
+def is_resumable(names: frozenset[str]) -> bool:
+    """Return whether files of these names are of an interrupted training, which `train_run` resumes."""
+    return runs.RECORD not in names and any(name.startswith(Path(checkpoint.FILE).stem) for name in names)
+
+
+def train_run(
+    sources: TrainingSources, settings: EdgeSettings, folder: Path, listener: Listener, *, fresh: bool = False
+) -> Run:
     """Train a member of the edge family into a run folder, and resume an interrupted training there.
 
     Args:
@@ -76,9 +85,10 @@ def train_run(sources: TrainingSources, settings: EdgeSettings, folder: Path, li
         settings: how it is trained.
         folder: run folder; it is made if it does not exist.
         listener: called with progress.
+        fresh: whether a folder that holds files is moved aside, even if it could be resumed.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder holds a finished run or other files, or cannot be written.
         DataError: the folder holds the state of another training, the data is not of digits for a network
             that reads digits, or `init_from` is this folder, no run, or of another network.
         ModelError: `init_from` is a file that is missing or refused.
@@ -95,7 +105,8 @@ def train_run(sources: TrainingSources, settings: EdgeSettings, folder: Path, li
         training = product_images_without(*sources.left_out, training)
         sources = _without(*sources.left_out, sources)
     model, ema_model = _networks(sources, training, folder, settings)
-    runs.begin(folder)  # after all that can be refused: the record of an earlier run is removed
+    # After all that can be refused: a former run is moved aside.
+    runs.begin(folder, fresh=fresh, resumable=is_resumable)
     images = replace(_training_images(sources, training, validation, settings), folds=folds)
     job = loop.TrainingJob(model=model, ema_model=ema_model, images=images, teacher=sources.teacher)
     history = loop.train(job, settings, folder, listener)
@@ -200,4 +211,5 @@ def _record(
         tools=runs.keras_tools(),
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         input_shape=dataset.spec.shape,
+        test=str(sources.test) if sources.test else None,
     )

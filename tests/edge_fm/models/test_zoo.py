@@ -190,7 +190,7 @@ class TestTrainCommand:
         """A lower accuracy ends with exit code 1, and the run folder stays."""
         command = ["train", "wardrobe", "--model", "logreg", "--set", "max_iter=3", "-o", tmp_path / "run"]
         assert cli(*command, "--min-accuracy", "0.3").code == 0
-        failed = cli(*command, "--min-accuracy", "0.999")
+        failed = cli(*command, "--fresh", "--min-accuracy", "0.999")
         assert failed.code == 1
         assert "is below --min-accuracy 0.999" in failed.err
         assert (tmp_path / "run" / "model.skops").is_file()
@@ -227,7 +227,8 @@ class TestTrainCommand:
                 created="2026-01-01",
             ).save(folder)
         given = {"same": out, "missing": tmp_path / "nothing"}.get(source, start)
-        done = cli("train", "wardrobe", "--model", "mlp-128", "--set", f"init_from={given}", "-o", out)
+        command = ("train", "wardrobe", "--model", "mlp-128", "--set", f"init_from={given}", "-o", out)
+        done = cli(*command, "--fresh")
         assert done.code == 2
         assert str(given) in done.err
         assert (out / "run.json").is_file()
@@ -271,7 +272,7 @@ class TestTrainCommand:
             *("--epochs", 8, "--set", "patience=0", "--set", "validation=0", "-o", tmp_path / "run"),
         )
         assert done.code == 0, done.err
-        assert "1 files were left out" in done.err
+        assert "1 file was left out" in done.err
         assert "broken.jpg" in done.err
         assert "test: accuracy 1.0000" in done.out
         exported = cli("export", tmp_path / "run", "--data", tmp_path / "photos", "-o", tmp_path / "own.onnx")
@@ -325,7 +326,7 @@ class TestTrainCommand:
     ) -> None:
         """The arguments are checked before the folder changes."""
         (tmp_path / "run.json").write_text("an earlier run")
-        done = cli("train", "wardrobe", "--model", "mlp-128", *options, "-o", tmp_path)
+        done = cli("train", "wardrobe", "--model", "mlp-128", *options, "-o", tmp_path, "--fresh")
         assert done.code == 2, done.err
         assert (tmp_path / "run.json").read_text() == "an earlier run"
 
