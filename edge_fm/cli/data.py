@@ -30,25 +30,17 @@ def data(
 
     Example: edge-fm data wardrobe
     """
-    import numpy as np
-
     from edge_fm import datasets
     from edge_fm.drawing import contact_sheet
 
     dataset = datasets.load(name)
-    train, test = (
-        np.bincount(split.labels, minlength=len(dataset.class_names))
-        for split in (dataset.train, dataset.test)
-    )
-    rows = [
-        [class_name, f"{train[index]:,}", f"{test[index]:,}"]
-        for index, class_name in enumerate(dataset.class_names)
-    ]
+    counts = zip(dataset.class_names, dataset.class_counts, strict=True)
+    rows = [[class_name, f"{train:,}", f"{test:,}"] for class_name, (train, test) in counts]
     rows.append(["all", f"{len(dataset.train):,}", f"{len(dataset.test):,}"])
     shape = " x ".join(map(str, dataset.spec.shape))
     terminal.print_table(["class", "train ", "test "], rows, f"{dataset.name}: {shape} uint8")
     terminal.print_line(f"licence: {dataset.licence}")
-    terminal.print_unreadable(dataset.unreadable)
+    terminal.print_folder_notes(dataset)
     path = out or Path(f"{dataset.name}-samples.png")
     contact_sheet.write_strip(path, dataset)
     terminal.print_line(f"samples: {path}")

@@ -43,7 +43,7 @@ def evaluate(
     lang: options.Language = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure a model on a data set's test part, or on all of it, with 95 % intervals.
+    """Measure a model on a data set's test part, with 95 % intervals.
 
     Prints accuracy and loss, and precision, recall and F1 of each class; the intervals are in brackets.
 

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console  # for the checker only
 
+    from edge_fm.datasets import Dataset
+
 
 BAD_RESULT = 1
 """Exit code of a command that finished with a bad result."""
@@ -98,6 +100,21 @@ def print_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
             print_note(f"  {path!r}: {reason}")
         if count > _MOST_NAMED:
             print_note(f"  and {count - _MOST_NAMED:,} more")
+
+
+def print_folder_notes(dataset: "Dataset") -> None:
+    """Note what was left out of a folder, and its near duplicates."""
+    print_unreadable(dataset.unreadable)
+    if dataset.near_duplicates:
+        print_note(
+            f"{dataset.near_duplicates:,} pictures are near duplicates of others, such as bursts: each group of "
+            "them is on one side of every split"
+        )
+    if dataset.test_in_training:
+        print_note(
+            f"{dataset.test_in_training:,} of {len(dataset.test):,} test pictures are copies or near duplicates of "
+            "training pictures, and the test accuracy is too high for it: test on other scenes with --test DIR"
+        )
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -260,23 +260,8 @@ def _load_data(data: str, given: dict[str, Any]) -> "Dataset":
         )
     spec = InputSpec(size or 28, size or 28, channels or 1) if is_folder else None
     dataset = datasets.load(data, spec, test=given.get("--test"))
-    _print_folder(dataset)
+    terminal.print_folder_notes(dataset)
     return dataset
-
-
-def _print_folder(dataset: "Dataset") -> None:
-    """Note what was left out of a folder, and its near duplicates."""
-    terminal.print_unreadable(dataset.unreadable)
-    if dataset.near_duplicates:
-        terminal.print_note(
-            f"{dataset.near_duplicates:,} pictures are near duplicates of others, such as bursts: each group of "
-            "them is on one side of every split"
-        )
-    if dataset.test_in_training:
-        terminal.print_note(
-            f"{dataset.test_in_training:,} of {len(dataset.test):,} test pictures are copies or near duplicates of "
-            "training pictures, and the test accuracy is too high for it: test on other scenes with --test DIR"
-        )
 
 
 def _train_recipe(recipe: "EdgeRecipe", out: Path, *, fresh: bool) -> "Run | None":
@@ -287,7 +272,7 @@ def _train_recipe(recipe: "EdgeRecipe", out: Path, *, fresh: bool) -> "Run | Non
     if not fresh:
         recipe_run.check_folder(recipe, out)  # before the pictures are read
     sources = recipe_run.open_sources(recipe)
-    _print_folder(sources.data)
+    terminal.print_folder_notes(sources.data)
     for part in sources.photographs or ():
         terminal.print_unreadable(part.unreadable)
     epochs, count = recipe.settings.epochs, recipe.folds

@@ -167,7 +167,7 @@ class Run:
     fit: Fit = field(default=Fit.LETTERBOX, metadata={"added_in": 1})
     polarity: Polarity = field(default=Polarity.AS_IS, metadata={"added_in": 1})
     test: str | None = field(default=None, metadata={"added_in": 2})
-    version: int = field(default=1, metadata={"added_in": 2})
+    version: int = field(default=1, compare=False, metadata={"added_in": 2})
 
     def test_folder(self, data: str) -> Path | None:
         """Return the folder of the test part, if there is one and `data` is what the run was trained on."""

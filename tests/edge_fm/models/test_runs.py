@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_fm.models.runs import HISTORY, RECORD, Run, read_history
-from edge_fm_runtime.errors import DataError
+from edge_fm.models.runs import HISTORY, RECORD, Run, begin, read_history
+from edge_fm.training.edge import folds, train
+from edge_fm_runtime.errors import DataError, OutputError
 
 RUN = Run(
     architecture="edge-nano",
@@ -84,3 +85,63 @@ def test_options_of_a_run_keep_their_numbers(tmp_path: Path) -> None:
     """Whole options stay whole."""
     replace(RUN, options={"units": 64, "rate": 0.5}).save(tmp_path)
     assert isinstance(Run.load(tmp_path).options["units"], int)
+
+
+def occupied(folder: Path, *names: str) -> Path:
+    """Make a folder with files of these names."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(name, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("names", [("run.json", "model.keras"), ("notes.txt",), ("model.keras", "a", "b")])
+def test_a_folder_with_files_is_not_overwritten(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """A run or any other file refuses a training and names --fresh, and nothing changes."""
+    folder = occupied(tmp_path / "run", *names)
+    with pytest.raises(OutputError, match="or --fresh, which first moves it to run.1"):
+        begin(folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("names", [(), (".DS_Store",)])
+def test_an_empty_folder_is_used(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """A folder without files, or with hidden ones only, may become a run."""
+    begin(occupied(tmp_path / "run", *names))
+    assert not (tmp_path / "run.1").exists()
+
+
+def test_fresh_loses_nothing(tmp_path: Path) -> None:
+    """With fresh, each former folder is renamed to the next free number, whole."""
+    folder = tmp_path / "run"
+    for number in range(3):
+        begin(folder, fresh=True)
+        (folder / RECORD).write_text(str(number), encoding="utf-8")
+    kept = [(tmp_path / name / RECORD).read_text() for name in ("run.1", "run.2", "run")]
+    assert kept == ["0", "1", "2"]
+
+
+def test_the_working_directory_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell would stand in a folder of another name."""
+    monkeypatch.chdir(occupied(tmp_path / "run", "run.json"))
+    with pytest.raises(OutputError, match="is the working directory"):
+        begin(Path(), fresh=True)
+    assert (tmp_path / "run" / "run.json").is_file()
+
+
+def test_an_interrupted_training_may_go_on(tmp_path: Path) -> None:
+    """The state of an interrupted edge training, and networks of folds, are gone on with; a run is not."""
+    begin(occupied(tmp_path / "state", "state.npz", "history.csv"), resumable=train.is_resumable)
+    begin(occupied(tmp_path / "folds", "without-0", "folds.json"), resumable=folds.is_resumable)
+    with pytest.raises(OutputError, match="holds a run"):
+        begin(occupied(tmp_path / "run", "state.npz", "run.json"), resumable=train.is_resumable)
+    with pytest.raises(OutputError, match="holds 'folds.json' and 1 other files"):
+        begin(occupied(tmp_path / "other", "model.keras", "folds.json"), resumable=folds.is_resumable)
+
+
+@pytest.mark.parametrize(("data", "kept"), [("pets", True), ("./pets/", True), ("other", False)])
+def test_a_test_folder_is_of_the_runs_data(data: str, kept: bool) -> None:
+    """The folder that a run was tested on goes with its own data, however it is written, and no other."""
+    run = replace(RUN, data="pets", test="held-out")
+    assert run.test_folder(data) == (Path("held-out") if kept else None)
+    assert RUN.test_folder("wardrobe") is None

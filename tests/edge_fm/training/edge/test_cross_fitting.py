@@ -153,7 +153,7 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
     """Out-of-fold networks teach a student, are not trained twice, and refuse another seed."""
     whole = datasets.load
     monkeypatch.setattr(
-        datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 120, 40)
+        datasets, "load", lambda data, spec=None, **_: datasets.limited(whole(data, spec), 120, 40)
     )
     common = "[settings]\nepochs = 1\nbatch_size = 16\n"
     command = ["train", write_recipe(tmp_path, f"{common}[folds]\ncount = 2"), "-o", tmp_path / "folds"]
@@ -208,7 +208,7 @@ def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
 ) -> None:
     """Folds respect groups of photographs, report out-of-fold scores and teach a student."""
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     people = {
         f"{kind}/{number}.jpg": ("Ada", "Ben", "Cem")[number % 3]
         for kind in ("dress", "shoes", "hat")

@@ -24,7 +24,7 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     """A run in bfloat16 saves a float32 network, and later networks are float32."""
     monkeypatch.setitem(edge.WIDTHS, "edge-nano", edge.Width(16, 16, 16))
     part, images = small(), datasets.load("wardrobe").test.images[:100]
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     seen: list[str] = []
     fit = loop.train
 

@@ -51,7 +51,7 @@ def test_defaults_are_those_of_the_family(tmp_path: Path) -> None:
         (
             "epoch = 3",
             3,
-            "has no key 'epoch'; it takes model, data, size, init_from, and the tables settings",
+            "has no key 'epoch'; it takes model, data, size, test, init_from, and the tables settings",
         ),
         ("[settings]\nepoch = 3", 4, "[settings] has no key 'epoch'; it takes epochs, batch_size"),
         ("[settings]\nepochs = 0", 4, "epochs = 0, expected a whole number of 1 or more"),
@@ -196,7 +196,7 @@ def test_a_recipe_is_trained_with_its_settings(
 ) -> None:
     """From file to run folder: settings of the recipe and overrides are those of the run's record."""
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     text = "[settings]\nepochs = 5\nbatch_size = 16\n[mix]\nscenes = 0\n[augmentation]\nerase = 0.5\n"
     options = ("--epochs", 1, "--set", "mix.empties=0.1", "--set", "seed=3")
     done = cli("train", write_recipe(tmp_path, text), *options, "-o", tmp_path / "run")

@@ -129,7 +129,7 @@ def test_from_a_size_to_a_labelled_folder(
     """A 56x56 network is trained from a bundled one, warm started, exported, measured and used."""
     whole = datasets.load
     monkeypatch.setattr(
-        datasets, "load", lambda data, spec=None: datasets.limited(whole(data, spec), 100, 100)
+        datasets, "load", lambda data, spec=None, **_: datasets.limited(whole(data, spec), 100, 100)
     )
     monkeypatch.setattr(search, "Calibration", [Calibration.MINMAX])
     tables = '[distillation]\nteachers = ["fashion"]'

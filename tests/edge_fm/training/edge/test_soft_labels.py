@@ -192,7 +192,7 @@ def test_a_training_takes_answers(
 ) -> None:
     """A training reads, uses and records soft labels, and ends with other weights than without."""
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     (tmp_path / "answers.csv").write_text(HEAD + "dress/0.png,0.2,0.3,0.5\ndress/1.png,0.2,0.3,0.5\n")
     lines = [f"{folder} = {list(classes)!r}" for folder, classes in MAPPING.items()]
     (tmp_path / "map.toml").write_text("\n".join(["[photos]", *lines]))

@@ -110,7 +110,7 @@ def test_a_resumed_training_keeps_its_initial_run(
 ) -> None:
     """A killed warm start resumes only with the same run, and never writes into that run."""
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     begun = settings_module.EdgeSettings(epochs=2, batch_size=32)
     plain = training_sources(part)
     train.train_run(plain, replace(begun, epochs=1), tmp_path / "first", lambda *_: None)
@@ -142,6 +142,7 @@ def test_a_resumed_training_keeps_its_initial_run(
         f"init_from={tmp_path / 'no'}",
         "-o",
         tmp_path / "first",
+        "--fresh",
     )
     assert refused.code == 2
     assert str(tmp_path / "no") in refused.err
@@ -177,7 +178,7 @@ def test_from_photographs_to_int8(
 ) -> None:
     """Train on two data sets with a map, then export: int8 is calibrated on what the run kept of both."""
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     text = MAP.replace('["Sandal", "Sneaker"]', '["Sandal", "Sneaker", "Ankle boot"]')
     (tmp_path / "map.toml").write_text(text)
     tables = f"[settings]\nepochs = 2\nlearning_rate = 0.001\n{photographs_table(photos)}"
@@ -206,7 +207,7 @@ def test_photographs_of_no_class_only_train(
 ) -> None:
     """Photographs of no class train the model, but enter no figure, threshold or temperature."""
     part = small()
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: part)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: part)
     for kind in ("dress", "shoes"):
         shutil.rmtree(photos / kind)
     (photos.parent / "map.toml").write_text("[photos]\nhat = []\n")
@@ -234,7 +235,7 @@ def test_nothing_is_learnt_or_chosen_from_the_test_part(
     kept = []
     for name, test in (("own", part.test), ("other", datasets.Split(others, part.test.labels[::-1].copy()))):
         told = replace(part, test=test)
-        monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told: told)
+        monkeypatch.setattr(datasets, "load", lambda _name, *_spec, told=told, **_more: told)
         folder, file = tmp_path / name, tmp_path / f"{name}.onnx"
         settings = settings_module.EdgeSettings(epochs=1, batch_size=32)
         train.train_run(training_sources(told), settings, folder, lambda *_: None)

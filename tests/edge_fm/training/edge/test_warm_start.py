@@ -119,7 +119,7 @@ def test_from_the_command_line(
 ) -> None:
     """init_from starts at the file's accuracy, records it, and refuses before writing."""
     few = datasets.limited(wardrobe, 200, 200)
-    monkeypatch.setattr(datasets, "load", lambda _name, *_spec: few)
+    monkeypatch.setattr(datasets, "load", lambda _name, *_spec, **_more: few)
     out = tmp_path / "run"
     refused = cli(
         "train", "wardrobe", "--model", "edge", "--set", "init_from=fashion-nano", "--epochs", 1, "-o", out
