@@ -99,7 +99,7 @@ def occupied(folder: Path, *names: str) -> Path:
 def test_a_folder_with_files_is_not_overwritten(tmp_path: Path, names: tuple[str, ...]) -> None:
     """A run or any other file refuses a training and names --fresh, and nothing changes."""
     folder = occupied(tmp_path / "run", *names)
-    with pytest.raises(OutputError, match="or --fresh, which first moves it to run.1"):
+    with pytest.raises(OutputError, match=r"or --fresh, which first moves it to run\.1"):
         begin(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
@@ -135,7 +135,7 @@ def test_an_interrupted_training_may_go_on(tmp_path: Path) -> None:
     begin(occupied(tmp_path / "folds", "without-0", "folds.json"), resumable=folds.is_resumable)
     with pytest.raises(OutputError, match="holds a run"):
         begin(occupied(tmp_path / "run", "state.npz", "run.json"), resumable=train.is_resumable)
-    with pytest.raises(OutputError, match="holds 'folds.json' and 1 other files"):
+    with pytest.raises(OutputError, match=r"holds 'folds\.json' and 1 other files"):
         begin(occupied(tmp_path / "other", "model.keras", "folds.json"), resumable=folds.is_resumable)
 
 
