@@ -12,7 +12,13 @@ from edge_fm.datasets import near_duplicates
 from edge_fm.datasets.class_folders import find_classes, find_layout, require_same_classes
 from edge_fm.datasets.content_split import choose_test_part
 from edge_fm.datasets.dataset import Dataset, Split
-from edge_fm.datasets.folder_pictures import FoundPicture, Unreadable, find_pictures, group_pictures
+from edge_fm.datasets.folder_pictures import (
+    FoundPicture,
+    Unreadable,
+    find_pictures,
+    group_pictures,
+    map_in_threads,
+)
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError, InputError
 from edge_fm_runtime.image import guard, preprocess
@@ -249,12 +255,19 @@ def read_pictures(
     images = np.empty((len(files), *spec.shape), np.uint8)
     kept: list[int] = []
     unreadable: list[tuple[str, str]] = []
-    for index, file in enumerate(files):
+
+    def read(file: Path) -> NDArray[np.uint8] | InputError:
         try:
-            images[len(kept)] = preprocess.tensor_from_bytes(guard.read_file(file), spec, preprocessing)
-            kept.append(index)
+            return preprocess.tensor_from_bytes(guard.read_file(file), spec, preprocessing)
         except InputError as error:
-            unreadable.append((str(file), f"{error.status}: {error}"))
+            return error
+
+    for index, (file, image) in enumerate(zip(files, map_in_threads(read, files), strict=True)):
+        if isinstance(image, InputError):
+            unreadable.append((str(file), f"{image.status}: {image}"))
+        else:
+            images[len(kept)] = image
+            kept.append(index)
     return images[: len(kept)], np.array(kept, np.int64), tuple(unreadable)
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from edge_fm_runtime.artifact.input_spec import Fit, InputSpec, Preprocess
 from edge_fm_runtime.errors import DataError, InputError
 from edge_fm_runtime.image import guard, preprocess
 from edge_fm_runtime.status import Status
+
+_T = TypeVar("_T")
 
 Unreadable = tuple[tuple[str, str], ...]
 """(path, reason) of each file that was left out."""
@@ -69,7 +72,7 @@ def find_pictures(
     ]
     unreadable: list[tuple[str, str]] = []
     by_digest: dict[bytes, list[FoundPicture]] = {}
-    for (path, label), found in zip(files, _read_all([path for path, _ in files]), strict=True):
+    for (path, label), found in zip(files, map_in_threads(_read, [path for path, _ in files]), strict=True):
         if isinstance(found, InputError):
             unreadable.append((str(path), f"{found.status}: {found}"))
         else:
@@ -96,11 +99,11 @@ def _copy_reason(copy: FoundPicture, first: FoundPicture, other: FoundPicture | 
     return f"the same picture is in another class, as {twin.path}: keep the right one"
 
 
-def _read_all(paths: Sequence[Path]) -> Iterator[tuple[bytes, NDArray[np.uint8], bool] | InputError]:
-    """Yield what `_read` returns for each path, or why it cannot be used; decoders run in threads."""
+def map_in_threads(function: Callable[[Path], _T], paths: Sequence[Path]) -> Iterator[_T]:
+    """Yield the result of a function for each path, in order; decoders run beside each other."""
     pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
-        yield from pool.map(_read, paths)
+        yield from pool.map(function, paths)
     finally:
         pool.shutdown(cancel_futures=True)
 
