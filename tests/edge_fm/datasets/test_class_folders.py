@@ -114,7 +114,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
 
 
 def test_copies_are_taken_once(tmp_path: Path) -> None:
-    """Of files with the same bytes the first is taken; the others are listed with its path."""
+    """The first of files with the same bytes is taken; the others are listed with its path."""
     folder = write_classes(tmp_path / "pets", 4)
     shutil.copy(folder / "cat" / "0.png", folder / "cat" / "copy.png")
     opened = PictureFolder.open(folder)

@@ -29,7 +29,7 @@ def held_out(opened: PictureFolder) -> set[bytes]:
 
 
 def test_about_a_fifth_is_held_out() -> None:
-    """Of 10,000 single pictures a fifth is in the test part, within four standard deviations."""
+    """A fifth of 10,000 single pictures is in the test part, within four standard deviations."""
     count = 10_000
     chosen = choose_test_part(np.zeros(count, np.int64), np.arange(count), digests_of(range(count)), 0.2)
     assert abs(int(chosen.sum()) - 2000) < 4 * 40
@@ -148,7 +148,7 @@ def test_groups_do_not_depend_on_the_order() -> None:
 
 
 def test_a_class_of_one_scene_is_divided_and_counted(tmp_path: Path) -> None:
-    """Where all pictures of a class look alike, both parts get some, and the test pictures are counted."""
+    """A class whose pictures all look alike gets some in both parts, and its test pictures are counted."""
     folder = write_classes(tmp_path / "pets", 10, names=("cat",))
     (folder / "dog").mkdir()
     for number in range(20):
