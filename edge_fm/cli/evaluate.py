@@ -47,6 +47,8 @@ def evaluate(
 
     Prints accuracy and loss, and precision, recall and F1 of each class; the intervals are in brackets.
 
+    Exit code 1 if the accuracy is no more than chance, or the model never answers a class.
+
     Example: edge-fm evaluate fashion --data wardrobe
     Example: edge-fm evaluate runs/cnn --data fashion-mnist --report reports/cnn
     Example: edge-fm evaluate mine.onnx --data held-out/ --all
@@ -60,10 +62,12 @@ def evaluate(
     page = reports.write(report, evaluation, dataset, *reports.read_run_history(model)) if report else None
     if as_json:
         terminal.print_document(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
-        return
-    _print_scores(evaluation, f"{model} on {data} ({'all' if all_images else 'test'})")
-    if page is not None:
+    else:
+        _print_scores(evaluation, f"{model} on {data} ({'all' if all_images else 'test'})")
+    if page is not None and not as_json:
         terminal.print_line(f"report: {page}")
+    if terminal.print_findings(evaluation.findings):
+        raise typer.Exit(terminal.BAD_RESULT)
 
 
 def _print_scores(evaluation: "Evaluation", title: str) -> None:
@@ -74,4 +78,4 @@ def _print_scores(evaluation: "Evaluation", title: str) -> None:
     means = [str(figure) for figure in (evaluation.precision, evaluation.recall, evaluation.f1)]
     rows.append(["mean", *means, f"{len(evaluation.predicted):,}"])
     terminal.print_table(["class", "precision ", "recall ", "F1 ", "images "], rows, title)
-    terminal.print_line(f"accuracy {evaluation.accuracy}   loss {evaluation.loss}")
+    terminal.print_line(f"accuracy {evaluation.measured}   loss {evaluation.loss}")

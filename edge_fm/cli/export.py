@@ -12,6 +12,7 @@ from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 
 if TYPE_CHECKING:
     from edge_fm_exporters import ExportResult
+    from edge_fm_exporters.evidence.findings import Finding
     from edge_fm_exporters.normalization.search import FoundRecipe
 
 _INT8, _DEVICE = "Int8", "Device"
@@ -170,8 +171,9 @@ def export(
     """Export a model to one verified, self-describing .onnx file.
 
     The file carries labels, preprocessing and decision thresholds, and is verified against its source
-    before it is written. Exit code 1 if --int8 was given and no candidate stayed within the limits; the
-    float32 file is written then.
+    before it is written. Exit code 1 if --int8 was given and no candidate stayed within the limits, in which
+    case the float32 file is written, or if a run is no better than chance on its own data or never answers a
+    class.
 
     Example: edge-fm export runs/cnn --int8 -o cnn.onnx
     Example: edge-fm export runs/edge --int8 --tta flip -o garments.onnx
@@ -179,8 +181,9 @@ def export(
     Example: edge-fm export model.h5 --data fashion-mnist --int8 -o model.onnx
     """
     from edge_fm.cli import export_source
+    from edge_fm.evaluation import checks
     from edge_fm.models import recipes
-    from edge_fm_exporters import ExportRequest, pipeline, report, sources
+    from edge_fm_exporters import ExportRequest, pipeline, sources
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
     from edge_fm_exporters.normalization.search import KnownRecipe
@@ -236,13 +239,8 @@ def export(
         images = export_source.load_unlabelled(calibration, model.spec, recipe.preprocess)
     with terminal.progress("export") as bar:
         result = write(request, images, model, lambda step: bar(0, 0, step))
-    for doubt in result.doubts:
-        terminal.print_note(doubt)
-    reports = report.write(out, result) if result.candidates else ()
-    _print_result(out, result, reports)
-    if result.kept_fp32:
-        terminal.print_note(f"int8 was not used: {result.kept_fp32}. The float32 file was written")
-        raise typer.Exit(terminal.BAD_RESULT)
+    found_out = result.findings + (checks.check_data(dataset) if dataset is not None else ())
+    _finish(out, result, found_out, is_own_data=found.own_data)
 
 
 def _print_recipe(recipe: "FoundRecipe") -> None:
@@ -257,17 +255,35 @@ def _print_recipe(recipe: "FoundRecipe") -> None:
         terminal.print_line(reason)
 
 
+def _finish(out: Path, result: "ExportResult", findings: "tuple[Finding, ...]", *, is_own_data: bool) -> None:
+    """Print the result, and end with exit code 1 where int8 was not used or a run is no good on its data."""
+    from edge_fm.evaluation import candidates
+
+    reports = candidates.write(out, result) if result.candidates else ()
+    has_failed = is_own_data and any(finding.is_failure for finding in findings)
+    _print_result(out, result, reports)
+    if not has_failed:
+        terminal.print_line(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
+    terminal.print_findings(findings)
+    if result.kept_fp32:
+        terminal.print_note(f"int8 was not used: {result.kept_fp32}. The float32 file was written")
+    if has_failed or result.kept_fp32:
+        raise typer.Exit(terminal.BAD_RESULT)
+
+
 def _print_result(out: Path, result: "ExportResult", reports: Iterable[Path]) -> None:
-    from edge_fm_exporters import report
+    from edge_fm.evaluation import candidates
     from edge_fm_exporters.pipeline import evidence_line
 
     if result.candidates:
         title = f"chosen on {result.selected_on}, never on the test part"
-        terminal.print_table(report.COLUMNS, report.rows(result), title)
+        terminal.print_table(candidates.COLUMNS, candidates.rows(result), title)
     for path in reports:
         terminal.print_line(f"beside it: {path}")
     kind = result.passport.precision.kind
     terminal.print_line(f"{out}: {kind}, {result.size_bytes:,} bytes (fp32 {result.fp32_size_bytes:,})")
+    if result.measured is not None:
+        terminal.print_line(f"accuracy {result.measured}")
     for evidence in result.passport.evidence:
         terminal.print_line(evidence_line(evidence))
     if result.flip_accuracy is not None:
@@ -275,7 +291,6 @@ def _print_result(out: Path, result: "ExportResult", reports: Iterable[Path]) ->
     terminal.print_line(
         f"all {result.from_bytes} images decoded from file bytes get the label of their tensors"
     )
-    terminal.print_line(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
 
 
 def _print_flip_accuracy(selected_on: str, alone: float, flipped: float) -> None:

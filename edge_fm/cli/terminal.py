@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console  # for the checker only
 
     from edge_fm.datasets import Dataset
+    from edge_fm_exporters.evidence.findings import Finding
 
 
 BAD_RESULT = 1
@@ -115,6 +116,13 @@ def print_folder_notes(dataset: "Dataset") -> None:
             f"{dataset.test_in_training:,} of {len(dataset.test):,} test pictures are copies or near duplicates of "
             "training pictures, and the test accuracy is too high for it: test on other scenes with --test DIR"
         )
+
+
+def print_findings(findings: "Sequence[Finding]") -> bool:
+    """Note each finding on standard error, failures last; return whether there is a failure."""
+    for finding in sorted(findings, key=lambda finding: finding.is_failure):
+        print_note(f"{'not good: ' if finding.is_failure else 'note: '}{finding}")
+    return any(finding.is_failure for finding in findings)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -111,6 +111,8 @@ def train(
 
     'edge-fm zoo NAME' lists the options and settings that a model takes, with their defaults.
 
+    Exit code 1 if the accuracy is no more than chance, or the model never answers a class; the run is kept.
+
     Example: edge-fm train fashion-mnist --model cnn -o runs/cnn
     Example: edge-fm train my-photos/ --model cnn --size 64 --channels 3 -o runs/mine
     Example: edge-fm train fashion-mnist --model edge --set init_from=fashion -o runs/edge
@@ -140,7 +142,7 @@ def train(
         run = _train_model(data, out, given, fresh=fresh)
     if run is not None:
         _print_run(run, out)
-        _check_accuracy(run, min_accuracy)
+        _check_result(run, out, min_accuracy)
 
 
 def _check_data_comes_first(data: str, out: Path) -> None:
@@ -267,6 +269,7 @@ def _load_data(data: str, given: dict[str, Any]) -> "Dataset":
 def _train_recipe(recipe: "EdgeRecipe", out: Path, *, fresh: bool) -> "Run | None":
     """Train as a recipe says; with folds there is no run of the whole, and the folder is a teacher."""
     from edge_fm.training.edge import recipe_run
+    from edge_fm_exporters.evidence import findings
 
     _check_apart(out, recipe.data, recipe.test)
     if not fresh:
@@ -288,6 +291,8 @@ def _train_recipe(recipe: "EdgeRecipe", out: Path, *, fresh: bool) -> "Run | Non
     for fold, score in enumerate(scores, 1):
         photographs = f", photographs {score.photographs:.4f}" if score.photographs is not None else ""
         terminal.print_line(f"fold {fold}, out of fold: accuracy {score.product_images:.4f}{photographs}")
+    measured = findings.pooled([score.measured for score in scores])
+    terminal.print_line(measured.as_cross_validation(len(scores)))
     terminal.print_line(f'folds: {out}   next: write teachers = ["{out}"] under [distillation] of a recipe')
     return None
 
@@ -319,14 +324,28 @@ def _print_run(run: "Run", out: Path) -> None:
     kept = f", kept epoch {run.best_epoch}" if run.best_epoch < run.epochs else ""
     terminal.print_line(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
     for part, figures in run.scores.items():
-        terminal.print_line(f"{part}: {_format_figures(figures)}")
-    terminal.print_line(f"run folder: {out}   next: edge-fm export {out} --int8 -o {out.resolve().name}.onnx")
+        terminal.print_line(_format_part(run, part, figures))
+    has_failed = any(finding.is_failure for finding in run.findings)
+    following = "" if has_failed else f"   next: edge-fm export {out} --int8 -o {out.resolve().name}.onnx"
+    terminal.print_line(f"run folder: {out}{following}")
 
 
-def _check_accuracy(run: "Run", min_accuracy: float | None) -> None:
-    accuracy = run.scores["test"]["accuracy"]
-    if min_accuracy is not None and accuracy < min_accuracy:
-        terminal.print_note(
-            f"test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}; the run folder is kept"
-        )
+def _format_part(run: "Run", part: str, figures: dict[str, float]) -> str:
+    measured = run.measured.get(part)
+    if measured is None:
+        return f"{part}: {_format_figures(figures)}"
+    others = {name: value for name, value in figures.items() if name != "accuracy"}
+    if part == "folds":
+        return f"{measured.as_cross_validation(len(others))}  each: {_format_figures(others)}"
+    return f"{part}: accuracy {measured}  {_format_figures(others)}".rstrip()
+
+
+def _check_result(run: "Run", out: Path, min_accuracy: float | None) -> None:
+    """Note what is doubtful, and end with exit code 1 where the model is of no use."""
+    has_failed = terminal.print_findings(run.findings)
+    if min_accuracy is not None and run.test_accuracy < min_accuracy:
+        terminal.print_note(f"test accuracy {run.test_accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
+        has_failed = True
+    if has_failed:
+        terminal.print_note(f"the run folder {out} is kept")
         raise typer.Exit(terminal.BAD_RESULT)

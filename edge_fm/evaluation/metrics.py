@@ -1,7 +1,8 @@
 """Score a classifier on the test part of a data set, each score with its 95 % interval.
 
-Intervals are percentile bootstraps over the images (Efron, 1979, "Bootstrap Methods: Another Look at the
-Jackknife") from 1,000 resamples of the test part.
+The interval of the accuracy is Wilson's (`edge_fm_exporters.evidence.intervals`). The others are percentile
+bootstraps over the images (Efron, 1979, "Bootstrap Methods: Another Look at the Jackknife") from 1,000
+resamples of the test part.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset, require_shape
+from edge_fm.evaluation import checks
+from edge_fm_exporters.evidence import findings
+from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
 
@@ -95,6 +99,8 @@ class Evaluation:
         confusion: (classes, classes) counts; rows are true, columns predicted.
         probabilities: (N, classes) float32 probabilities of each image.
         predicted: (N,) indices of the predicted classes.
+        measured: accuracy as counts.
+        findings: what is doubtful of the model and its data.
     """
 
     model: str
@@ -109,6 +115,8 @@ class Evaluation:
     confusion: Counts
     probabilities: NDArray[np.float32]
     predicted: Counts
+    measured: MeasuredAccuracy
+    findings: tuple[Finding, ...] = ()
 
     @property
     def averages(self) -> dict[str, Estimate]:
@@ -128,6 +136,8 @@ class Evaluation:
             "data": self.data,
             "images": len(self.predicted),
             **{name: asdict(figure) for name, figure in self.averages.items()},
+            "largest_class": self.measured.largest_share,
+            "findings": [asdict(finding) for finding in self.findings],
             "classes": [asdict(score) for score in self.classes],
             "confusion": self.confusion.tolist(),
         }
@@ -167,12 +177,13 @@ def evaluate(predictor: Predictor, dataset: Dataset, language: str | None = None
     precision, recall, f1 = (
         _estimate(one.mean(), many.mean(axis=1)) for one, many in zip(actual, bootstrap, strict=True)
     )
-    correct = np.trace(resampled, axis1=1, axis2=2) / count
+    measured = MeasuredAccuracy.of(predicted, labels)
+    judged = findings.judge_answers(probabilities, labels, names, f"{dataset.name} (test)")
     return Evaluation(
         model=predictor.name,
         data=dataset.name,
         class_names=names,
-        accuracy=_estimate(float(np.mean(predicted == labels)), correct),
+        accuracy=Estimate(measured.value, *measured.interval),
         loss=_estimate(losses.mean(), resampled_losses),
         precision=precision,
         recall=recall,
@@ -181,6 +192,8 @@ def evaluate(predictor: Predictor, dataset: Dataset, language: str | None = None
         confusion=confusion,
         probabilities=probabilities,
         predicted=predicted,
+        measured=measured,
+        findings=judged + checks.check_data(dataset),
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 from edge_fm_runtime.batch.outputs.atomic import atomic
@@ -146,6 +147,8 @@ class Run:
         polarity: whether their grey levels were inverted.
         test: folder that was the test part, as on the command line; None if the data set has its own.
         version: of the record; before 2, the parts of a folder were chosen by position, not by content.
+        measured: number of right answers by part of the data, `test` and, over all folds, `folds`.
+        findings: what is doubtful of the model and its data.
     """
 
     architecture: str
@@ -168,6 +171,8 @@ class Run:
     polarity: Polarity = field(default=Polarity.AS_IS, metadata={"added_in": 1})
     test: str | None = field(default=None, metadata={"added_in": 2})
     version: int = field(default=1, compare=False, metadata={"added_in": 2})
+    measured: dict[str, MeasuredAccuracy] = field(default_factory=dict, metadata={"added_in": 2})
+    findings: tuple[Finding, ...] = field(default=(), metadata={"added_in": 2})
 
     def test_folder(self, data: str) -> Path | None:
         """Return the folder of the test part, if there is one and `data` is what the run was trained on."""

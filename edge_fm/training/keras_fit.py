@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm.datasets import Split
 from edge_fm.models import runs
@@ -74,7 +75,11 @@ def fit(model: KerasModel, inputs: FitInputs) -> Fitted:
         found = best.evaluate(*_arrays(split, classes), batch_size=500, verbose=0, return_dict=True)
         return {name: float(value) for name, value in found.items()}
 
-    return Fitted(recorder.history, recorder.kept_epoch, interrupted, score)
+    def predict(split: Split) -> NDArray[np.int64]:
+        answers = best.predict(_arrays(split, classes)[0], batch_size=500, verbose=0)
+        return np.asarray(answers.argmax(axis=1), np.int64)
+
+    return Fitted(recorder.history, recorder.kept_epoch, interrupted, score, predict)
 
 
 def _copy_weights(model: KerasModel, init_from: Path) -> None:

@@ -62,12 +62,14 @@ class Fitted:
         best_epoch: epoch whose weights were kept, from 1.
         interrupted: whether Ctrl-C ended it.
         score: returns the figures of labelled images.
+        predict: returns the (N,) predicted classes of images.
     """
 
     history: list[Figures]
     best_epoch: int
     interrupted: bool
     score: Callable[[Split], Figures]
+    predict: Callable[[Split], NDArray[np.int64]]
 
 
 def class_weights(labels: NDArray[np.int64]) -> dict[int, float] | None:

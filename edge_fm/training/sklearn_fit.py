@@ -45,7 +45,17 @@ def fit(model: Estimator, inputs: FitInputs) -> Fitted:
             return _fit_by_passes(model, inputs)
         model.fit(pixels(training), training.labels)
     inputs.listener(1, 1.0, None)
-    return Fitted([score(model, training)], 1, interrupted=False, score=lambda split: score(model, split))
+    return _fitted(model, [score(model, training)], interrupted=False)
+
+
+def _fitted(model: Estimator, history: list[Figures], *, interrupted: bool) -> Fitted:
+    return Fitted(
+        history,
+        len(history),
+        interrupted,
+        score=lambda split: score(model, split),
+        predict=lambda split: np.asarray(model.predict(pixels(split)), np.int64),
+    )
 
 
 def score(model: Estimator, split: Split) -> Figures:
@@ -81,7 +91,7 @@ def _fit_by_passes(model: Estimator, inputs: FitInputs) -> Fitted:
         interrupted = True
     if not history:
         raise DataError("the training was interrupted before its first pass was done: nothing was kept")
-    return Fitted(history, len(history), interrupted, lambda split: score(model, split))
+    return _fitted(model, history, interrupted=interrupted)
 
 
 def _figures(model: Estimator, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Figures:

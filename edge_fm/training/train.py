@@ -7,15 +7,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset, Split
 from edge_fm.drawing import curves
+from edge_fm.evaluation import checks
 from edge_fm.models import runs
 from edge_fm.models.architecture import Architecture, Framework
 from edge_fm.models.runs import Run
 from edge_fm.models.settings import Options, TrainSettings
 from edge_fm.training import keras_fit, sklearn_fit
 from edge_fm.training.results import Figures, FitInputs, Fitted, Listener, NamedSplit
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
@@ -64,13 +67,18 @@ def train(request: TrainRequest, folder: Path, listener: Listener, *, fresh: boo
     runs.begin(folder, fresh=fresh)
     started_s = time.monotonic()
     scores: dict[str, Figures] = {}
+    measured: dict[str, MeasuredAccuracy] = {}
+    out_of_fold = None
     if settings.folds:
-        scores["folds"] = _cross_validate(request)
+        scores["folds"], out_of_fold = _cross_validate(request)
+        measured["folds"] = MeasuredAccuracy.of(*out_of_fold)
     training, validation = _split(dataset, settings)
     fitted = _fit(request, _inputs(request, training, validation, folder, listener))
     if validation is not None:
         scores["validation"] = fitted.score(validation.split)
     scores["test"] = fitted.score(dataset.test)
+    predicted = fitted.predict(dataset.test)
+    measured["test"] = MeasuredAccuracy.of(predicted, dataset.test.labels)
     run = Run(
         architecture=architecture.name,
         data=request.data_name,
@@ -89,6 +97,8 @@ def train(request: TrainRequest, folder: Path, listener: Listener, *, fresh: boo
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         input_shape=dataset.spec.shape,
         test=str(request.test) if request.test else None,
+        measured=measured,
+        findings=checks.check_run(dataset, predicted, out_of_fold),
     )
     runs.write_history(folder / runs.HISTORY, fitted.history)
     curves.save(curves.curves(fitted.history, fitted.best_epoch), folder / runs.CURVES)
@@ -158,18 +168,25 @@ def _fit(request: TrainRequest, inputs: FitInputs) -> Fitted:
     return fitted
 
 
-def _cross_validate(request: TrainRequest) -> Figures:
-    """Return the mean accuracy over stratified folds of the training part, and the accuracy of each."""
+def _cross_validate(request: TrainRequest) -> tuple[Figures, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return figures of stratified folds of the training part, and all predicted and true classes.
+
+    The figures are the mean accuracy, and the accuracy of each fold.
+    """
     dataset, settings = request.dataset, request.settings
-    accuracies = []
+    accuracies, predicted, labels = [], [], []
     for rest, part in dataset.folds(settings.folds, settings.seed):
         fold = Dataset(dataset.name, dataset.class_names, rest, part, dataset.licence)
         training, validation = _split(fold, settings)
         with tempfile.TemporaryDirectory() as scratch:
             inputs = _inputs(request, training, validation, Path(scratch), _silent)
-            accuracies.append(_fit(replace(request, dataset=fold), inputs).score(part)["accuracy"])
+            fitted = _fit(replace(request, dataset=fold), inputs)
+        predicted.append(fitted.predict(part))
+        labels.append(part.labels)
+        accuracies.append(float(np.mean(predicted[-1] == part.labels)))
     each = {f"accuracy_{number}": value for number, value in enumerate(accuracies, 1)}
-    return {"accuracy": float(np.mean(accuracies)), **each}
+    figures = {"accuracy": float(np.mean(accuracies)), **each}
+    return figures, (np.concatenate(predicted), np.concatenate(labels))
 
 
 def _silent(_epoch: int, _share: float, _figures: Figures | None) -> None:

@@ -1,16 +1,16 @@
 """Measure an exported file against its source, on the same images."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters.evidence import intervals
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_runtime.artifact.input_spec import Polarity, Preprocess
-from edge_fm_runtime.artifact.passport import MAX_ROUNDING, Evidence, Precision, PrecisionKind
+from edge_fm_runtime.artifact.passport import MAX_ROUNDING, Evidence, Precision
 from edge_fm_runtime.artifact.session import OnnxSession, Session
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.image.opencv import cv2
@@ -80,28 +80,30 @@ def compare(source: NDArray[np.float32], session: Session, pictures: LabelledIma
     return Comparison(evidence, source, own)
 
 
-def doubts(comparison: Comparison, labels: NDArray[np.int64] | None) -> tuple[str, ...]:
-    """Return what makes a source look untrained or fed wrongly, a line each.
+def label_loss(
+    source: NDArray[np.int64], own: NDArray[np.int64], labels: NDArray[np.int64] | None
+) -> tuple[float, intervals.Interval]:
+    """Return the accuracy that a file loses against its source, with its 95 % interval.
+
+    Without labels it is the share of the pictures that get another label.
 
     Args:
-        comparison: of the source with its float32 file.
-        labels: classes of the images, if they are known.
+        source: (N,) predicted classes of the source.
+        own: (N,) predicted classes of the file.
+        labels: (N,) true classes, if they are known.
     """
-    source, evidence = comparison.source, comparison.evidence
-    found = []
-    if broken := int(np.isnan(source).any(axis=1).sum()):
-        found.append(f"the network answers {broken:,} of {len(source):,} images with no number (NaN)")
-    # Many sound networks give all noise the same label.
-    if evidence.data != NOISE and len(source) > 1 and len(np.unique(source.argmax(axis=1))) == 1:
-        found.append(f"the network gives all {len(source):,} images the same label")
-    if labels is not None and evidence.source_accuracy is not None:
-        share = float(np.bincount(labels).max() / len(labels))
-        if evidence.source_accuracy <= share + 2 * math.sqrt(share * (1 - share) / len(labels)):
-            found.append(
-                f"the network is right on {evidence.source_accuracy:.1%} of {evidence.data}, no more than chance, "
-                f"whose largest class is {share:.1%}: check --data, --labels and --scale"
-            )
-    return tuple(found)
+    count = len(source)
+    if labels is None:
+        differ = int(np.sum(source != own))
+        return differ / count, intervals.wilson(differ, count)
+    lost = int(np.sum((source == labels) & (own != labels)))
+    gained = int(np.sum((source != labels) & (own == labels)))
+    return (lost - gained) / count, intervals.paired_difference(lost, gained, count)
+
+
+def describe_loss(lost: float, interval: intervals.Interval) -> str:
+    """Return a loss with its interval, as the table of candidates shows it."""
+    return f"{lost:+.4f} [{interval[0]:+.4f}, {interval[1]:+.4f}]"
 
 
 def _batches(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -181,40 +183,43 @@ def flips(comparison: Comparison, pictures: LabelledImages) -> tuple[Flip, ...]:
     )
 
 
-def shortfall(
-    kind: PrecisionKind,
-    comparison: Comparison,
-    max_drop: float,
-    max_difference: float = FP32_MAX_DIFFERENCE,
-    rounding: float = 0.0,
+def fp32_shortfall(
+    comparison: Comparison, max_difference: float = FP32_MAX_DIFFERENCE, rounding: float = 0.0
 ) -> str:
-    """Return in a sentence why a file may not be used in place of its source, empty if it may.
+    """Return in a sentence how a float32 file misses its source's numbers, empty if it does not.
 
     Args:
-        kind: fp32 is held to the source's numbers, int8 to its accuracy.
         comparison: of the two.
-        max_drop: accuracy that int8 may lose, in [0, 1]; without labels, labels that may differ.
-        max_difference: of a probability, that fp32 may show.
-        rounding: effect of rounding on a probability of this source: of float32, as `rounding` estimates it,
-            or of int8.
+        max_difference: difference of a probability that it may show.
+        rounding: effect of float32 rounding on a probability of this source, as `rounding` estimates it.
     """
     evidence = comparison.evidence
     max_difference = max(max_difference, rounding)
-    if kind is PrecisionKind.FP32:
-        if evidence.max_probability_difference > max_difference:
-            return (
-                f"probabilities differ by up to {evidence.max_probability_difference:.2g}, "
-                f"the limit is {max_difference:g}"
-            )
-        agreement = _agreement_but_for_ties(comparison, max(FP32_MAX_DIFFERENCE, rounding))
-        if agreement < FP32_MIN_AGREEMENT:
-            return f"labels agree on {agreement:.4%}, the limit is {FP32_MIN_AGREEMENT:.2%}"
+    if evidence.max_probability_difference > max_difference:
+        return (
+            f"probabilities differ by up to {evidence.max_probability_difference:.2g}, "
+            f"the limit is {max_difference:g}"
+        )
+    agreement = _agreement_but_for_ties(comparison, max(FP32_MAX_DIFFERENCE, rounding))
+    if agreement < FP32_MIN_AGREEMENT:
+        return f"labels agree on {agreement:.4%}, the limit is {FP32_MIN_AGREEMENT:.2%}"
+    return ""
+
+
+def int8_shortfall(comparison: Comparison, labels: NDArray[np.int64] | None, max_drop: float) -> str:
+    """Return in a sentence how an int8 file misses its source's accuracy, empty if it does not.
+
+    Args:
+        comparison: of the two.
+        labels: classes of the images, if they are known.
+        max_drop: accuracy that may be lost, in [0, 1]; without labels, share of the labels that may differ.
+            It is missed when the whole 95 % interval of the loss is above it.
+    """
+    what = "labels that differ" if labels is None else "accuracy lost"
+    lost, interval = label_loss(comparison.source.argmax(axis=1), comparison.own.argmax(axis=1), labels)
+    if interval[0] <= max_drop:
         return ""
-    if evidence.accuracy is None or evidence.source_accuracy is None:
-        lost, what = 1 - evidence.label_agreement, "labels that differ"
-    else:
-        lost, what = evidence.source_accuracy - evidence.accuracy, "accuracy lost"
-    return f"{what}: {lost:.4f}, the limit is {max_drop:g}" if lost > max_drop else ""
+    return f"{what}: {describe_loss(lost, interval)}, all of it above the limit {max_drop:g}"
 
 
 def _agreement_but_for_ties(comparison: Comparison, rounding: float) -> float:

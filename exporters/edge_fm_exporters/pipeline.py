@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters import parity, passport_writer, sources
+from edge_fm_exporters.evidence import findings
+from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
 from edge_fm_exporters.graph import cleanup, colour_order, flip_ensemble, uint8_input
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
-from edge_fm_exporters.parity import VerifiedGraph
+from edge_fm_exporters.parity import Comparison, VerifiedGraph
 from edge_fm_exporters.quantization import effort, search
 from edge_fm_exporters.quantization.search import Candidate
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, ResolvedExport
@@ -88,7 +90,8 @@ def export(
         kept_fp32=int8.kept_fp32,
         candidates=int8.candidates,
         selected_on=_selection(data).name if data is not None else "",
-        doubts=parity.doubts(float32.file.comparison, float32.images.labels),
+        measured=_measured(int8.file.comparison, float32.images),
+        findings=_findings(int8.file.comparison, float32.images, export.labels),
         flips=parity.flips(int8.file.comparison, float32.images),
         from_bytes=verified,
         flip_accuracy=_flip_accuracy(export, data) if request.flip_ensemble and data is not None else None,
@@ -121,10 +124,8 @@ def _float32(export: ResolvedExport, data: ExportData | None) -> _Float32Stage:
     usual = max(source.max_difference, source.rounding)
     if file.comparison.evidence.max_probability_difference > usual:
         file = _with_rounding(file, images.images, export)
-    shortfall = parity.shortfall(
-        PrecisionKind.FP32,
+    shortfall = parity.fp32_shortfall(
         file.comparison,
-        request.limits.max_drop,
         source.max_difference,
         max(file.precision.rounding, source.rounding),
     )
@@ -162,7 +163,7 @@ def _int8(
         return _Int8Stage(float32.file, candidates, f"{nearest.name} comes nearest and {nearest.verdict}")
     precision = Precision(PrecisionKind.INT8, best.recipe.settings, float32.file.precision.rounding)
     comparison = parity.compare(float32.expected, OnnxSession(best.data), data.test)
-    shortfall = parity.shortfall(PrecisionKind.INT8, comparison, limits.max_drop)
+    shortfall = parity.int8_shortfall(comparison, data.test.labels, limits.max_drop)
     if shortfall:
         return _Int8Stage(float32.file, candidates, f"{best.name}, on the test part: {shortfall}")
     return _Int8Stage(VerifiedGraph(best.data, precision, comparison), candidates)
@@ -200,6 +201,24 @@ def _verify_from_bytes(stamped: bytes, file: VerifiedGraph, images: LabelledImag
             "preprocessing and model do not fit together. Nothing was written"
         )
     return seen
+
+
+def _measured(comparison: Comparison, images: LabelledImages) -> MeasuredAccuracy | None:
+    """Return the accuracy of the file that is written; None without class labels."""
+    if images.labels is None:
+        return None
+    return MeasuredAccuracy.of(comparison.own.argmax(axis=1), images.labels)
+
+
+def _findings(comparison: Comparison, images: LabelledImages, names: tuple[str, ...]) -> tuple[Finding, ...]:
+    """Return what makes the file that is written look untrained or fed wrongly.
+
+    Many sound networks give all noise the same label, so that noise shows only numbers that are none.
+    """
+    if images.name == parity.NOISE:
+        return findings.judge_numbers(comparison.own)
+    data = f"{images.name} ({images.split})"
+    return findings.judge_answers(comparison.own, images.labels, names, data)
 
 
 def _flip_accuracy(export: ResolvedExport, data: ExportData) -> tuple[float, float] | None:

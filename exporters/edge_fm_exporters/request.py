@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.decision.confidence import DecisionImages
+from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.parity import Flip
@@ -110,7 +111,8 @@ class ExportResult:
         kept_fp32: why int8 was asked for and not used; empty otherwise.
         candidates: float32 and every int8 file that was tried; empty if none was asked for.
         selected_on: name of the images that they were measured on.
-        doubts: what makes the source look untrained or fed wrongly, a line each.
+        measured: accuracy of the file on the images that it was measured on; None without class labels.
+        findings: what makes the file look untrained or fed wrongly.
         flips: test images to which the file gives another label than its source.
         from_bytes: number of images that were given to the finished file as encoded bytes, through the
             runtime's own preprocessing, and got the label of their tensors; a difference would have stopped
@@ -125,7 +127,8 @@ class ExportResult:
     kept_fp32: str
     candidates: tuple[Candidate, ...] = ()
     selected_on: str = ""
-    doubts: tuple[str, ...] = ()
+    measured: MeasuredAccuracy | None = None
+    findings: tuple[Finding, ...] = ()
     flips: tuple[Flip, ...] = ()
     from_bytes: int = 0
     flip_accuracy: tuple[float, float] | None = None

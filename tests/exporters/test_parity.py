@@ -11,7 +11,6 @@ from edge_fm_exporters import ExportRequest, export, parity
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import RAW, UNIT
-from edge_fm_runtime.artifact.passport import PrecisionKind
 from edge_fm_runtime.classifier import Classifier
 from edge_fm_runtime.golden import replay
 from tests.exporters.networks import save, small
@@ -32,7 +31,7 @@ def lacking(source: list[list[float]], own: list[list[float]], max_difference: f
     pictures = LabelledImages("drawn", "test", np.zeros((len(source), 2, 2, 1), np.uint8), None)
     given = np.array(source, np.float32)
     comparison = parity.compare(given, Answering(np.array(own, np.float32)), pictures)
-    return parity.shortfall(PrecisionKind.FP32, comparison, 0.0, max_difference)
+    return parity.fp32_shortfall(comparison, max_difference)
 
 
 def test_a_label_that_hangs_on_the_last_digit_is_no_other_label() -> None:
@@ -93,32 +92,41 @@ def test_golden_inputs_of_a_large_input_are_small(tmp_path: Path) -> None:
     assert not [one for one in replay(Classifier.load(tmp_path / "m.onnx")) if one.stage]
 
 
+def flipping(lost: int, gained: int, count: int) -> tuple[parity.Comparison, NDArray[np.int64]]:
+    """Return the comparison of a source and a file of which so many pictures only one has right."""
+    labels = np.zeros(count, np.int64)
+    source, own = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    own[:lost] = 1
+    source[lost : lost + gained] = 1
+    pictures = LabelledImages("drawn", "test", np.zeros((count, 2, 2, 1), np.uint8), labels)
+    answers = np.eye(2, dtype=np.float32)
+    return parity.compare(answers[source], Answering(answers[own]), pictures), labels
+
+
 @pytest.mark.parametrize(
-    ("source", "labels", "message"),
+    ("flips", "count", "is_refused"),
     [
-        ([[math.nan, math.nan], [0.2, 0.8]], None, "1 of 2 images with no number"),
-        ([[0.2, 0.8], [0.3, 0.7]], None, "the same label"),
-        ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 0, 1, 1] * 5, "right on 50.0% of drawn, no more than chance"),
-        ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 1] * 10, ""),
+        ((1, 0), 100, False),  # 0.0100, three times the limit
+        ((3, 0), 100, False),
+        ((8, 0), 100, True),
+        ((60, 52), 1000, False),
+        ((40, 4), 1000, True),
+        ((3, 0), 500, False),
+        ((9, 0), 500, True),
+        ((0, 8), 100, False),
     ],
 )
-def test_a_source_that_looks_untrained(
-    source: list[list[float]], labels: list[int] | None, message: str
+def test_int8_is_refused_for_a_loss_beyond_chance(
+    flips: tuple[int, int], count: int, is_refused: bool
 ) -> None:
-    """No numbers, one label for everything, and accuracy at chance are said in a line each."""
-    pictures = LabelledImages(
-        "drawn",
-        "test",
-        np.zeros((len(source), 2, 2, 1), np.uint8),
-        None if labels is None else np.array(labels),
-    )
-    given = np.array(source, np.float32)
-    lines = parity.doubts(parity.compare(given, Answering(given), pictures), pictures.labels)
-    assert [message in line for line in lines] == ([True] if message else [])
+    """A loss refuses an int8 file only where its whole 95 % interval lies above the limit of 0.003."""
+    comparison, labels = flipping(*flips, count)
+    found = parity.int8_shortfall(comparison, labels, 0.003)
+    assert ("all of it above the limit 0.003" in found) == is_refused
 
 
-def test_one_label_for_all_noise_is_no_doubt() -> None:
-    """A sound network may give all noise the same label, and nothing is said."""
-    given = np.array([[0.2, 0.8], [0.3, 0.7]], np.float32)
-    noise = LabelledImages(parity.NOISE, "drawn", np.zeros((2, 2, 2, 1), np.uint8), None)
-    assert parity.doubts(parity.compare(given, Answering(given), noise), None) == ()
+@pytest.mark.parametrize(("differing", "is_refused"), [(1, False), (9, True)])
+def test_without_labels_the_share_of_differing_labels_decides(differing: int, is_refused: bool) -> None:
+    """One label of 100 that differs refuses nothing, and nine do."""
+    comparison, _ = flipping(differing, 0, 100)
+    assert bool(parity.int8_shortfall(comparison, None, 0.003)) == is_refused

@@ -24,21 +24,27 @@ from edge_fm.training.edge import train
 from edge_fm.training.edge.folds import FoldPlan, Folds, runs_of
 from edge_fm.training.edge.loop import Listener, accuracy, probabilities
 from edge_fm.training.edge.settings import EdgeSettings
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
 
 @dataclass(frozen=True)
 class OutOfFoldScores:
-    """Accuracy of a network on the fold that it was not trained on, in [0, 1].
+    """Accuracy of a network on the fold that it was not trained on.
 
     Attributes:
-        product_images: accuracy on the data set's own images of the fold.
-        photographs: accuracy on the fold's photographs of known classes; None without any.
+        measured: accuracy on the data set's own images of the fold.
+        photographs: accuracy on the fold's photographs of known classes, in [0, 1]; None without any.
     """
 
-    product_images: float
+    measured: MeasuredAccuracy
     photographs: float | None
+
+    @property
+    def product_images(self) -> float:
+        """Accuracy on the data set's own images of the fold."""
+        return self.measured.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,14 +138,14 @@ def _score(
     network: train.KerasModel, fold: int, folds: Folds, sources: train.TrainingSources, training: Split
 ) -> OutOfFoldScores:
     mine = folds.product_images == fold
-    right = np.eye(len(sources.data.class_names), dtype=bool)[training.labels[mine]]
-    product_images = accuracy(probabilities(network, training.images[mine]), right)
+    predicted = probabilities(network, training.images[mine]).argmax(axis=1)
+    measured = MeasuredAccuracy.of(predicted, training.labels[mine])
     if sources.photographs is None or folds.photographs is None:
-        return OutOfFoldScores(product_images, None)
+        return OutOfFoldScores(measured, None)
     part = sources.photographs[0].take(np.flatnonzero(folds.photographs == fold))
     known = part.allowed.any()
     return OutOfFoldScores(
-        product_images, accuracy(probabilities(network, part.tensors), part.allowed) if known else None
+        measured, accuracy(probabilities(network, part.tensors), part.allowed) if known else None
     )
 
 

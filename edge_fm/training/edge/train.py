@@ -23,15 +23,17 @@ import numpy as np
 
 from edge_fm.datasets import DIGITS, Dataset, Split
 from edge_fm.datasets.photographs import Photographs
+from edge_fm.evaluation import checks
 from edge_fm.models import edge, runs
 from edge_fm.models.runs import Run
 from edge_fm.training.edge import checkpoint, epoch_data, export_sets, loop
 from edge_fm.training.edge.distillation import Teacher
 from edge_fm.training.edge.epoch_data import PAPER, ROOM, TrainingImages
 from edge_fm.training.edge.folds import Folds, photographs_without, product_images_without
-from edge_fm.training.edge.loop import Listener, accuracy, probabilities
+from edge_fm.training.edge.loop import Listener, probabilities
 from edge_fm.training.edge.settings import DEFAULTS, EdgeSettings
 from edge_fm.training.edge.warm_start import warm_start
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
 
@@ -190,7 +192,7 @@ def _record(
     """Return the run's record; the test part is measured here, once, after everything is decided."""
     dataset = sources.data
     test = probabilities(ema_model, dataset.test.images)
-    right = np.eye(len(dataset.class_names), dtype=bool)[dataset.test.labels]
+    measured = MeasuredAccuracy.of(test.argmax(axis=1), dataset.test.labels)
     return Run(
         architecture=sources.architecture,
         data=sources.data_name,
@@ -203,7 +205,7 @@ def _record(
         best_epoch=len(history),
         scores={
             "validation": {"accuracy": history[-1][dataset.name]},
-            "test": {"accuracy": accuracy(test, right)},
+            "test": {"accuracy": measured.value},
         },
         seconds=round(seconds, 1),
         interrupted=False,
@@ -212,4 +214,6 @@ def _record(
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         input_shape=dataset.spec.shape,
         test=str(sources.test) if sources.test else None,
+        measured={"test": measured},
+        findings=checks.check_run(dataset, test.argmax(axis=1), measure_more=checks.MEASURE_MORE_EDGE),
     )

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters.evidence import intervals
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import STANDARDS, Scale
 from edge_fm_exporters.sources.base import SourceModel
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 
 _BY_CHANCE = 2.0
-"""Standard errors of a difference in accuracy that chance explains."""
+"""Standard errors of a difference that chance explains."""
 
 _LEAST_PROBABILITY = 1e-7
 _SHOWN = 4
@@ -54,11 +55,13 @@ class Trial:
 
     def is_less_accurate(self, best: "Trial", errors: float) -> bool:
         """Return whether it is less accurate than `best` by more standard errors, paired by picture."""
-        return _is_more(best.right.astype(np.float64) - self.right, errors)
+        lost, gained = np.sum(best.right & ~self.right), np.sum(self.right & ~best.right)
+        return intervals.paired_difference(int(lost), int(gained), len(self.right), errors)[0] > 0
 
     def has_more_loss(self, best: "Trial", errors: float) -> bool:
         """Return whether its loss is larger than that of `best` by more standard errors, paired."""
-        return _is_more(self.losses - best.losses, errors)
+        more = self.losses - best.losses
+        return bool(more.mean() > errors * more.std() / np.sqrt(len(more)))
 
 
 def measure(
@@ -72,11 +75,6 @@ def measure(
     true = np.clip(answers[np.arange(len(labels)), labels], _LEAST_PROBABILITY, 1)
     right = answers.argmax(axis=1) == labels
     return Trial(scale, fit, polarity, right, -np.log(true, dtype=np.float64))
-
-
-def _is_more(differences: NDArray[np.float64], errors: float) -> bool:
-    """Return whether the mean of differences is above zero by more standard errors."""
-    return bool(differences.mean() > errors * differences.std() / np.sqrt(len(differences)))
 
 
 def turned(images: NDArray[np.uint8], polarity: Polarity) -> NDArray[np.uint8]:

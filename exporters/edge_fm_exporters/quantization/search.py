@@ -1,8 +1,9 @@
 """Measure every int8 variant and select the fastest that stays within the limits.
 
 Accuracy is measured on pictures that are neither calibrated on nor tested on; time on this machine, all files
-in turn. When no variant holds, the layers that cost most accuracy stay in float, one after the other; not for
-large images, where finding them would take minutes.
+in turn. A loss counts when its 95 % interval lies above the limit, so that a label that flips by chance among
+few pictures refuses no file. When no variant holds, the layers that cost most accuracy stay in float, one
+after the other; not for large images, where finding them would take minutes.
 """
 
 import time
@@ -13,6 +14,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm_exporters import parity
+from edge_fm_exporters.evidence import intervals
 from edge_fm_exporters.graph import flip_ensemble, uint8_input
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
@@ -31,7 +34,6 @@ _TIMING_SECONDS = 6.0
 """Seconds after which no further timing round begins, but for the fewest."""
 
 _NOISE = 0.05
-_RESAMPLES = 1000
 _PROBED = 256
 _MAX_FLOAT_LAYERS = 6
 
@@ -39,6 +41,8 @@ _MAX_FLOAT_LAYERS = 6
 @dataclass(frozen=True)
 class Int8Limits:
     """Largest loss that int8 may cause, and smallest speed-up that it must bring.
+
+    A loss is above its limit when the whole of its 95 % interval is.
 
     Attributes:
         max_drop: accuracy that may be lost, in [0, 1].
@@ -52,6 +56,21 @@ class Int8Limits:
 
 
 @dataclass(frozen=True)
+class ClassDrop:
+    """Recall that a class loses against the source.
+
+    Attributes:
+        index: index of the class.
+        drop: recall lost, in [-1, 1].
+        interval: 95 % interval of `drop`, paired by picture.
+    """
+
+    index: int
+    drop: float
+    interval: intervals.Interval
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A file that could be the result, and what was measured of it.
 
@@ -61,8 +80,9 @@ class Candidate:
         data: the file, without a passport.
         accuracy: in [0, 1]; None where the pictures have no classes.
         drop: accuracy lost against the source; labels that differ, where the pictures have no classes.
-        drop_interval: 95 % interval of `drop` (a paired bootstrap over the images).
-        worst_class: index of the class that loses most recall, and how much; None without classes.
+        drop_interval: 95 % interval of `drop`, paired by picture.
+        worst_class: class whose loss of recall is surest, the one with the highest lower bound; None without
+            classes.
         label_agreement: with the source, in [0, 1], on the validation images of the training if they are
             known, as many of each kind; else on the images that accuracy is measured on.
         latency_us: median for one picture, one thread.
@@ -75,8 +95,8 @@ class Candidate:
     data: bytes
     accuracy: float | None
     drop: float
-    drop_interval: tuple[float, float]
-    worst_class: tuple[int, float] | None
+    drop_interval: intervals.Interval
+    worst_class: ClassDrop | None
     label_agreement: float
     latency_us: float = 0.0
     speedup: float = 1.0
@@ -188,15 +208,7 @@ def _measure(
     session = OnnxSession(data)
     own = session.run(inputs.selection.images).argmax(axis=1)
     source, labels = inputs.expected.argmax(axis=1), inputs.selection.labels
-    lost = (source == labels).astype(np.int64) - (own == labels) if labels is not None else (source != own)
-    rng = np.random.default_rng(0)
-    counts = np.array([(lost == -1).sum(), (lost == 0).sum(), (lost == 1).sum()])
-    drawn = rng.multinomial(len(lost), counts / len(lost), _RESAMPLES) @ np.array([-1, 0, 1]) / len(lost)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    worst = None
-    if labels is not None:
-        drops = {int(label): float(lost[labels == label].mean()) for label in np.unique(labels)}
-        worst = max(drops.items(), key=lambda entry: entry[1])
+    drop, interval = parity.label_loss(source, own, labels)
     same = own == source
     if inputs.validation is not None:
         images, expected = inputs.validation
@@ -206,19 +218,31 @@ def _measure(
         recipe,
         data,
         float(np.mean(own == labels)) if labels is not None else None,
-        float(lost.mean()),
-        (float(low), float(high)),
-        worst,
+        drop,
+        interval,
+        _worst_class(source, own, labels) if labels is not None else None,
         float(np.mean(same)),
     )
 
 
+def _worst_class(source: NDArray[np.int64], own: NDArray[np.int64], labels: NDArray[np.int64]) -> ClassDrop:
+    drops = [
+        ClassDrop(int(label), *parity.label_loss(source[part], own[part], labels[part]))
+        for label in np.unique(labels)
+        for part in [labels == label]
+    ]
+    return max(drops, key=lambda lost: (lost.interval[0], lost.drop))
+
+
 def _loss(candidate: Candidate, limits: Int8Limits) -> str:
-    """Return which limit on accuracy a candidate misses, empty if none."""
-    if candidate.drop > limits.max_drop:
-        return f"loses {candidate.drop:.4f}, the limit is {limits.max_drop:g} (--max-drop)"
-    if candidate.worst_class is not None and candidate.worst_class[1] > limits.max_class_drop:
-        return f"a class loses {candidate.worst_class[1]:.4f}, the limit is {limits.max_class_drop:g} (--max-class-drop)"
+    """Return which limit on accuracy a candidate misses beyond chance, empty if none."""
+    worst = candidate.worst_class
+    if candidate.drop_interval[0] > limits.max_drop:
+        lost = parity.describe_loss(candidate.drop, candidate.drop_interval)
+        return f"loses {lost}, all of it above the limit {limits.max_drop:g} (--max-drop)"
+    if worst is not None and worst.interval[0] > limits.max_class_drop:
+        lost = parity.describe_loss(worst.drop, worst.interval)
+        return f"a class loses {lost}, all of it above the limit {limits.max_class_drop:g} (--max-class-drop)"
     return ""
 
 

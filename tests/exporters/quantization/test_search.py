@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,42 @@ class TestBest:
         assert search.best(tried).name == "float32"
 
 
+class TestLoss:
+    """The limits on accuracy, on crafted predictions."""
+
+    @pytest.mark.parametrize(
+        ("lost", "said"),
+        [
+            ([0], ""),  # one of 100 is 0.0100
+            ([0, 1, 2], ""),  # three of the ten of a class: 0.3, and [-0.06, 0.60]
+            ([0, 1, 2, 3, 4], "a class loses +0.5000 [+0.08"),
+            (range(0, 100, 10), "loses +0.1000 [+0.0"),
+        ],
+    )
+    def test_only_a_loss_beyond_chance_counts(self, lost: Sequence[int], said: str) -> None:
+        """A limit is missed where the interval that the table shows lies above it, and the text quotes it."""
+        labels = np.repeat(np.arange(10), 10)
+        own = labels.copy()
+        own[list(lost)] = (own[list(lost)] + 1) % 10
+        drop, interval = parity.label_loss(labels, own, labels)
+        tried = replace(
+            candidate("int8", 1.5, drop),
+            drop_interval=interval,
+            worst_class=search._worst_class(labels, own, labels),
+        )
+        found = search._loss(tried, Int8Limits(max_drop=0.05 if len(lost) == 5 else 0.003))
+        assert found.startswith(said) if said else found == ""
+        if said:
+            assert "all of it above the limit" in found
+
+    def test_the_worst_class_is_the_surest_loss(self) -> None:
+        """A class that loses ten of 50 pictures comes before one that loses its only one."""
+        labels = np.repeat([0, 1, 2], [50, 1, 50])
+        own = labels.copy()
+        own[[*range(10), 50]] = 2
+        assert search._worst_class(labels, own, labels).index == 0
+
+
 @pytest.mark.slow
 @pytest.mark.train
 class TestSeedCnn:
@@ -119,7 +156,8 @@ class TestSeedCnn:
                 (result.candidates[0].accuracy or 0) - tried.drop, abs=1e-9
             )
             assert tried.drop_interval[0] <= tried.drop <= tried.drop_interval[1]
-            assert tried.worst_class[1] >= -1 / np.bincount(labels).min()
+            assert tried.worst_class.interval[0] <= tried.worst_class.drop <= tried.worst_class.interval[1]
+            assert 0 <= tried.worst_class.index < len(np.unique(labels))
         differ = {flip.index for flip in result.flips}
         assert len(differ) == round((1 - result.passport.evidence[0].label_agreement) * len(wardrobe.test))
 

@@ -5,12 +5,21 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from edge_fm_exporters import ExportResult
+from edge_fm_exporters import ExportResult, parity
 from edge_fm_exporters.quantization.search import Candidate
 from edge_fm_runtime.batch.outputs.atomic import atomic
 
 COLUMNS = (
-    *("candidate", "kB ", "accuracy ", "drop (95 %) ", "worst class", "same label ", "us ", "speed-up "),
+    *(
+        "candidate",
+        "kB ",
+        "accuracy ",
+        "drop (95 %) ",
+        "worst class (95 %)",
+        "same label ",
+        "us ",
+        "speed-up ",
+    ),
     "verdict",
 )
 
@@ -22,17 +31,17 @@ def rows(result: ExportResult) -> list[list[str]]:
 
 
 def _row(candidate: Candidate, result: ExportResult, chosen: tuple[tuple[str, str], ...]) -> list[str]:
-    low, high = candidate.drop_interval
     used = (candidate.recipe.settings if candidate.recipe is not None else ()) == chosen
     verdict = "chosen" if used else candidate.verdict or "passes"
     worst = "-"
     if candidate.worst_class is not None:
-        worst = f"{result.passport.labels[candidate.worst_class[0]]} {candidate.worst_class[1]:+.4f}"
+        lost = parity.describe_loss(candidate.worst_class.drop, candidate.worst_class.interval)
+        worst = f"{result.passport.labels[candidate.worst_class.index]} {lost}"
     return [
         candidate.name,
         f"{len(candidate.data) / 1000:,.0f}",
         "-" if candidate.accuracy is None else f"{candidate.accuracy:.4f}",
-        f"{candidate.drop:+.4f} [{low:+.4f}, {high:+.4f}]",
+        parity.describe_loss(candidate.drop, candidate.drop_interval),
         worst,
         f"{candidate.label_agreement:.2%}",
         f"{candidate.latency_us:.0f}",

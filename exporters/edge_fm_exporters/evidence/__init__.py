@@ -1,0 +1,1 @@
+"""Judge measured figures: intervals, and findings about a model and its data."""
