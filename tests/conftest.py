@@ -88,6 +88,11 @@ class CliResult:
     out: str
     err: str
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the command wrote its result, although it may be no good, as after one epoch."""
+        return self.code in {0, 1}
+
 
 RunCli = Callable[..., CliResult]
 

@@ -102,7 +102,7 @@ class MeasuredAccuracy:
     def _figures(self) -> str:
         low, high = self.interval
         decimals = 2 if high - low >= _WIDE else 3 if high - low >= _NARROW else 4
-        return f"{self.value:.{decimals + 1}f} ({low:.{decimals}f} to {high:.{decimals}f}"
+        return f"{self.value:.4f} ({low:.{decimals}f} to {high:.{decimals}f}"
 
 
 def pooled(parts: Sequence[MeasuredAccuracy]) -> MeasuredAccuracy:

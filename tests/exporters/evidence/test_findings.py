@@ -19,9 +19,9 @@ def judged(
 
 
 def test_accuracy_is_said_with_its_interval_and_the_largest_class() -> None:
-    """The figures are as precise as the number of pictures allows."""
+    """The bounds have as many digits as the number of pictures allows."""
     assert str(MeasuredAccuracy(514, 562, 62)) == (
-        "0.915 (0.89 to 0.93, 562 pictures; the largest class alone is 0.11)"
+        "0.9146 (0.89 to 0.93, 562 pictures; the largest class alone is 0.11)"
     )
     assert str(MeasuredAccuracy(9263, 10_000, 1000)) == (
         "0.9263 (0.921 to 0.931, 10,000 pictures; the largest class alone is 0.10)"
@@ -32,7 +32,7 @@ def test_accuracy_is_said_with_its_interval_and_the_largest_class() -> None:
 def test_cross_validation_is_said_in_a_line() -> None:
     """It names the folds and all pictures."""
     line = MeasuredAccuracy(465, 500, 50).as_cross_validation(5)
-    assert line == "cross-validation 0.930 (0.90 to 0.95, 5 folds, 500 pictures)"
+    assert line == "cross-validation 0.9300 (0.90 to 0.95, 5 folds, 500 pictures)"
 
 
 def test_parts_are_counted_together() -> None:
@@ -47,7 +47,7 @@ def test_parts_are_counted_together() -> None:
         ([[math.nan, math.nan]] * 3, None, "3 of 3 images with no number"),
         ([[0.2, 0.8], [0.3, 0.7]], None, "all 2 images of drawn the same label, b"),
         ([[0.2, 0.8]] * 12, [0] * 6 + [1] * 6, "all 12 images of drawn the same label, b"),
-        ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 0, 1, 1] * 5, "is 0.500 (0.30 to 0.70, 20 pictures"),
+        ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 0, 1, 1] * 5, "is 0.5000 (0.30 to 0.70, 20 pictures"),
         ([[0.9, 0.1], [0.2, 0.8]] * 10, [0, 1] * 10, ""),
     ],
 )

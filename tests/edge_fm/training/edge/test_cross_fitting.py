@@ -188,7 +188,7 @@ def test_from_folds_to_a_student(cli: RunCli, tmp_path: Path, monkeypatch: pytes
     mean = (teacher.answers(either) + bundled.answers(either)) / 2
     assert np.allclose(together.answers(either), mean, atol=1e-6)
     student = cli(*command, "-o", tmp_path / "student")
-    assert student.code == 0, student.err
+    assert student.is_written, student.err
     with pytest.raises(DataError, match="give one of them"):
         distillation.open_teachers([str(tmp_path / "folds")] * 2, "wardrobe", garments)
     other = cli(*command, "--set", "seed=1", "-o", tmp_path / "other")
@@ -233,7 +233,7 @@ def test_nobody_answers_for_a_persons_photographs_who_has_seen_that_person(
     assert set.union(*of_person.values()) == {0, 1}
     taught = f"[distillation]\nteachers = [{json.dumps(str(tmp_path / 'folds'))}]\n"
     student = cli("train", write_recipe(tmp_path, common + taught), "-o", tmp_path / "student")
-    assert student.code == 0, student.err
+    assert student.is_written, student.err
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ def test_a_training_in_bfloat16_ends_in_a_float32_model(
     result = cli(
         "train", "wardrobe", "--model", "edge-nano", "--set", "bf16=true", "--epochs", "1", "-o", run
     )
-    assert result.code == 0, result.err
+    assert result.is_written, result.err
     assert seen.count("bfloat16") == len(seen) - 1  # the answers are of float32
     assert json.loads((run / runs.RECORD).read_text())["settings"]["bf16"] is True
     keras = import_keras()
     assert keras.config.dtype_policy().name == "float32"
     network = keras.saving.load_model(run / runs.MODEL, compile=False)
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
-    assert cli("export", run, "-o", model).code == 0
+    assert cli("export", run, "-o", model).is_written
     theirs = Classifier.load(model).raw_probabilities(images)
     assert np.abs(theirs - loop.probabilities(network, images)).max() < 1e-5

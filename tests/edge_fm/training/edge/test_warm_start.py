@@ -138,7 +138,7 @@ def test_from_the_command_line(
         "-o",
         out,
     )
-    assert made.code == 0
+    assert made.is_written
     run = runs.Run.load(out)
     assert run.settings["init_from"] == "fashion-nano"
     truth = np.eye(10, dtype=bool)[wardrobe.test.labels]
