@@ -122,7 +122,7 @@ class TestCommands:
     def test_a_dead_class_is_no_success(self, cli: RunCli, tmp_path: Path) -> None:
         """A class whose pictures cannot be told from a larger one's is never answered, and is named."""
         data = folder(tmp_path / "shapes", (200, 200, 25), lambda index, _rng: min(index, 1))
-        settings = ("--no-balance", "--set", "max_iter=20")
+        settings = ("--set", "balance=no", "--set", "max_iter=20")
         done = cli("train", data, "--model", "logreg", *settings, "-o", tmp_path / "run")
         assert done.code == 1
         assert "the model never answers square (5 pictures)" in done.err

@@ -202,6 +202,51 @@ class TestSeedCnn:
         assert result.passport.precision.kind is PrecisionKind.FP32
         assert said in result.kept_fp32
 
+    @pytest.mark.parametrize(("lost", "kind"), [(1, PrecisionKind.INT8), (12, PrecisionKind.FP32)])
+    def test_one_label_of_a_hundred_refuses_nothing(
+        self,
+        lost: int,
+        kind: PrecisionKind,
+        wardrobe: Dataset,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A file that loses one of 100 pictures is written at the limit of 0.003; twelve are too many.
+
+        Its calibration pictures are too dark, so that it does lose some.
+        """
+        recipe = QuantizationSettings(Calibration.MINMAX)
+        monkeypatch.setattr(search, "_recipes", lambda _inputs: [recipe])
+        monkeypatch.setattr(search, "_MAX_FLOAT_LAYERS", 0)
+        given = data(wardrobe)
+        dark = given.calibration // 4
+        source = keras.load(SEED_CNN)
+        inputs = search.QuantizationInputs(
+            model=cleanup.clean(source.convert(17)),
+            spec=source.spec,
+            scale=UNIT,
+            calibration=UNIT.apply(dark),
+            selection=given.selection,
+            expected=source.predict(UNIT.apply(given.selection.images)),
+        )
+        own = OnnxSession(inputs.file(search._build(recipe, inputs))).run(given.selection.images)
+        right, kept = (answers.argmax(axis=1) == given.selection.labels for answers in (inputs.expected, own))
+        chosen = [*np.flatnonzero(right & ~kept)[:lost], *np.flatnonzero(right & kept)[: 100 - lost]]
+        assert len(chosen) == 100
+        hundred = LabelledImages(
+            "a hundred", "training", given.selection.images[chosen], given.selection.labels[chosen]
+        )
+        result = exported(
+            wardrobe,
+            tmp_path / "m.onnx",
+            Int8Limits(max_class_drop=1, min_speedup=0),
+            replace(given, calibration=dark, selection=hundred, test=hundred),
+        )
+        assert result.passport.precision.kind is kind
+        assert result.candidates[1].drop == pytest.approx(lost / 100)
+        assert (result.candidates[1].drop_interval[0] > 0.003) == (lost == 12)
+        assert (f"loses +{lost / 100:.4f} [+" in result.kept_fp32) == (lost == 12)
+
     def test_layers_that_hurt_are_given_back(
         self, wardrobe: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
