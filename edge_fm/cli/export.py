@@ -12,7 +12,7 @@ from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 
 if TYPE_CHECKING:
     from edge_fm_exporters import ExportResult
-    from edge_fm_exporters.evidence.findings import Finding
+    from edge_fm_exporters.evidence.findings import QualityFinding
     from edge_fm_exporters.normalization.search import FoundRecipe
 
 _INT8, _DEVICE = "Int8", "Device"
@@ -255,7 +255,9 @@ def _print_recipe(recipe: "FoundRecipe") -> None:
         terminal.print_line(reason)
 
 
-def _finish(out: Path, result: "ExportResult", findings: "tuple[Finding, ...]", *, is_own_data: bool) -> None:
+def _finish(
+    out: Path, result: "ExportResult", findings: "tuple[QualityFinding, ...]", *, is_own_data: bool
+) -> None:
     """Print the result, and end with exit code 1 where int8 was not used or a run is no good on its data."""
     from edge_fm.evaluation import candidates
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console  # for the checker only
 
     from edge_fm.datasets import Dataset
-    from edge_fm_exporters.evidence.findings import Finding
+    from edge_fm_exporters.evidence.findings import QualityFinding
 
 
 BAD_RESULT = 1
@@ -118,7 +118,7 @@ def print_folder_notes(dataset: "Dataset") -> None:
         )
 
 
-def print_findings(findings: "Sequence[Finding]") -> bool:
+def print_findings(findings: "Sequence[QualityFinding]") -> bool:
     """Note each finding on standard error, failures last; return whether there is a failure."""
     for finding in sorted(findings, key=lambda finding: finding.is_failure):
         print_note(f"{'not good: ' if finding.is_failure else 'note: '}{finding}")

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset
 from edge_fm_exporters.evidence import findings
-from edge_fm_exporters.evidence.findings import Finding
+from edge_fm_exporters.evidence.findings import QualityFinding
 
 MEASURE_MORE = "add pictures, or train with --set folds=5, so that cross-validation measures on all of them"
 """Remedy for few test pictures."""
@@ -24,7 +24,7 @@ def check_run(
     predicted: Classes,
     out_of_fold: tuple[Classes, Classes] | None = None,
     measure_more: str = MEASURE_MORE,
-) -> tuple[Finding, ...]:
+) -> tuple[QualityFinding, ...]:
     """Return what is doubtful of a model that was just trained, and of its data.
 
     Of a small test part little can be told: there the answers of cross-validation are judged, if there was
@@ -47,7 +47,7 @@ def check_run(
 
 def check_data(
     dataset: Dataset, measure_more: str | None = MEASURE_MORE, near_duplicates: int = 0
-) -> tuple[Finding, ...]:
+) -> tuple[QualityFinding, ...]:
     """Return what a data set's numbers of pictures and its division leave open.
 
     Args:

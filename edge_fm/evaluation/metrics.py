@@ -1,8 +1,10 @@
 """Score a classifier on the test part of a data set, each score with its 95 % interval.
 
-The interval of the accuracy is Wilson's (`edge_fm_exporters.evidence.intervals`). The others are percentile
-bootstraps over the images (Efron, 1979, "Bootstrap Methods: Another Look at the Jackknife") from 1,000
-resamples of the test part.
+Accuracy, and precision and recall of a class, are shares of images, and their intervals Wilson's
+(`edge_fm_exporters.evidence.intervals`). So is that of the F1 of a class, which is 2 J / (1 + J) for the
+share J of correct images among all that are of the class or were taken for it. The intervals of means and of
+the loss are percentile bootstraps (Efron, 1979, "Bootstrap Methods: Another Look at the Jackknife") from
+1,000 resamples of the test part.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +16,8 @@ from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset, require_shape
 from edge_fm.evaluation import checks
-from edge_fm_exporters.evidence import findings
-from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
+from edge_fm_exporters.evidence import findings, intervals
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
 
@@ -116,7 +118,7 @@ class Evaluation:
     probabilities: NDArray[np.float32]
     predicted: Counts
     measured: MeasuredAccuracy
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[QualityFinding, ...] = ()
 
     @property
     def averages(self) -> dict[str, Estimate]:
@@ -168,12 +170,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, language: str | None = None
     losses = -np.log(np.maximum(probabilities[np.arange(count), labels].astype(np.float64), _SMALLEST))
     resampled_losses = np.array([losses[rng.integers(0, count, count)].mean() for _ in range(RESAMPLES)])
     actual, bootstrap = _class_figures(confusion[np.newaxis]), _class_figures(resampled)
-    scores = []
-    for index, name in enumerate(names):
-        precision, recall, f1 = (
-            _estimate(one[0, index], many[:, index]) for one, many in zip(actual, bootstrap, strict=True)
-        )
-        scores.append(ClassScore(name, precision, recall, f1, int(confusion[index].sum())))
+    scores = tuple(_class_score(name, confusion, index) for index, name in enumerate(names))
     precision, recall, f1 = (
         _estimate(one.mean(), many.mean(axis=1)) for one, many in zip(actual, bootstrap, strict=True)
     )
@@ -188,7 +185,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, language: str | None = None
         precision=precision,
         recall=recall,
         f1=f1,
-        classes=tuple(scores),
+        classes=scores,
         confusion=confusion,
         probabilities=probabilities,
         predicted=predicted,
@@ -215,6 +212,19 @@ def _class_figures(confusion: Counts) -> tuple[NDArray[np.float64], ...]:
         correct / np.maximum(1, present),
         2 * correct / np.maximum(1, predicted + present),
     )
+
+
+def _class_score(name: str, confusion: Counts, index: int) -> ClassScore:
+    correct, predicted, present = (
+        int(count) for count in (confusion[index, index], confusion[:, index].sum(), confusion[index].sum())
+    )
+    either = _share(correct, predicted + present - correct)
+    f1 = Estimate(*(2 * share / (1 + share) for share in (either.value, either.low, either.high)))
+    return ClassScore(name, _share(correct, predicted), _share(correct, present), f1, present)
+
+
+def _share(hits: int, count: int) -> Estimate:
+    return Estimate(hits / max(1, count), *intervals.wilson(hits, count))
 
 
 def _estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:

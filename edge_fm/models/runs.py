@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 from edge_fm_runtime.batch.outputs.atomic import atomic
@@ -172,7 +172,7 @@ class Run:
     test: str | None = field(default=None, metadata={"added_in": 2})
     version: int = field(default=1, compare=False, metadata={"added_in": 2})
     measured: dict[str, MeasuredAccuracy] = field(default_factory=dict, metadata={"added_in": 2})
-    findings: tuple[Finding, ...] = field(default=(), metadata={"added_in": 2})
+    findings: tuple[QualityFinding, ...] = field(default=(), metadata={"added_in": 2})
 
     def test_folder(self, data: str) -> Path | None:
         """Return the folder of the test part, if there is one and `data` is what the run was trained on."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_fm_exporters import parity, passport_writer, sources
 from edge_fm_exporters.evidence import findings
-from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 from edge_fm_exporters.graph import cleanup, colour_order, flip_ensemble, uint8_input
 from edge_fm_exporters.graph.editing import ModelProto
 from edge_fm_exporters.labelled_images import LabelledImages
@@ -210,7 +210,9 @@ def _measured(comparison: Comparison, images: LabelledImages) -> MeasuredAccurac
     return MeasuredAccuracy.of(comparison.own.argmax(axis=1), images.labels)
 
 
-def _findings(comparison: Comparison, images: LabelledImages, names: tuple[str, ...]) -> tuple[Finding, ...]:
+def _findings(
+    comparison: Comparison, images: LabelledImages, names: tuple[str, ...]
+) -> tuple[QualityFinding, ...]:
     """Return what makes the file that is written look untrained or fed wrongly.
 
     Many sound networks give all noise the same label, so that noise shows only numbers that are none.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm_exporters.decision.confidence import DecisionImages
-from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
 from edge_fm_exporters.parity import Flip
@@ -128,7 +128,7 @@ class ExportResult:
     candidates: tuple[Candidate, ...] = ()
     selected_on: str = ""
     measured: MeasuredAccuracy | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[QualityFinding, ...] = ()
     flips: tuple[Flip, ...] = ()
     from_bytes: int = 0
     flip_accuracy: tuple[float, float] | None = None

@@ -34,7 +34,7 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Finding:
+class QualityFinding:
     """A fact about a model or its data that somebody must know.
 
     Attributes:
@@ -116,7 +116,7 @@ def pooled(parts: Sequence[MeasuredAccuracy]) -> MeasuredAccuracy:
 
 def judge_answers(
     probabilities: NDArray[np.float32], labels: Labels | None, names: Sequence[str], data: str
-) -> tuple[Finding, ...]:
+) -> tuple[QualityFinding, ...]:
     """Return what makes a model's answers look untrained or fed wrongly.
 
     Args:
@@ -136,13 +136,13 @@ def judge_answers(
     return found
 
 
-def judge_numbers(probabilities: NDArray[np.float32]) -> tuple[Finding, ...]:
+def judge_numbers(probabilities: NDArray[np.float32]) -> tuple[QualityFinding, ...]:
     """Return a finding where answers, (N, classes), are no numbers."""
     broken = int(np.isnan(probabilities).any(axis=1).sum())
     if not broken:
         return ()
     return (
-        Finding(
+        QualityFinding(
             f"the network answers {broken:,} of {len(probabilities):,} images with no number (NaN)",
             "train it again, or give the range of its pixels with --scale",
             is_failure=True,
@@ -152,7 +152,7 @@ def judge_numbers(probabilities: NDArray[np.float32]) -> tuple[Finding, ...]:
 
 def judge_predictions(
     predicted: Labels, labels: Labels, names: Sequence[str], data: str
-) -> tuple[Finding, ...]:
+) -> tuple[QualityFinding, ...]:
     """Return whether predictions are no better than chance, and which classes are never among them.
 
     A model is at chance where the 95 % interval of its accuracy reaches down to the accuracy that its own
@@ -179,8 +179,8 @@ def judge_predictions(
     return tuple(found)
 
 
-def _one_label(predicted: Labels, names: Sequence[str], data: str, *, is_failure: bool) -> Finding:
-    return Finding(
+def _one_label(predicted: Labels, names: Sequence[str], data: str, *, is_failure: bool) -> QualityFinding:
+    return QualityFinding(
         f"the network gives all {len(predicted):,} images of {data} the same label, {names[int(predicted[0])]}",
         _CHECK_LABELS,
         is_failure=is_failure,
@@ -189,7 +189,7 @@ def _one_label(predicted: Labels, names: Sequence[str], data: str, *, is_failure
 
 def _dead_classes(
     dead: NDArray[np.int64], true: NDArray[np.int64], names: Sequence[str], data: str
-) -> list[Finding]:
+) -> list[QualityFinding]:
     """Return a finding for classes with enough pictures to tell, and one for those with fewer."""
     found = []
     for is_failure in (True, False):
@@ -198,14 +198,14 @@ def _dead_classes(
             counted = _listed([f"{names[index]} ({_pictures(int(true[index]))})" for index in part])
             remedy = "look for wrong labels among such pictures, and add more of them"
             found.append(
-                Finding(f"on {data} the model never answers {counted}", remedy, is_failure=is_failure)
+                QualityFinding(f"on {data} the model never answers {counted}", remedy, is_failure=is_failure)
             )
     return found
 
 
 _CHECK_LABELS = (
-    "check the labels of the pictures, and --labels and --scale for a model of another program; else train longer, or "
-    "on more pictures"
+    "check that the pictures have the right labels, and a model of another program its --labels and --scale; else train "
+    "longer, or on more pictures"
 )
 
 
@@ -215,23 +215,27 @@ def _at_chance(
     answered: NDArray[np.int64],
     names: Sequence[str],
     data: str,
-) -> list[Finding]:
+) -> list[QualityFinding]:
     count, low = accuracy.images, accuracy.interval[0]
     by_chance = float(true @ answered) / count**2
     if low <= by_chance:
         is_decidable = intervals.wilson(count, count)[0] > float(true @ true) / count**2
         text = f"accuracy on {data} is {accuracy}, which is no more than chance ({by_chance:.2f})"
         if is_decidable:
-            return [Finding(text, _CHECK_LABELS, is_failure=True)]
-        return [Finding(f"{text} can be on so few pictures", "add pictures of each class")]
+            return [QualityFinding(text, _CHECK_LABELS, is_failure=True)]
+        return [QualityFinding(f"{text} can be on so few pictures", "add pictures of each class")]
     if low <= accuracy.largest_share:
         largest = names[int(true.argmax())]
         text = f"accuracy on {data} is {accuracy}: always answering {largest} would be right about as often"
-        return [Finding(text, "judge the model by the recall of each class, which edge-fm evaluate prints")]
+        return [
+            QualityFinding(text, "judge the model by the recall of each class, which edge-fm evaluate prints")
+        ]
     return []
 
 
-def judge_test_size(test: NDArray[np.int64], names: Sequence[str], measure_more: str) -> tuple[Finding, ...]:
+def judge_test_size(
+    test: NDArray[np.int64], names: Sequence[str], measure_more: str
+) -> tuple[QualityFinding, ...]:
     """Return a finding where a test part is so small that cross-validation is the better figure.
 
     Args:
@@ -242,13 +246,13 @@ def judge_test_size(test: NDArray[np.int64], names: Sequence[str], measure_more:
     few = np.flatnonzero(test < FEW_OF_A_CLASS)
     if len(few):
         counted = _listed([f"{names[index]} ({test[index]})" for index in few.tolist()])
-        return (Finding(f"fewer than {FEW_OF_A_CLASS} test pictures of {counted}", measure_more),)
+        return (QualityFinding(f"fewer than {FEW_OF_A_CLASS} test pictures of {counted}", measure_more),)
     if test.sum() < FEW_PICTURES:
-        return (Finding(f"the test part has only {_pictures(int(test.sum()))}", measure_more),)
+        return (QualityFinding(f"the test part has only {_pictures(int(test.sum()))}", measure_more),)
     return ()
 
 
-def judge_unevenness(training: NDArray[np.int64], names: Sequence[str]) -> tuple[Finding, ...]:
+def judge_unevenness(training: NDArray[np.int64], names: Sequence[str]) -> tuple[QualityFinding, ...]:
     """Return a finding where a class has many times the training pictures of another.
 
     Args:
@@ -265,11 +269,13 @@ def judge_unevenness(training: NDArray[np.int64], names: Sequence[str]) -> tuple
         f"({training[most]:,}) against {counted}"
     )
     return (
-        Finding(text, "add pictures of the rare ones; their weight in training does not replace pictures"),
+        QualityFinding(
+            text, "add pictures of the rare ones; their weight in training does not replace pictures"
+        ),
     )
 
 
-def judge_duplicates(count: int, test: int) -> tuple[Finding, ...]:
+def judge_duplicates(count: int, test: int) -> tuple[QualityFinding, ...]:
     """Return a finding where test pictures are training pictures too.
 
     Args:
@@ -279,7 +285,9 @@ def judge_duplicates(count: int, test: int) -> tuple[Finding, ...]:
     if not count:
         return ()
     text = f"{count:,} of {test:,} test pictures are the same as a training picture, or nearly"
-    return (Finding(text, "remove them from one of the two parts, because they are answered from memory"),)
+    return (
+        QualityFinding(text, "remove them from one of the two parts, because they are answered from memory"),
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -29,11 +29,12 @@ def wilson(hits: int, count: int, z: float = Z_95) -> Interval:
     share, weight = hits / count, z * z / count
     centre = share + weight / 2
     half = z * math.sqrt(share * (1 - share) / count + weight / (4 * count))
-    return max(0.0, (centre - half) / (1 + weight)), min(1.0, (centre + half) / (1 + weight))
+    low, high = (centre - half) / (1 + weight), (centre + half) / (1 + weight)
+    return low if hits else 0.0, high if hits < count else 1.0  # exact where rounding would not be
 
 
 def paired_difference(first_only: int, second_only: int, count: int, z: float = Z_95) -> Interval:
-    """Return the score interval of the difference of two accuracies on the same pictures, first less second.
+    """Return the score interval of an accuracy less another one on the same pictures.
 
     T. Tango, 1998, "Equivalence test and confidence interval for the difference in proportions for the
     paired-sample design". Fagerland, Lydersen and Laake, 2014, "Recommended tests and confidence intervals

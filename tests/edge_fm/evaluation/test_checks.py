@@ -103,7 +103,7 @@ class TestCommands:
         done = cli("train", data, "--model", "logreg", "-o", run)
         assert done.code == 1
         assert "no more than chance (0.3" in done.err
-        assert "check the labels of the pictures" in done.err
+        assert "check that the pictures have the right labels" in done.err
         assert f"the run folder {run} is kept" in done.err
         assert "next: edge-fm export" not in done.out
         assert [one.is_failure for one in Run.load(run).findings if "chance" in one.text] == [True]

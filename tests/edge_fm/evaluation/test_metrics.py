@@ -81,6 +81,17 @@ def test_a_class_that_is_never_predicted_scores_0(wardrobe: Dataset) -> None:
     assert np.isfinite(found.loss.value)
 
 
+def test_a_perfect_score_on_few_images_is_not_certain(wardrobe: Dataset) -> None:
+    """All right on 300 images leaves an interval below 1, for the accuracy and for each class."""
+    found = evaluate(answering(np.eye(10, dtype=np.float32)[wardrobe.test.labels]), wardrobe)
+    assert found.accuracy.low == pytest.approx(300 / (300 + 1.96**2), abs=1e-4)
+    for score in found.classes:
+        for figure in (score.precision, score.recall):
+            assert (figure.value, figure.high) == (1, 1)
+            assert figure.low == pytest.approx(score.images / (score.images + 1.96**2), abs=1e-4)
+        assert score.precision.low < score.f1.low < score.f1.value == 1
+
+
 def test_the_most_confident_mistake_comes_first(evaluation: Evaluation, wardrobe: Dataset) -> None:
     """All misclassified images are sorted by decreasing confidence."""
     worst = worst_mistakes(evaluation, wardrobe.test.labels)

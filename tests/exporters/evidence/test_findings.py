@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from edge_fm_exporters.evidence import findings
-from edge_fm_exporters.evidence.findings import Finding, MeasuredAccuracy
+from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 
 ABC = ("a", "b", "c")
 
 
 def judged(
     labels: list[int], predicted: list[int], names: tuple[str, ...] = ("a", "b")
-) -> tuple[Finding, ...]:
+) -> tuple[QualityFinding, ...]:
     """Return the findings of predictions."""
     return findings.judge_predictions(np.array(predicted), np.array(labels), names, "signs (test)")
 
@@ -89,7 +89,7 @@ def test_so_few_pictures_that_no_model_could_show_itself_are_no_failure() -> Non
 
 
 def test_a_rare_class_that_is_found_is_no_chance() -> None:
-    """Of 200 pictures 10 are rare: nine found at five false alarms are as right as "common" alone."""
+    """Nine of ten rare pictures found at five false alarms are as right as "common" for all 200."""
     labels = [0] * 190 + [1] * 10
     (found,) = judged(labels, [0] * 185 + [1] * 5 + [1] * 9 + [0], ("common", "rare"))
     assert not found.is_failure

@@ -28,7 +28,7 @@ def test_nothing_counted_tells_nothing() -> None:
 
 
 def test_the_paired_interval_is_the_published_one() -> None:
-    """Of 21 children one had only the first result and seven only the second: Fagerland et al., 2014."""
+    """It is that of Fagerland et al., 2014, for 1 and 7 of 21 pictures that differ."""
     assert intervals.paired_difference(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 
@@ -75,7 +75,7 @@ def test_extremes_are_intervals_too(count: int) -> None:
 
 
 def test_the_interval_holds_the_true_difference_as_often_as_it_says() -> None:
-    """Of 4,000 drawn tables of 100 pictures, 93 to 98 % of the intervals hold the true difference."""
+    """It does for 93 to 98 % of 4,000 drawn tables of 100 pictures."""
     rng = np.random.default_rng(0)
     tables = rng.multinomial(100, [0.04, 0.02, 0.94], 4000)
     held = []

@@ -219,6 +219,7 @@ class TestSeedCnn:
         monkeypatch.setattr(search, "_recipes", lambda _inputs: [recipe])
         monkeypatch.setattr(search, "_MAX_FLOAT_LAYERS", 0)
         given = data(wardrobe)
+        pictures = wardrobe.train.take(np.arange(200, 1000))
         dark = given.calibration // 4
         source = keras.load(SEED_CNN)
         inputs = search.QuantizationInputs(
@@ -226,16 +227,15 @@ class TestSeedCnn:
             spec=source.spec,
             scale=UNIT,
             calibration=UNIT.apply(dark),
-            selection=given.selection,
-            expected=source.predict(UNIT.apply(given.selection.images)),
+            selection=LabelledImages("the choice", "training", pictures.images, pictures.labels),
+            expected=source.predict(UNIT.apply(pictures.images)),
         )
-        own = OnnxSession(inputs.file(search._build(recipe, inputs))).run(given.selection.images)
-        right, kept = (answers.argmax(axis=1) == given.selection.labels for answers in (inputs.expected, own))
+        own = OnnxSession(inputs.file(search._build(recipe, inputs))).run(pictures.images)
+        right, kept = (answers.argmax(axis=1) == pictures.labels for answers in (inputs.expected, own))
         chosen = [*np.flatnonzero(right & ~kept)[:lost], *np.flatnonzero(right & kept)[: 100 - lost]]
         assert len(chosen) == 100
-        hundred = LabelledImages(
-            "a hundred", "training", given.selection.images[chosen], given.selection.labels[chosen]
-        )
+        part = pictures.take(np.array(chosen))
+        hundred = LabelledImages("a hundred", "training", part.images, part.labels)
         result = exported(
             wardrobe,
             tmp_path / "m.onnx",
