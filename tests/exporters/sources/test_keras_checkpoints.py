@@ -99,7 +99,7 @@ def test_without_data_both_options_are_named(cli: RunCli, checkpoints: Path, tmp
 def test_data_of_other_classes(cli: RunCli, tmp_path: Path) -> None:
     """Data of other classes is refused; other names for the same classes need --labels."""
     run = tmp_path / "run"
-    assert cli("train", "wardrobe", "--model", "logreg", "--set", "max_iter=2", "-o", run).code == 0
+    assert cli("train", "wardrobe", "--model", "logreg", "--set", "max_iter=2", "-o", run).is_written
     wardrobe = datasets.load("wardrobe")
     digits = {"class_names": np.array([str(n) for n in range(10)])}
     for part in ("train", "test"):
@@ -117,10 +117,10 @@ def test_data_of_other_classes(cli: RunCli, tmp_path: Path) -> None:
 def test_a_translation_of_ones_own(cli: RunCli, tmp_path: Path) -> None:
     """--translation takes a list or a file; one that does not fit is a sentence."""
     run = tmp_path / "run"
-    assert cli("train", "wardrobe", "--model", "logreg", "--set", "max_iter=2", "-o", run).code == 0
+    assert cli("train", "wardrobe", "--model", "logreg", "--set", "max_iter=2", "-o", run).is_written
     (tmp_path / "german.txt").write_text("\n".join(f"Kleid {n}" for n in range(10)), encoding="utf-8")
     line = ("export", run, "-o", tmp_path / "m.onnx", "--translation")
-    assert cli(*line, f"de={tmp_path / 'german.txt'}").code == 0
+    assert cli(*line, f"de={tmp_path / 'german.txt'}").is_written
     passport = Classifier.load(tmp_path / "m.onnx").passport
     assert [translation.language for translation in passport.translations] == ["ko", "de"]
     assert passport.in_language("de").labels[9] == "Kleid 9"
