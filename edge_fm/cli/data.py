@@ -32,6 +32,7 @@ def data(
     """
     from edge_fm import datasets
     from edge_fm.drawing import contact_sheet
+    from edge_fm.evaluation import checks
 
     dataset = datasets.load(name)
     counts = zip(dataset.class_names, dataset.class_counts, strict=True)
@@ -41,6 +42,7 @@ def data(
     terminal.print_table(["class", "train ", "test "], rows, f"{dataset.name}: {shape} uint8")
     terminal.print_line(f"licence: {dataset.licence}")
     terminal.print_folder_notes(dataset)
+    terminal.print_findings(checks.check_duplicates(dataset))
     path = out or Path(f"{dataset.name}-samples.png")
     contact_sheet.write_strip(path, dataset)
     terminal.print_line(f"samples: {path}")

@@ -111,11 +111,6 @@ def print_folder_notes(dataset: "Dataset") -> None:
             f"{dataset.near_duplicates:,} pictures are near duplicates of others, such as bursts: each group of "
             "them is on one side of every split"
         )
-    if dataset.test_in_training:
-        print_note(
-            f"{dataset.test_in_training:,} of {len(dataset.test):,} test pictures are copies or near duplicates of "
-            "training pictures, and the test accuracy is too high for it: test on other scenes with --test DIR"
-        )
 
 
 def print_findings(findings: "Sequence[QualityFinding]") -> bool:

@@ -45,23 +45,25 @@ def check_run(
     return judged + check_data(dataset, None if out_of_fold is not None else measure_more)
 
 
-def check_data(
-    dataset: Dataset, measure_more: str | None = MEASURE_MORE, near_duplicates: int = 0
-) -> tuple[QualityFinding, ...]:
+def check_data(dataset: Dataset, measure_more: str | None = MEASURE_MORE) -> tuple[QualityFinding, ...]:
     """Return what a data set's numbers of pictures and its division leave open.
 
     Args:
         dataset: training and test part.
         measure_more: remedy for a small test part; None where cross-validation measured on more.
-        near_duplicates: number of test pictures that look like a training picture, where it is known.
     """
     classes = len(dataset.class_names)
     training, test = (np.bincount(part.labels, minlength=classes) for part in (dataset.train, dataset.test))
     found = findings.judge_unevenness(training, dataset.class_names)
     if measure_more is not None:
         found = findings.judge_test_size(test, dataset.class_names, measure_more) + found
-    shared = max(near_duplicates, shared_pictures(dataset))
-    return found + findings.judge_duplicates(shared, len(dataset.test))
+    return found + check_duplicates(dataset)
+
+
+def check_duplicates(dataset: Dataset) -> tuple[QualityFinding, ...]:
+    """Return a finding where test pictures are training pictures, or near duplicates of some."""
+    shared = max(dataset.test_in_training, shared_pictures(dataset))
+    return findings.judge_duplicates(shared, len(dataset.test))
 
 
 def shared_pictures(dataset: Dataset) -> int:

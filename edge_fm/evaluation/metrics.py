@@ -175,7 +175,8 @@ def evaluate(predictor: Predictor, dataset: Dataset, language: str | None = None
         _estimate(one.mean(), many.mean(axis=1)) for one, many in zip(actual, bootstrap, strict=True)
     )
     measured = MeasuredAccuracy.of(predicted, labels)
-    judged = findings.judge_answers(probabilities, labels, names, f"{dataset.name} (test)")
+    part = "test" if len(dataset.train) else "all"
+    judged = findings.judge_answers(probabilities, labels, names, f"{dataset.name} ({part})")
     return Evaluation(
         model=predictor.name,
         data=dataset.name,

@@ -284,9 +284,9 @@ def judge_duplicates(count: int, test: int) -> tuple[QualityFinding, ...]:
     """
     if not count:
         return ()
-    text = f"{count:,} of {test:,} test pictures are the same as a training picture, or nearly"
+    text = f"{count:,} of {test:,} test pictures are copies or near duplicates of training pictures"
     return (
-        QualityFinding(text, "remove them from one of the two parts, because they are answered from memory"),
+        QualityFinding(text, "the test accuracy is too high for it; test on other scenes with --test DIR"),
     )
 
 

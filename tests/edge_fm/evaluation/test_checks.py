@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_pictures_of_both_parts_are_counted() -> None:
     assert checks.shared_pictures(dataset(shared=7)) == 7
     (found,) = checks.check_data(dataset(shared=7))
     assert "7 of 120 test pictures" in str(found)
-    (found,) = checks.check_data(dataset(), near_duplicates=3)
+    (found,) = checks.check_data(replace(dataset(), test_in_training=3))
     assert "3 of 120 test pictures" in str(found)
 
 
