@@ -32,13 +32,13 @@ def test_a_test_folder_goes_with_the_run(cli: RunCli, tmp_path: Path) -> None:
     shutil.copy(data / "dark" / "0.png", test / "dark" / "copy.png")
     run = tmp_path / "run"
     trained = cli("train", data, *LOGREG, "--size", 16, "--test", test, "-o", run)
-    assert trained.code == 0, trained.err
+    assert trained.is_written, trained.err
     assert "1 of 13 test pictures are copies or near duplicates" in trained.err
     assert json.loads((run / "run.json").read_text())["test"] == str(test)
     evaluated = cli("evaluate", run, "--data", data, "--json")
     assert json.loads(evaluated.out)["images"] == 13
     exported = cli("export", run, "-o", tmp_path / "mine.onnx")
-    assert exported.code == 0, exported.err
+    assert exported.is_written, exported.err
     assert "13 images" in exported.out or "13 pictures" in exported.out
     whole = cli("evaluate", tmp_path / "mine.onnx", "--data", data, "--all", "--json")
     assert json.loads(whole.out)["images"] == 30
@@ -50,7 +50,7 @@ def test_a_test_folder_goes_with_the_run(cli: RunCli, tmp_path: Path) -> None:
 def test_a_run_of_another_split_is_noted(cli: RunCli, tmp_path: Path) -> None:
     """An export of a run whose record lacks the version says that its test figures are too high."""
     data, run = write_shades(tmp_path / "data", 15, 0), tmp_path / "run"
-    assert cli("train", data, *LOGREG, "--size", 16, "-o", run).code == 0
+    assert cli("train", data, *LOGREG, "--size", 16, "-o", run).is_written
     said = "chose a folder's test part by position"
     assert said not in cli("export", run, "-o", tmp_path / "a.onnx").err
     values = json.loads((run / "run.json").read_text())
