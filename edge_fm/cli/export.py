@@ -1,6 +1,6 @@
 """The command that exports a trained model: export."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ from edge_fm.cli import class_names, options, terminal
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
 
 if TYPE_CHECKING:
+    from edge_fm.cli.export_source import ExportSource
     from edge_fm_exporters import ExportResult
     from edge_fm_exporters.evidence.findings import QualityFinding
     from edge_fm_exporters.normalization.search import FoundRecipe
@@ -183,7 +184,7 @@ def export(
     from edge_fm.cli import export_source
     from edge_fm.evaluation import checks
     from edge_fm.models import recipes
-    from edge_fm_exporters import ExportRequest, pipeline, sources
+    from edge_fm_exporters import ExportRequest, pipeline
     from edge_fm_exporters import export as write
     from edge_fm_exporters.framework import prefer_tensorflow
     from edge_fm_exporters.normalization.search import KnownRecipe
@@ -193,7 +194,21 @@ def export(
     prefer_tensorflow()
     found = export_source.ExportSource.resolve(source, data=data, labels=labels)
     pipeline.check_output(out, found.model)  # before the work
-    model = sources.load(found.model, parse_size(size))
+    changes = {
+        "--data": data,
+        "--labels": labels,
+        "--scale": scale,
+        "--size": size,
+        "--translation": translation,
+        "--batch": batch,
+        "--calibration": calibration,
+        "--fit": fit,
+        "--polarity": polarity,
+        "--tta": tta if tta is not TestTimeAugmentation.NONE else None,
+    }
+    if _copy_finished(found, out, changes):
+        return
+    model = found.read(parse_size(size))
     for note in model.notes:
         terminal.print_line(f"{found.model}: {note}")
     opened = found.open_data(model.spec)
@@ -211,7 +226,7 @@ def export(
     with terminal.progress("trying recipes"):
         recipe = recipes.find_recipe(model, opened, found.data or "", known)
     _print_recipe(recipe)
-    dataset, images = None, None
+    dataset = None
     if opened is not None:
         dataset = found.load(opened, recipe.preprocess, is_for_device=polarity is not None)
         terminal.print_unreadable(dataset.unreadable)
@@ -231,16 +246,34 @@ def export(
         batch=batch,
         flip_ensemble=tta is TestTimeAugmentation.FLIP,
     )
-    if dataset is not None:
-        if calibration is not None and Path(calibration).resolve() == Path(found.data or "").resolve():
-            calibration = None  # its training part calibrates; the test part must stay unseen
-        images = export_source.load_export_data(dataset, calibration, found.folder, recipe.preprocess)
-    elif calibration is not None:
-        images = export_source.load_unlabelled(calibration, model.spec, recipe.preprocess)
+    images = found.load_images(dataset, calibration, model.spec, recipe.preprocess)
     with terminal.progress("export") as bar:
         result = write(request, images, model, lambda step: bar(0, 0, step))
     found_out = result.findings + (checks.check_data(dataset) if dataset is not None else ())
     _finish(out, result, found_out, is_own_data=found.own_data)
+
+
+def _copy_finished(found: "ExportSource", out: Path, changes: Mapping[str, object]) -> bool:
+    """Copy a file that its training finished, in which no option can change anything; False of another."""
+    from edge_fm_exporters import pipeline
+    from edge_fm_runtime.artifact.model_file import read_model, read_passport
+    from edge_fm_runtime.errors import DataError
+
+    if not found.is_finished:
+        return False
+    given = ", ".join(name for name, value in changes.items() if value is not None)
+    if given:
+        raise DataError(
+            f"{found.model} was finished by its training, and {given} cannot change it: leave that out, or train again"
+        )
+    data = read_model(found.model)
+    passport = read_passport(data)
+    pipeline.write(out, data)
+    terminal.print_line(f"{out}: {len(data):,} bytes, a copy of {found.model}, which its training finished")
+    for evidence in passport.evidence if passport is not None else ():
+        terminal.print_line(pipeline.evidence_line(evidence))
+    terminal.print_line(f"next: edge-fm verify {out}   edge-fm label FOLDER --model {out} -o labels.csv")
+    return True
 
 
 def _print_recipe(recipe: "FoundRecipe") -> None:

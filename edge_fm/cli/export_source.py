@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge_fm.models.runs import Run
     from edge_fm_exporters import ExportData
     from edge_fm_exporters.labelled_images import LabelledImages
+    from edge_fm_exporters.sources import SourceModel
 
 _SELECTION_IMAGES = 5000
 _MIN_UNLABELLED = 20
@@ -44,6 +45,13 @@ class ExportSource:
     folder: Path | None = None
     test: Path | None = None
     run: "Run | None" = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run's training wrote a file for a device, with its passport."""
+        from edge_fm.models import runs
+
+        return self.run is not None and runs.is_finished(self.model)
 
     @classmethod
     def resolve(cls, source: Path, *, data: str | None, labels: str | None) -> "ExportSource":
@@ -89,6 +97,20 @@ class ExportSource:
             )
         return opened
 
+    def read(self, size: tuple[int, int] | None) -> "SourceModel":
+        """Read the model; the head of a transfer model stays in float32.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        from edge_fm.models import backbones
+        from edge_fm_exporters import sources
+
+        model = sources.load(self.model, size)
+        if self.run is not None and self.run.architecture == backbones.WHOLE:
+            return replace(model, float_nodes=backbones.FLOAT_NODES)
+        return model
+
     def load(self, data: "OpenData", preprocess: Preprocess, *, is_for_device: bool = False) -> "Dataset":
         """Load the data set as the exported file will take it.
 
@@ -109,6 +131,26 @@ class ExportSource:
             preprocess = replace(preprocess, polarity=Polarity.AS_IS)
         return data.load(preprocess, sampled=True)
 
+    def load_images(
+        self, dataset: "Dataset | None", calibration: str | None, spec: InputSpec, preprocess: Preprocess
+    ) -> "ExportData | None":
+        """Return the images of an export, None if there are none.
+
+        Args:
+            dataset: data set to measure on, if there is one.
+            calibration: another data set, or a folder of pictures, to calibrate on.
+            spec: input of the model.
+            preprocess: how the pictures of a folder become the input.
+
+        Raises:
+            DataError: something cannot be read, or there are too few pictures.
+        """
+        if dataset is None:
+            return load_unlabelled(calibration, spec, preprocess) if calibration is not None else None
+        if calibration is not None and Path(calibration).resolve() == Path(self.data or "").resolve():
+            calibration = None  # its training part calibrates; the test part must stay unseen
+        return load_export_data(dataset, calibration, self.folder, preprocess)
+
 
 def load_export_data(
     dataset: "Dataset", calibration: str | None, run: Path | None, preprocess: Preprocess | None = None
@@ -126,8 +168,10 @@ def load_export_data(
     """
     from edge_fm.models import runs
     from edge_fm_exporters import ExportData
-    from edge_fm_exporters.decision.confidence import DecisionImages
+    from edge_fm_exporters.decision.confidence import DecisionImages, ScoredImages
     from edge_fm_exporters.labelled_images import LabelledImages
+
+    scores = run / runs.SCORES if run is not None else None
 
     def load_images(*names: str) -> DecisionImages | None:
         files = [run / name for name in names] if run is not None else []
@@ -141,6 +185,7 @@ def load_export_data(
         validation=load_images(runs.VALIDATION),
         selection=_selection_images(dataset, run),
         ood_calibration=load_images(runs.OOD_CALIBRATION, runs.FORMER_OOD_CALIBRATION),
+        scored=ScoredImages.load(scores) if scores is not None and scores.is_file() else None,
     )
 
 

@@ -187,6 +187,7 @@ def _read_recipe(data: str, path: Path | None, given: dict[str, Any]) -> "EdgeRe
 
 def _train_model(data: str, out: Path, given: dict[str, Any], *, fresh: bool) -> "Run | None":
     from edge_fm.models import edge, zoo
+    from edge_fm.models.architecture import Framework
     from edge_fm_runtime.errors import DataError
 
     architecture = zoo.find(given.get("--model", "cnn"))
@@ -194,6 +195,8 @@ def _train_model(data: str, out: Path, given: dict[str, Any], *, fresh: bool) ->
     refused = sorted(given.keys() - {*taken, "--model"})
     if refused:
         raise DataError(f"{architecture.name} takes no {', '.join(refused)}; it takes {', '.join(taken)}")
+    if architecture.framework is Framework.TRANSFER:
+        return _train_transfer(architecture, data, out, given, fresh=fresh)
     if architecture.name not in edge.WIDTHS:
         return _train_zoo_model(architecture, data, out, given, fresh=fresh)
     from edge_fm.training.edge import recipe
@@ -245,6 +248,34 @@ def _train_zoo_model(
     )
     with terminal.progress("training") as bar:
         return fit(request, out, _listener(bar, settings.epochs), fresh=fresh)
+
+
+def _train_transfer(
+    architecture: "Architecture", data: str, out: Path, given: dict[str, Any], *, fresh: bool
+) -> "Run":
+    from edge_fm import datasets
+    from edge_fm.models import backbones, runs
+    from edge_fm.training.transfer import feature_cache
+    from edge_fm.training.transfer.train import TransferRequest
+    from edge_fm.training.transfer.train import train as fit
+
+    backbone = backbones.load(architecture.name, given.get("--size"))
+    _check_apart(out, data, given.get("--test"))
+    if not fresh:
+        runs.check_free(out)  # before the pictures are read
+    dataset = datasets.load(data, backbone.spec, test=given.get("--test"))
+    datasets.require_shape(dataset, backbone.spec)
+    terminal.print_folder_notes(dataset)
+    request = TransferRequest(
+        architecture=architecture,
+        backbone=backbone,
+        dataset=dataset,
+        data_name=data,
+        test=given.get("--test"),
+        cache=feature_cache.default_folder(),
+    )
+    with terminal.progress("features") as bar:
+        return fit(request, out, bar, fresh=fresh)
 
 
 def _load_data(data: str, given: dict[str, Any]) -> "Dataset":
@@ -320,14 +351,18 @@ def _format_figures(figures: dict[str, float]) -> str:
 
 
 def _print_run(run: "Run", out: Path) -> None:
+    from edge_fm.models import runs
+
     ending = "interrupted" if run.interrupted else f"{run.epochs} epoch{'s' if run.epochs > 1 else ''}"
     kept = f", kept epoch {run.best_epoch}" if run.best_epoch < run.epochs else ""
     terminal.print_line(f"{ending}{kept}, in {run.seconds:,.0f} s ({run.data})")
     for part, figures in run.scores.items():
         terminal.print_line(_format_part(run, part, figures))
+    following = f"edge-fm export {out} --int8 -o {out.resolve().name}.onnx"
+    if runs.is_finished(out / run.model):
+        following = f"edge-fm label FOLDER --model {out / run.model} -o labels.csv"
     has_failed = any(finding.is_failure for finding in run.findings)
-    following = "" if has_failed else f"   next: edge-fm export {out} --int8 -o {out.resolve().name}.onnx"
-    terminal.print_line(f"run folder: {out}{following}")
+    terminal.print_line(f"run folder: {out}{'' if has_failed else f'   next: {following}'}")
 
 
 def _format_part(run: "Run", part: str, figures: dict[str, float]) -> str:

@@ -39,19 +39,21 @@ def open_predictor(
             return datasets.open_whole(data, spec)
         return datasets.open_data(data, spec, run.test_folder(data) if run is not None else None)
 
-    is_bundled = model in BUNDLED
+    is_bundled, run = model in BUNDLED, None
     if runs.is_run(path) and not is_bundled:
         run = runs.Run.load(path)
-        return _from_source(path.resolve().name, path / run.model, run, scale, open_for)
+        if not runs.is_finished(path / run.model):
+            return _from_source(path.resolve().name, path / run.model, run, scale, open_for)
+        path = path / run.model
     if path.exists() and path.suffix != ".onnx" and not is_bundled:
         return _from_source(path.name, path, recipes.run_of(path), scale, open_for)
     if scale is not None:
         raise DataError(f"{model} says itself how its pixels are scaled: leave --scale out")
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(model if is_bundled else path)
     passport = classifier.passport
     translations = {translation.language: translation.labels for translation in passport.translations}
     predictor = Predictor(path.name, passport.labels, passport.input, classifier.probabilities, translations)
-    opened = open_for(passport.input).with_classes(passport.labels)
+    opened = open_for(passport.input, run).with_classes(passport.labels)
     return predictor, opened.load(passport.preprocess)
 
 

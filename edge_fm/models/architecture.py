@@ -16,11 +16,13 @@ class Framework(StrEnum):
 
     KERAS = "keras"
     SKLEARN = "scikit-learn"
+    TRANSFER = "scikit-learn, on features of a pretrained network"
 
     @property
     def file(self) -> str:
         """Name of the model's file in a run folder."""
-        return runs.MODEL if self is Framework.KERAS else runs.SKLEARN_MODEL
+        names = {Framework.KERAS: runs.MODEL, Framework.SKLEARN: runs.SKLEARN_MODEL}
+        return names.get(self, runs.ONNX_MODEL)
 
     def tools(self) -> dict[str, str]:
         """Return names and versions of the libraries that train."""
@@ -119,6 +121,8 @@ class Architecture:
     @property
     def train_options(self) -> tuple[str, ...]:
         """Options of `edge-fm train` that apply to this model, in addition to those for all models."""
+        if self.framework is Framework.TRANSFER:
+            return TRANSFER_OPTIONS
         return EDGE_OPTIONS if self.name in edge.WIDTHS else ZOO_OPTIONS
 
     @property
@@ -138,6 +142,8 @@ class Architecture:
         }
         if self.framework is Framework.SKLEARN:
             shown = {name: text for name, text in shown.items() if name not in _ONLY_KERAS}
+        if self.framework is Framework.TRANSFER:
+            shown = {}
         return shown
 
     def parse(self, given: Mapping[str, str]) -> GivenSettings:
@@ -190,6 +196,7 @@ def _parse_yes(name: str, text: str) -> bool:
 
 EDGE_OPTIONS = ("--set", "--epochs", "--size", "--test", "--min-accuracy")
 ZOO_OPTIONS = (*EDGE_OPTIONS, "--channels")
+TRANSFER_OPTIONS = ("--size", "--test", "--min-accuracy")
 
 _ONLY_KERAS = ("batch_size", "learning_rate", "patience", "init_from")
 

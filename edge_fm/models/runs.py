@@ -1,11 +1,13 @@
 """The run folder: files that a training writes and an export reads.
 
-RUN/model.keras          selected weights, uncompiled; RUN/model.skops for scikit-learn models
+RUN/model.keras          selected weights, uncompiled; RUN/model.skops for scikit-learn models,
+                         RUN/model.onnx for transfer models
 RUN/run.json             architecture, data, settings and scores
 RUN/history.csv          loss and accuracy of each epoch
 RUN/curves.png           the same as a chart
 RUN/validation.npz       images not used in training, with possible classes, for temperature and threshold
 RUN/ood_calibration.npz  augmented training images, half of them of no class, for the known-class score
+RUN/scores.npz           out-of-fold probabilities of a transfer model, in place of these two sets
 RUN/calibration.npz      images for the int8 ranges, where the data set alone is not representative
 """
 
@@ -22,6 +24,7 @@ from typing import Any, Self
 from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.artifact.input_spec import Fit, Polarity
+from edge_fm_runtime.artifact.model_file import read_model, read_passport
 from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.errors import DataError, OutputError
 from edge_fm_runtime.untrusted import bounded_json, typed_json
@@ -34,6 +37,8 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 CALIBRATION = "calibration.npz"
 VALIDATION = "validation.npz"
+SCORES = "scores.npz"
+ONNX_MODEL = "model.onnx"
 OOD_CALIBRATION = "ood_calibration.npz"
 _MAX_RECORD_BYTES = 16 * 2**20
 _RECORD_VERSION = 2
@@ -227,6 +232,11 @@ class Run:
 def is_run(path: Path) -> bool:
     """Return whether a path is a folder that `edge-fm train` finished."""
     return (path / RECORD).is_file()
+
+
+def is_finished(model: Path) -> bool:
+    """Return whether a model of a run is a file for a device already, with its passport."""
+    return model.name == ONNX_MODEL and model.is_file() and read_passport(read_model(model)) is not None
 
 
 def keras_tools() -> dict[str, str]:

@@ -7,7 +7,7 @@ is like one that a user makes.
 from difflib import get_close_matches
 from functools import partial
 
-from edge_fm.models import edge, linear, tutorials
+from edge_fm.models import backbones, edge, linear, tutorials
 from edge_fm.models.architecture import Architecture, Framework, Reference, Variant
 from edge_fm.models.settings import Options, TrainSettings
 from edge_fm_runtime.artifact.input_spec import InputSpec
@@ -217,7 +217,38 @@ _EDGE = tuple(
 )
 """Architectures that train from a recipe file; `benchmarks/models.py` measures them."""
 
-ARCHITECTURES = {architecture.name: architecture for architecture in (*_TUTORIALS, *_EDGE)}
+
+def _backbone(name: str, shape: tuple[int, int, int], _classes: int, _options: Options) -> backbones.Backbone:
+    return backbones.load(name, shape[0])
+
+
+_TRANSFER = tuple(
+    Architecture(
+        name=name,
+        summary=summary,
+        data="photographs of your own",
+        parameters=parameters,
+        framework=Framework.TRANSFER,
+        build=partial(_backbone, name),
+        settings=TrainSettings(epochs=1, patience=None, validation_share=0, folds=5),
+        variants=(),
+    )
+    for name, summary, parameters in (
+        (
+            backbones.WHOLE,
+            "EfficientNet-Lite0 with ImageNet weights (extra transfer), mean of all places, logistic regression",
+            3_362_810,
+        ),
+        (
+            backbones.SMALL,
+            "the same cut behind block 10, int8 and bundled, means of the four quarters, logistic regression",
+            697_178,
+        ),
+    )
+)
+"""Architectures of which only the last layer is trained."""
+
+ARCHITECTURES = {architecture.name: architecture for architecture in (*_TUTORIALS, *_EDGE, *_TRANSFER)}
 
 
 def find(name: str) -> Architecture:

@@ -1,6 +1,7 @@
 """Import Keras and TensorFlow without the messages that they print about GPUs."""
 
 import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -62,6 +63,20 @@ def import_tensorflow() -> Any:  # noqa: ANN401  # TensorFlow ships no types
             "this needs TensorFlow, which is not installed: run pip install 'edge-fm[train]'"
         ) from None
     return tf
+
+
+def import_sklearn(module: str) -> Any:  # noqa: ANN401  # scikit-learn ships no types
+    """Return a module of scikit-learn by its name, such as `linear_model`.
+
+    Raises:
+        ExportError: scikit-learn is not installed.
+    """
+    try:
+        return importlib.import_module(f"sklearn.{module}")
+    except ImportError:
+        raise ExportError(
+            "this needs scikit-learn, which is not installed: run pip install scikit-learn"
+        ) from None
 
 
 def prefer_tensorflow() -> None:

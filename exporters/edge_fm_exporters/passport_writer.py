@@ -85,24 +85,33 @@ def _decision(candidate: VerifiedGraph, order: ResolvedExport, data: ExportData 
         reduced_decode_margin=moved.reduced_decode_margin,
         rounding_margin=moved.rounding_margin,
     )
-    if data is None or data.validation is None:
+    fitted = _fitted(session, order, data) if data is not None else None
+    if fitted is None:
         return own
-
-    def answers(pictures: DecisionImages) -> ScoredImages:
-        return ScoredImages(session.run(pictures.images), pictures.allowed)
-
-    fitted = confidence.fit(
-        answers(data.validation),
-        data.validation.groups(order.labels),
-        order.labels,
-        order.request.coverage,
-        answers(data.ood_calibration) if data.ood_calibration is not None else None,
-    )
     return replace(
         fitted,
         calibrated=own.calibrated,
         reduced_decode_margin=own.reduced_decode_margin,
         rounding_margin=own.rounding_margin,
+    )
+
+
+def _fitted(session: OnnxSession, order: ResolvedExport, data: ExportData) -> Decision | None:
+    """Return the decision that suits the images of a training, None if it kept none."""
+    if data.scored is not None:
+        return confidence.fit(data.scored, (), order.labels, order.request.coverage, data.scored)
+    if data.validation is None:
+        return None
+
+    def answers(pictures: DecisionImages) -> ScoredImages:
+        return ScoredImages(session.run(pictures.images), pictures.allowed)
+
+    return confidence.fit(
+        answers(data.validation),
+        data.validation.groups(order.labels),
+        order.labels,
+        order.request.coverage,
+        answers(data.ood_calibration) if data.ood_calibration is not None else None,
     )
 
 

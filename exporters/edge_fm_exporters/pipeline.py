@@ -19,7 +19,7 @@ from edge_fm_exporters.quantization import effort, search
 from edge_fm_exporters.quantization.search import Candidate
 from edge_fm_exporters.request import ExportData, ExportRequest, ExportResult, ResolvedExport
 from edge_fm_exporters.sources.base import SourceModel
-from edge_fm_runtime.artifact.passport import Evidence, Precision, PrecisionKind
+from edge_fm_runtime.artifact.passport import Evidence, Passport, Precision, PrecisionKind
 from edge_fm_runtime.artifact.session import OnnxSession
 from edge_fm_runtime.batch.outputs.atomic import atomic
 from edge_fm_runtime.errors import ExportError, ModelError, OutputError
@@ -80,9 +80,7 @@ def export(
     export = _resolve(request, data, source or sources.load(request.source))
     float32 = _float32(export, data)
     int8 = _int8(export, float32, data, listener)
-    stamped, passport = passport_writer.write_passport(int8.file, export, data, float32.images)
-    verified = _verify_from_bytes(stamped, int8.file, float32.images)
-    write(request.output, stamped)
+    stamped, passport, verified = finish(int8.file, export, data, float32.images)
     return ExportResult(
         passport=passport,
         size_bytes=len(stamped),
@@ -96,6 +94,24 @@ def export(
         from_bytes=verified,
         flip_accuracy=_flip_accuracy(export, data) if request.flip_ensemble and data is not None else None,
     )
+
+
+def finish(
+    file: VerifiedGraph, export: ResolvedExport, data: ExportData | None, images: LabelledImages
+) -> tuple[bytes, Passport, int]:
+    """Write a verified graph with its passport; onnx is needed only for a fixed batch size.
+
+    Returns:
+        The file, its passport, and how many images, decoded from bytes, got the label of their tensors.
+
+    Raises:
+        ExportError: some do not.
+        OutputError: the file cannot be written.
+    """
+    stamped, passport = passport_writer.write_passport(file, export, data, images)
+    verified = _verify_from_bytes(stamped, file, images)
+    write(export.request.output, stamped)
+    return stamped, passport, verified
 
 
 def _resolve(request: ExportRequest, data: ExportData | None, source: SourceModel) -> ResolvedExport:
@@ -183,6 +199,7 @@ def _quantization_inputs(
         selection=selection,
         expected=source.predict(scale.apply(selection.images)),
         nodes=source.quantizable,
+        float_nodes=source.float_nodes,
         flip_ensemble=export.request.flip_ensemble,
         validation=(validation, source.predict(scale.apply(validation))) if validation is not None else None,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fm_exporters.decision.confidence import DecisionImages
+from edge_fm_exporters.decision.confidence import DecisionImages, ScoredImages
 from edge_fm_exporters.evidence.findings import MeasuredAccuracy, QualityFinding
 from edge_fm_exporters.labelled_images import LabelledImages
 from edge_fm_exporters.normalization.scale import Scale
@@ -37,6 +37,8 @@ class ExportData:
             `calibration`.
         ood_calibration: images as the training saw them, also of no class, on which the known-class score is
             fitted, if any.
+        scored: out-of-fold probabilities and those of images of no class, if the training kept them; the
+            decision is then fitted to them, and not to `validation` and `ood_calibration`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ExportData:
     validation: DecisionImages | None = None
     selection: LabelledImages | None = None
     ood_calibration: DecisionImages | None = None
+    scored: ScoredImages | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from edge_fm_runtime.untrusted.npz import read_arrays
 _TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 121))
 _SMALLEST = 1e-12
 _ITERATIONS = 1000
+_RANK = 2
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,29 @@ class ScoredImages:
 
     raw: NDArray[np.float32]
     allowed: NDArray[np.bool_]
+
+    @classmethod
+    def load(cls, path: Path) -> "ScoredImages":
+        """Read an `.npz` with `raw` and `allowed`.
+
+        Raises:
+            DataError: it cannot be read, or they do not go together.
+        """
+        try:
+            arrays = read_arrays(path, ("raw", "allowed"))
+            raw, allowed = np.asarray(arrays["raw"]), np.asarray(arrays["allowed"])
+        except Exception as error:  # NumPy raises many kinds for a damaged archive
+            raise DataError(f"{path} cannot be read ({error}): train again") from error
+        if (
+            raw.dtype != np.float32
+            or allowed.dtype != bool
+            or raw.shape != allowed.shape
+            or raw.ndim != _RANK
+        ):
+            raise DataError(
+                f"{path} has raw {raw.dtype} {raw.shape} and allowed {allowed.dtype} {allowed.shape}: train again"
+            )
+        return cls(raw, allowed)
 
 
 def fit(

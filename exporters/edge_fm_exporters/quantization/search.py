@@ -120,6 +120,7 @@ class QuantizationInputs:
         selection: images to measure accuracy on, neither calibrated on nor tested on.
         expected: the source's probabilities for them, (N, classes) float32.
         nodes: names of the nodes to quantise; empty for all.
+        float_nodes: names of nodes that stay in float32 in any case.
         flip_ensemble: whether the file answers with flip test-time augmentation.
         validation: images that the training validated on, (N, height, width, channels) uint8, with the
             source's probabilities, if there are any.
@@ -132,6 +133,7 @@ class QuantizationInputs:
     selection: LabelledImages
     expected: NDArray[np.float32]
     nodes: tuple[str, ...] = ()
+    float_nodes: tuple[str, ...] = ()
     flip_ensemble: bool = False
     validation: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
@@ -160,7 +162,7 @@ def search(
     found = [_measure("float32", None, fp32, inputs)]
     for recipe in _recipes(inputs):
         listener(recipe.name)
-        found.append(_measure(recipe.name, recipe, inputs.file(_build(recipe, inputs)), inputs))
+        found.append(_measure(recipe.name, recipe, inputs.file(build(recipe, inputs)), inputs))
     if not effort.is_large(inputs.spec) and all(_loss(candidate, limits) for candidate in found[1:]):
         found += _fall_back_to_float(found[1:], inputs, limits, listener)
     listener("timing")
@@ -186,14 +188,18 @@ def best(candidates: tuple[Candidate, ...]) -> Candidate:
 def _recipes(inputs: QuantizationInputs) -> list[QuantizationSettings]:
     """Return the ways of quantising to try; for large images those with a float stem, if there is one."""
     images = effort.calibration_images(inputs.spec)
-    plain = [QuantizationSettings(calibration, images=images) for calibration in Calibration]
+    plain = [
+        QuantizationSettings(calibration, float_nodes=inputs.float_nodes, images=images)
+        for calibration in Calibration
+    ]
     if inputs.nodes or not float_stem.nodes(inputs.model):
         return plain
     stemmed = [replace(recipe, float_stem=True) for recipe in plain]
     return stemmed if effort.is_large(inputs.spec) else plain + stemmed
 
 
-def _build(recipe: QuantizationSettings, inputs: QuantizationInputs) -> ModelProto:
+def build(recipe: QuantizationSettings, inputs: QuantizationInputs) -> ModelProto:
+    """Return the quantised network of a recipe, with its uint8 input."""
     model = static.quantize(inputs.model, inputs.calibration, recipe, inputs.nodes)
     if recipe.float_stem:
         return float_stem.with_uint8_input(model, float_stem.nodes(inputs.model), inputs.spec, inputs.scale)
@@ -254,9 +260,9 @@ def _fall_back_to_float(
     found: list[Candidate] = []
     layers = _by_sensitivity(start, inputs, listener)
     for count in range(1, min(len(layers), _MAX_FLOAT_LAYERS + 1)):  # at least one stays in int8
-        recipe = replace(start, float_nodes=tuple(layers[:count]))
+        recipe = replace(start, float_nodes=(*inputs.float_nodes, *layers[:count]))
         listener(recipe.name)
-        found.append(_measure(recipe.name, recipe, inputs.file(_build(recipe, inputs)), inputs))
+        found.append(_measure(recipe.name, recipe, inputs.file(build(recipe, inputs)), inputs))
         if not _loss(found[-1], limits):
             break
     return found
@@ -271,15 +277,15 @@ def _by_sensitivity(
         node.name
         for node in inputs.model.graph.node
         if node.op_type in static.WEIGHTED
-        and node.name not in stem_nodes
+        and node.name not in {*stem_nodes, *inputs.float_nodes}
         and (not inputs.nodes or node.name in inputs.nodes)
     ]
     images, expected = inputs.selection.images[:_PROBED], inputs.expected[:_PROBED]
     harm = {}
     for name in layers:
         listener(f"{name} alone")
-        others = tuple(other for other in layers if other != name)
-        data = inputs.file(_build(replace(recipe, float_nodes=others), inputs))
+        others = (*inputs.float_nodes, *(other for other in layers if other != name))
+        data = inputs.file(build(replace(recipe, float_nodes=others), inputs))
         harm[name] = float(np.abs(OnnxSession(data).run(images) - expected).mean())
     return sorted(layers, key=lambda name: -harm[name])
 

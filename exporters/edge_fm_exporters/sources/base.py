@@ -29,6 +29,7 @@ class SourceModel:
         names: of its classes, where it knows them.
         notes: what was recognised or changed, each a line for the user.
         quantizable: nodes of the cleaned graph that int8 is for; empty for all.
+        float_nodes: nodes of the cleaned graph that stay in float32 in any case.
         scale: scale of its pixels in training as in `--scale`, where its structure shows it; else empty.
         fit: how its training brought images to its size, where its structure shows it; else None.
         interpolation: filter that shrank them.
@@ -48,6 +49,7 @@ class SourceModel:
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     quantizable: tuple[str, ...] = ()
+    float_nodes: tuple[str, ...] = ()
     scale: str = ""
     fit: Fit | None = None
     interpolation: Interpolation = Interpolation.AREA

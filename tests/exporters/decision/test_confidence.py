@@ -163,3 +163,27 @@ def test_validation_that_is_damaged(tmp_path: Path) -> None:
     np.savez(path, images=np.zeros((3, 28, 28, 1), np.uint8), allowed=np.zeros((2, 4), bool))
     with pytest.raises(DataError, match="images uint8"):
         DecisionImages.load(path)
+
+
+def test_scores_of_a_training_are_read_back(tmp_path: Path) -> None:
+    """Out-of-fold probabilities come back as they were kept."""
+    raw, allowed = answers(20, 1.0)
+    np.savez_compressed(tmp_path / "scores.npz", raw=raw, allowed=allowed)
+    read = ScoredImages.load(tmp_path / "scores.npz")
+    np.testing.assert_array_equal(read.raw, raw)
+    np.testing.assert_array_equal(read.allowed, allowed)
+
+
+@pytest.mark.parametrize("kind", ["no archive", "other shapes", "other types"])
+def test_broken_scores_are_refused(kind: str, tmp_path: Path) -> None:
+    """A file that is no archive, or whose arrays do not go together, is refused with the remedy."""
+    path = tmp_path / "scores.npz"
+    raw, allowed = answers(20, 1.0)
+    if kind == "no archive":
+        path.write_bytes(b"scores")
+    elif kind == "other shapes":
+        np.savez(path, raw=raw[:5], allowed=allowed)
+    else:
+        np.savez(path, raw=raw.astype(np.float64), allowed=allowed)
+    with pytest.raises(DataError, match="train again"):
+        ScoredImages.load(path)

@@ -71,7 +71,7 @@ def test_the_stem_is_the_first_layers(wardrobe: Dataset) -> None:
     assert float_stem_module.nodes(model) == ("reshape_1", "conv_1", "relu_1", "maxpool_1")
     given = material(model, source.predict, wardrobe)
     plain, stemmed = (
-        OnnxSession(given.file(search._build(QuantizationSettings(float_stem=flag), given))).run(
+        OnnxSession(given.file(search.build(QuantizationSettings(float_stem=flag), given))).run(
             wardrobe.test.images
         )
         for flag in (False, True)
@@ -86,7 +86,7 @@ def test_nothing_is_quantised_before_the_pooling(relu: bool, wardrobe: Dataset, 
     network = pooled("relu" if relu else None)
     given = material(cleanup.clean(as_onnx(network, GREY)), network, wardrobe)
     kinds = run_by_onnxruntime(
-        given.file(search._build(QuantizationSettings(float_stem=True), given)), tmp_path
+        given.file(search.build(QuantizationSettings(float_stem=True), given)), tmp_path
     )
     before = kinds[: kinds.index("QuantizeLinear")]
     assert [kind for kind in before if kind in {"Conv", "MaxPool", "Relu", "Mul"}] == (
@@ -100,7 +100,7 @@ def test_a_sum_behind_the_stem_lies_as_convolutions_want_it(wardrobe: Dataset, t
     import_keras().utils.set_random_seed(0)
     network = residual()
     given = material(cleanup.clean(as_onnx(network, GREY)), network, wardrobe)
-    built = search._build(QuantizationSettings(float_stem=True), given)
+    built = search.build(QuantizationSettings(float_stem=True), given)
     file = given.file(built)
     kinds = run_by_onnxruntime(file, tmp_path)
     assert "NhwcMaxPool" in kinds
@@ -117,7 +117,7 @@ def test_what_lies_well_is_left_alone(build: Any, float_stem: bool, wardrobe: Da
     """A stem in int8, and one behind which only convolutions read, have nothing to be turned."""
     network = build()
     given = material(cleanup.clean(as_onnx(network, GREY)), network, wardrobe)
-    built = search._build(QuantizationSettings(float_stem=float_stem), given)
+    built = search.build(QuantizationSettings(float_stem=float_stem), given)
     assert float_stem_module.with_channels_last(built) is built
 
 
@@ -184,7 +184,7 @@ def test_a_colour_stem_runs_in_float_and_the_rest_in_integers(scale: str, tmp_pa
         selection=LabelledImages("noise", "drawn", images, None),
         expected=np.asarray(network(own.apply(images))),
     )
-    file = given.file(search._build(QuantizationSettings(float_stem=True), given))
+    file = given.file(search.build(QuantizationSettings(float_stem=True), given))
     kinds = run_by_onnxruntime(file, tmp_path)
     before, after = (
         kinds[: kinds.index("QuantizeLinear")],

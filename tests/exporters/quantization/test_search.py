@@ -295,12 +295,36 @@ class TestSeedCnn:
         layers = [node.name for node in model.graph.node if node.op_type in static.WEIGHTED]
         assert len(layers) == 4
         for name in layers:
-            built = search._build(QuantizationSettings(float_nodes=(name,)), material)
+            built = search.build(QuantizationSettings(float_nodes=(name,)), material)
             own = OnnxSession(material.file(built)).run(pictures.images)
             assert (own.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98, name
             assert np.abs(own - expected).mean() < 0.01, name
             kinds = run_by_onnxruntime(material.file(built), tmp_path)
             assert len([kind for kind in kinds if kind in {"QLinearConv", "QGemm"}]) == len(layers) - 1, name
+
+    def test_nodes_that_must_stay_in_float_do(self, wardrobe: Dataset) -> None:
+        """Every candidate keeps the float weights of the nodes that its source wants in float."""
+        source = keras.load(SEED_CNN)
+        pictures = data(wardrobe).selection
+        last = [node.name for node in cleanup.clean(source.convert(17)).graph.node if node.op_type == "Gemm"][
+            -1
+        ]
+        inputs = search.QuantizationInputs(
+            model=cleanup.clean(source.convert(17)),
+            spec=source.spec,
+            scale=UNIT,
+            calibration=UNIT.apply(wardrobe.train.images[:100]),
+            selection=pictures,
+            expected=source.predict(UNIT.apply(pictures.images)),
+            float_nodes=(last,),
+        )
+        settings = search._recipes(inputs)
+        assert len(settings) == 2 * len(Calibration)
+        for recipe in settings:
+            kinds = [node.op_type for node in search.build(recipe, inputs).graph.node if node.name == last]
+            assert (recipe.float_nodes, kinds) == ((last,), ["Gemm"])
+            weights = {tensor.name for tensor in search.build(recipe, inputs).graph.initializer}
+            assert f"{last}_weights" in weights
 
     @pytest.mark.parametrize("calibration", Calibration)
     @pytest.mark.parametrize("count", [30, 230])

@@ -33,7 +33,7 @@ def test_a_mobilenet_runs_in_integers(calibration: Calibration, float_stem: bool
         selection=LabelledImages("noise", "drawn", images, None),
         expected=np.asarray(network(scale.apply(images), training=False)),
     )
-    file = given.file(search._build(QuantizationSettings(calibration, float_stem=float_stem), given))
+    file = given.file(search.build(QuantizationSettings(calibration, float_stem=float_stem), given))
     kinds = Counter(kind.removeprefix("Fused") for kind in run_by_onnxruntime(file, tmp_path))
     assert (
         kinds["Clip"] == kinds["Add"] - (not float_stem) == kinds["Gemm"] == kinds["GlobalAveragePool"] == 0
