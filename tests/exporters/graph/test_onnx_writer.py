@@ -54,7 +54,7 @@ def test_nodes_are_appended_to_a_model() -> None:
 
 
 def test_metadata_of_an_extended_model_stay() -> None:
-    """What a model says of itself outlives an appended node."""
+    """Metadata of a model outlive an appended node."""
     import onnx
 
     entry = onnx.StringStringEntryProto(key="made-by", value="hand")

@@ -61,7 +61,7 @@ def test_the_oldest_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
-    """Where the cache cannot be written, or there is none, features are computed each time."""
+    """Features are computed each time where the cache cannot be written, or there is none."""
     (tmp_path / "file").touch()
     for folder in (None, tmp_path / "file"):
         cache = FeatureCache(BACKBONE, folder)

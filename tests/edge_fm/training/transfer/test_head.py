@@ -32,7 +32,7 @@ def test_classes_that_lie_apart_are_told_apart() -> None:
 
 
 def test_two_classes_have_two_columns() -> None:
-    """Of two classes, each has its probability."""
+    """Each of two classes has its probability."""
     features, labels = _features(20, classes=2)
     probabilities = head.fit(features, labels, 1e-2).probabilities(features)
     assert probabilities.shape == (40, 2)

@@ -69,8 +69,9 @@ def test_a_folder_becomes_a_finished_file(cli: RunCli, pictures: Path, tmp_path:
     assert passport.decision.unknown_below > 0
     assert len(passport.decision.known_class_weights) == 1 + len(CLASSES)
     (evidence,) = passport.evidence
-    assert (evidence.split, evidence.images, evidence.label_agreement) == ("test", 6, 1.0)
-    assert evidence.accuracy == Run.load(run).test_accuracy >= 5 / 6
+    assert (evidence.split, evidence.label_agreement) == ("test", 1.0)
+    assert evidence.images >= len(CLASSES)
+    assert evidence.accuracy == Run.load(run).test_accuracy >= 0.75
     assert cli("verify", run / "model.onnx").code == 0
     assert (run / "model.onnx").stat().st_size < 900_000
     labelled = cli("label", pictures / "boots", "--model", run / "model.onnx", "-o", tmp_path / "labels.csv")
@@ -144,7 +145,7 @@ def test_data_of_another_size_are_refused(cli: RunCli, tmp_path: Path) -> None:
 
 
 def test_a_class_without_a_readable_picture_is_refused(cli: RunCli, pictures: Path, tmp_path: Path) -> None:
-    """Where every picture of a class has a good header and no image behind it, the class is named."""
+    """A class whose pictures have a good header and no image behind it is named."""
     folder, png = tmp_path / "mine", (pictures / "bags" / "0.png").read_bytes()
     for name in ("bags", "boots"):
         shutil.copytree(pictures / name, folder / name)
@@ -176,7 +177,7 @@ def test_it_trains_without_the_libraries_of_the_train_extra(pictures: Path, tmp_
 def test_without_scikit_learn_there_is_a_remedy(
     cli: RunCli, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where scikit-learn is not installed, the message says how to install it, before any work."""
+    """Without scikit-learn, the message says how to install it, before any work."""
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     refused = cli("train", pictures, "--model", "transfer-small", "-o", tmp_path / "run")
     assert (refused.code, "pip install scikit-learn" in refused.err) == (2, True)
