@@ -230,7 +230,7 @@ class TestSeedCnn:
             selection=LabelledImages("the choice", "training", pictures.images, pictures.labels),
             expected=source.predict(UNIT.apply(pictures.images)),
         )
-        own = OnnxSession(inputs.file(search._build(recipe, inputs))).run(pictures.images)
+        own = OnnxSession(inputs.file(search.build(recipe, inputs))).run(pictures.images)
         right, kept = (answers.argmax(axis=1) == pictures.labels for answers in (inputs.expected, own))
         chosen = [*np.flatnonzero(right & ~kept)[:lost], *np.flatnonzero(right & kept)[: 100 - lost]]
         assert len(chosen) == 100
@@ -389,7 +389,7 @@ class TestFromBytes:
     ) -> None:
         """Images that arrive upside down on the device fail the export, and nothing is written."""
         useful = parity.as_png
-        monkeypatch.setattr(parity, "as_png", lambda image, recipe: useful(image[::-1], recipe))
+        monkeypatch.setattr(parity, "as_png", lambda image, recipe, **how: useful(image[::-1], recipe, **how))
         monkeypatch.setattr("edge_fm_exporters.passport_writer._golden", lambda *_: ())
         request = ExportRequest(
             source=SEED_CNN, output=tmp_path / "m.onnx", labels=wardrobe.class_names, scale=UNIT
