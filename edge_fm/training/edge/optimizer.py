@@ -6,7 +6,9 @@ direction of the step equally long. From drawn weights the network is sooner whe
 
 Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon, which flattens kernels as here; the length of
 its steps, so that AdamW's learning rate and weight decay fit: Liu et al., 2025, arXiv:2502.16982. AdamW:
-Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992.
+Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992. Its decay is warmed up as in
+TensorFlow's `ExponentialMovingAverage(num_updates)`: a constant one keeps 0.998^120 = 79 % of the random start
+in a training of 120 steps.
 """
 
 from typing import Any
@@ -17,6 +19,9 @@ from edge_fm_exporters.framework import import_keras
 
 _EVERY_LAYER = ".*"
 
+_SPANS = 9.0
+"""Number of spans of the average in the steps so far; t / (9 + t) reaches 0.998 after 4,491 steps."""
+
 
 def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> Any:  # noqa: ANN401  # Keras ships no types
     """Return a Keras optimizer that keeps an EMA of the weights beside them.
@@ -24,7 +29,7 @@ def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> 
     Args:
         learning_rate: a number or a Keras schedule, for both kinds of steps.
         weight_decay: of both; biases and what belongs to batch normalisation have none.
-        ema_decay: how much of the average a step keeps, in [0, 1).
+        ema_decay: how much of the average a step keeps at most, in [0, 1); see `warmed_up`.
 
     Returns:
         a `keras.optimizers.Optimizer` with a method more, `average_into(variables)`: it gives variables, in
@@ -45,6 +50,15 @@ def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> 
             step = self.lr_adjust(self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
             self.assign_sub(variable, learning_rate * keras.ops.reshape(step, variable.shape))
 
+        def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:  # noqa: ANN401
+            """Average the weights after a step; Keras's own average has the same decay from the first on."""
+            steps = keras.ops.cast(self.iterations, "float32")
+            decay = warmed_up(self.ema_momentum, steps)
+            for variable, average in zip(
+                trainable_variables, self._model_variables_moving_average, strict=True
+            ):
+                average.assign(decay * average + (1 - decay) * variable)
+
         def finalize_variable_values(self, var_list: object) -> None:
             """Keep the weights at the end of a `fit`, which is one epoch: the next goes on from them."""
 
@@ -63,6 +77,18 @@ def muon_with_ema(learning_rate: Any, weight_decay: float, ema_decay: float) -> 
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def warmed_up(decay: float, steps: Any) -> Any:  # noqa: ANN401  # a tensor
+    """Return min(decay, t / (9 + t)) after t steps, so that the average spans the last ninth of them.
+
+    The first step keeps nothing of what was there, so the average has no random start.
+
+    Args:
+        decay: the decay of long trainings, in [0, 1).
+        steps: number of steps before this one, as a float32 tensor.
+    """
+    return import_keras().ops.minimum(decay, steps / (_SPANS + steps))
 
 
 def _mixes_channels(shape: tuple[int, ...]) -> bool:

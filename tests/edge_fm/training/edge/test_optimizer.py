@@ -80,13 +80,31 @@ def test_the_average_is_kept_beside_the_weights() -> None:
     variable, average = (keras.Variable(np.zeros((3, 3, 4, 4), np.float32)) for _ in range(2))
     optimizer = muon_with_ema(RATE, 0.0, 0.75)
     optimizer.build([variable])
-    expected = None
-    for _ in range(5):
+    expected: float | NDArray[np.float32] = 0.0
+    for step in range(40):
         optimizer.apply([rng.normal(size=variable.shape).astype(np.float32)], [variable])
         now = np.asarray(variable)
-        expected = now if expected is None else 0.75 * expected + 0.25 * now
+        decay = min(0.75, step / (9 + step))
+        expected = decay * expected + (1 - decay) * now
     last = np.asarray(variable)
     optimizer.finalize_variable_values([variable])
     optimizer.average_into([average])
     np.testing.assert_array_equal(np.asarray(variable), last)
     np.testing.assert_allclose(np.asarray(average), expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.train
+def test_a_short_training_keeps_nothing_of_its_random_start() -> None:
+    """After 120 steps at a decay of 0.998, the first weights have no share, and the last thirty have most."""
+    keras = import_keras()
+    variable, average = (keras.Variable(np.zeros(120, np.float32)) for _ in range(2))
+    optimizer = muon_with_ema(0.0, 0.0, 0.998)
+    optimizer.build([variable])
+    for row in np.eye(120, dtype=np.float32):
+        variable.assign(row)
+        optimizer.apply([np.zeros(120, np.float32)], [variable])
+    optimizer.average_into([average])
+    shares = np.asarray(average)
+    assert shares.sum() == pytest.approx(1, rel=1e-5)
+    assert shares[:10].sum() < 1e-6
+    assert shares[-30:].sum() > 0.9
