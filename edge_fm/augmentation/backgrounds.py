@@ -6,6 +6,7 @@ from edge_fm.augmentation.transforms import (
     _SUPERSAMPLING,
     _USUAL_SIZE,
     Grey,
+    Picture,
     Variation,
     photometric_jitter,
     product_view,
@@ -13,23 +14,33 @@ from edge_fm.augmentation.transforms import (
 from edge_fm_runtime.image.opencv import as_uint8, cv2
 
 
-def scene(image: Grey, variation: Variation, rng: np.random.Generator) -> Grey:
+def scene(image: Picture, variation: Variation, rng: np.random.Generator) -> Picture:
     """Return a product image composed onto a drawn background, dark on light or light on dark.
 
     Args:
-        image: (size, size) uint8, the object bright on a dark background.
+        image: square, the object bright on a dark background.
         variation: limits of the transforms.
         rng: random generator.
 
     Returns:
-        (size, size) uint8.
+        a picture of the same shape; an object in colour keeps its colours.
     """
     garment = product_view(image, variation, rng).astype(np.float32)
-    size = image.shape[0]
-    cover = cv2.GaussianBlur(np.clip(garment / 24, 0, 1), (0, 0), 0.6 * size / _USUAL_SIZE)
-    tone = garment if rng.random() < 0.5 else 255 - garment
-    ground = empty_scene(size, rng).astype(np.float32)
+    size, is_grey = image.shape[0], image.ndim == 2  # height, width
+    brightest = garment if is_grey else garment.max(axis=2)
+    cover = cv2.GaussianBlur(np.clip(brightest / 24, 0, 1), (0, 0), 0.6 * size / _USUAL_SIZE)
+    tone = garment if rng.random() < 0.5 or not is_grey else 255 - garment
+    ground = empty_scene(size, rng)
+    if not is_grey:
+        ground, cover = tinted(ground, rng), cover[..., None]
     return photometric_jitter(np.rint(ground * (1 - cover) + tone * cover).astype(np.uint8), rng)
+
+
+def tinted(image: Grey, rng: np.random.Generator) -> Picture:
+    """Return a grey image (height, width) in RGB: its greys become the shades between two random colours."""
+    dark, light = rng.integers(0, 256, (2, 3)).astype(np.float32)
+    share = image[..., None].astype(np.float32) / 255
+    return np.asarray(np.rint(dark + (light - dark) * share), np.uint8)
 
 
 def empty_scene(size: int, rng: np.random.Generator) -> Grey:

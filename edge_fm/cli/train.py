@@ -9,19 +9,21 @@ import typer
 from edge_fm.cli import options, terminal
 
 if TYPE_CHECKING:
+    from edge_fm.augmentation.transforms import Variation
     from edge_fm.datasets import Dataset
     from edge_fm.models.architecture import Architecture
     from edge_fm.models.runs import Run
     from edge_fm.training.edge.recipe import EdgeRecipe
     from edge_fm.training.results import Listener
 
-_RECIPE_OPTIONS = ("--set", "--epochs", "--min-accuracy")
+_RECIPE_OPTIONS = ("--set", "--epochs", "--augment", "--flip", "--min-accuracy")
 """Options that can be given beside a recipe file; it says all else itself."""
 
 _RECIPE_KEYS = {
     "--model": "model",
     "--size": "size",
     "--test": "test",
+    "--channels": "channels",
 }
 """Keys of a recipe for options that cannot be given beside it."""
 
@@ -86,6 +88,22 @@ def train(
             show_default="a fifth of DATA, or its own test part",
         ),
     ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="camera: vary pictures as a camera does. none: as they are.",
+            show_default="camera for a folder and the edge family",
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Whether pictures may be mirrored left to right as they are varied.",
+            show_default="flip; not for digits",
+        ),
+    ] = None,
     min_accuracy: Annotated[
         float | None,
         typer.Option(
@@ -125,12 +143,16 @@ def train(
         "--model": model,
         "--set": settings,
         "--epochs": epochs,
+        "--augment": augment,
+        "--flip": flip,
         "--size": size,
         "--channels": channels,
         "--test": test,
         "--min-accuracy": min_accuracy,
     }
     given = {name: value for name, value in given.items() if value is not None}
+    if augment not in {None, "camera", "none"}:
+        raise DataError(f"--augment {augment}: expected camera or none")
     _check_data_comes_first(data, out)
     recipe = find_recipe(data) if data.endswith(".toml") else None
     if data.endswith(".toml"):
@@ -202,8 +224,7 @@ def _train_model(data: str, out: Path, given: dict[str, Any], *, fresh: bool) ->
     from edge_fm.training.edge import recipe
 
     values: dict[str, Any] = {"model": architecture.name, "data": data}
-    if "--size" in given:
-        values["size"] = given["--size"]
+    values |= {key: given[f"--{key}"] for key in ("size", "channels") if f"--{key}" in given}
     if "--test" in given:
         values["test"] = str(given["--test"])
     overrides = _overrides(given)
@@ -219,15 +240,22 @@ def _train_model(data: str, out: Path, given: dict[str, Any], *, fresh: bool) ->
 def _overrides(given: dict[str, Any]) -> dict[str, str]:
     """Return options as values of a recipe."""
     overrides = dict(_assignment(text) for text in given.get("--set", ()))
-    epochs = {"settings.epochs": str(given["--epochs"])} if "--epochs" in given else {}
-    return overrides | epochs
+    if "--epochs" in given:
+        overrides["settings.epochs"] = str(given["--epochs"])
+    if "--flip" in given:
+        overrides["augmentation.flip"] = "yes" if given["--flip"] else "no"
+    if "--augment" in given:
+        overrides["augmentation.camera"] = "yes" if given["--augment"] == "camera" else "no"
+    if given.get("--augment") == "none":
+        overrides |= {"mix.scenes": "0", "mix.drawn": "0"}
+    return overrides
 
 
 def _train_zoo_model(
     architecture: "Architecture", data: str, out: Path, given: dict[str, Any], *, fresh: bool
 ) -> "Run":
     from edge_fm.models import runs
-    from edge_fm.training.train import TrainRequest
+    from edge_fm.training.train import TrainRequest, fit_settings
     from edge_fm.training.train import train as fit
 
     chosen = architecture.parse(dict(_assignment(text) for text in given.get("--set", ())))
@@ -245,9 +273,22 @@ def _train_zoo_model(
         options=chosen.options,
         test=given.get("--test"),
         init_from=chosen.init_from,
+        augment=_variation(architecture, data, given),
     )
+    request = fit_settings(request, chosen.names | ({"epochs"} if "--epochs" in given else set()))
     with terminal.progress("training") as bar:
-        return fit(request, out, _listener(bar, settings.epochs), fresh=fresh)
+        return fit(request, out, _listener(bar, request.settings.epochs), fresh=fresh)
+
+
+def _variation(architecture: "Architecture", data: str, given: dict[str, Any]) -> "Variation | None":
+    """Return the limits of the augmentation: by default of the pictures of a folder, and of no data set."""
+    from edge_fm.augmentation.transforms import Variation
+    from edge_fm.models.architecture import Framework
+
+    default = "camera" if Path(data).is_dir() and architecture.framework is Framework.KERAS else "none"
+    if given.get("--augment", default) == "none":
+        return None
+    return Variation(flip=given.get("--flip", True))
 
 
 def _train_transfer(
@@ -309,6 +350,7 @@ def _train_recipe(recipe: "EdgeRecipe", out: Path, *, fresh: bool) -> "Run | Non
     terminal.print_folder_notes(sources.data)
     for part in sources.photographs or ():
         terminal.print_unreadable(part.unreadable)
+    recipe = recipe_run.fit_settings(recipe, sources)
     epochs, count = recipe.settings.epochs, recipe.folds
     with terminal.progress("training") as bar:
         if count is None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge_fm.models import edge, runs
+from edge_fm.models import runs
 from edge_fm.models.settings import Options, TrainSettings
 from edge_fm_runtime.errors import DataError
 
@@ -83,11 +83,13 @@ class GivenSettings:
         options: options in place of the architecture's own.
         training: training settings, with the architecture's defaults for what was not given.
         init_from: run folder whose weights are the start; None starts from random ones.
+        names: fields of the training settings that were given.
     """
 
     options: Options
     training: TrainSettings
     init_from: Path | None = None
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class Architecture:
         """Options of `edge-fm train` that apply to this model, in addition to those for all models."""
         if self.framework is Framework.TRANSFER:
             return TRANSFER_OPTIONS
-        return EDGE_OPTIONS if self.name in edge.WIDTHS else ZOO_OPTIONS
+        return SKLEARN_OPTIONS if self.framework is Framework.SKLEARN else KERAS_OPTIONS
 
     @property
     def settable(self) -> dict[str, str]:
@@ -173,7 +175,12 @@ class Architecture:
         if given.get("init_from") == "":
             raise DataError("--set init_from=: expected a run folder")
         start = Path(given["init_from"]) if "init_from" in given else None
-        return GivenSettings(options=options, training=replace(self.settings, **values), init_from=start)
+        return GivenSettings(
+            options=options,
+            training=replace(self.settings, **values),
+            init_from=start,
+            names=frozenset(values),
+        )
 
 
 def _parse_number(name: str, text: str) -> Any:  # noqa: ANN401  # int or float, as the setting is
@@ -194,8 +201,8 @@ def _parse_yes(name: str, text: str) -> bool:
     return _YES_OR_NO[text.lower()]
 
 
-EDGE_OPTIONS = ("--set", "--epochs", "--size", "--test", "--min-accuracy")
-ZOO_OPTIONS = (*EDGE_OPTIONS, "--channels")
+SKLEARN_OPTIONS = ("--set", "--epochs", "--size", "--channels", "--test", "--min-accuracy")
+KERAS_OPTIONS = (*SKLEARN_OPTIONS, "--augment", "--flip")
 TRANSFER_OPTIONS = ("--size", "--test", "--min-accuracy")
 
 _ONLY_KERAS = ("batch_size", "learning_rate", "patience", "init_from")

@@ -4,12 +4,15 @@ With patience, the learning rate is quartered when the validation loss has not f
 epochs. Without, it follows a cosine to zero (Loshchilov and Hutter, 2016, arXiv:1608.03983).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm.augmentation import transforms
+from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets import Split
 from edge_fm.models import runs
 from edge_fm.models.runs import Run
@@ -52,14 +55,19 @@ def fit(model: KerasModel, inputs: FitInputs) -> Fitted:
             keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.25, patience=2, min_delta=_BETTER),
             keras.callbacks.EarlyStopping("val_loss", patience=settings.patience, min_delta=_BETTER),
         ]
+    weights = class_weights(training.labels) if settings.balance else None
+    if inputs.augment is None:
+        pictures: dict[str, Any] = {"batch_size": settings.batch_size, "class_weight": weights}
+        pictures |= dict(zip("xy", _arrays(training, classes), strict=True))
+    else:
+        batches = _varied_batches(inputs, inputs.augment, classes, weights)
+        pictures = {"x": batches, "steps_per_epoch": -(-len(training) // settings.batch_size)}
     interrupted = False
     try:
         model.fit(
-            *_arrays(training, classes),
+            **pictures,
             validation_data=validation,
             epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            class_weight=class_weights(training.labels) if settings.balance else None,
             callbacks=callbacks,
             verbose=0,
         )
@@ -123,6 +131,23 @@ def _compile(model: KerasModel, metrics: tuple[str, ...], rate: Any) -> None:  #
 def _arrays(split: Split, classes: int) -> tuple[Any, Any]:
     """Return float32 pixels in [0, 1] and one-hot classes."""
     return split.images.astype(np.float32) / _SCALE, np.eye(classes, dtype=np.float32)[split.labels]
+
+
+def _varied_batches(
+    inputs: FitInputs, variation: Variation, classes: int, weights: dict[int, float] | None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield (pixels, one-hot classes, weights) of every batch of every epoch, each picture varied anew."""
+    training, rng = inputs.training, np.random.default_rng(inputs.settings.seed)
+    size, is_grey = inputs.settings.batch_size, training.images.shape[-1] == 1
+    weight_of = np.array([(weights or {}).get(label, 1.0) for label in range(classes)], np.float32)
+    while True:
+        order = rng.permutation(len(training))
+        for start in range(0, len(order), size):
+            part = training.take(order[start : start + size])
+            bare = part.images[..., 0] if is_grey else part.images
+            views = np.stack([transforms.camera_view(image, variation, rng) for image in bare])
+            varied = Split(views.reshape(part.images.shape), part.labels)
+            yield *_arrays(varied, classes), weight_of[part.labels]
 
 
 def _recorder(listener: Listener, folder: Path, *, keep_last: bool) -> Any:  # noqa: ANN401  # a class that exists once Keras is there

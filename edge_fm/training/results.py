@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets import Split
 from edge_fm.models.settings import TrainSettings
 
@@ -42,6 +43,7 @@ class FitInputs:
             together).
         init_from: run folder of the same architecture whose weights are the start; None starts from random
             ones.
+        augment: limits within which each picture is varied anew in each epoch; None shows them as they are.
     """
 
     training: Split
@@ -51,6 +53,7 @@ class FitInputs:
     folder: Path
     metrics: tuple[str, ...] = ()
     init_from: Path | None = None
+    augment: Variation | None = None
 
 
 @dataclass(frozen=True)

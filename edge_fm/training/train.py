@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fm.augmentation.transforms import Variation
 from edge_fm.datasets import Dataset, Split
 from edge_fm.drawing import curves
 from edge_fm.evaluation import checks
@@ -16,8 +17,9 @@ from edge_fm.models import runs
 from edge_fm.models.architecture import Architecture, Framework
 from edge_fm.models.runs import Run
 from edge_fm.models.settings import Options, TrainSettings
-from edge_fm.training import keras_fit, sklearn_fit
+from edge_fm.training import keras_fit, schedule, sklearn_fit
 from edge_fm.training.results import Figures, FitInputs, Fitted, Listener, NamedSplit
+from edge_fm.training.schedule import Schedule
 from edge_fm_exporters.evidence.findings import MeasuredAccuracy
 from edge_fm_exporters.framework import import_keras
 from edge_fm_runtime.errors import DataError
@@ -36,6 +38,7 @@ class TrainRequest:
         test: folder that is the test part of `dataset`, as the user gave it; None if it has its own.
         init_from: run folder of the same architecture whose weights are the start; None starts from random
             ones.
+        augment: limits within which a Keras network's pictures are varied; None shows them as they are.
     """
 
     architecture: Architecture
@@ -45,6 +48,52 @@ class TrainRequest:
     options: Options = field(default_factory=dict)
     test: Path | None = None
     init_from: Path | None = None
+    augment: Variation | None = None
+
+
+_MIN_UPDATES = 16 * schedule.MIN_STEPS
+"""Updates of a classifier that is fitted picture by picture."""
+
+
+def fit_settings(request: TrainRequest, chosen: frozenset[str]) -> TrainRequest:
+    """Return a request whose schedule and validation part suit the number of its pictures.
+
+    A network has at least `schedule.MIN_STEPS` steps. Where the default schedule has fewer, or where too few
+    pictures would be held out, all steps are run and the last weights are kept. A large data set is trained
+    as by default.
+
+    Args:
+        request: what to train.
+        chosen: fields of the settings that the user gave; they hold.
+    """
+    settings, labels = request.settings, request.dataset.train.labels
+    if request.architecture.framework is Framework.SKLEARN:
+        return _with_passes(request)
+    rarest = int(np.unique(labels, return_counts=True)[1].min())
+    if (
+        settings.patience
+        and chosen.isdisjoint({"validation_share", "patience"})
+        and round(rarest * settings.validation_share) < schedule.MIN_VALIDATION
+    ):
+        settings = replace(settings, validation_share=0.0, patience=None)
+    if "epochs" not in chosen:
+        pictures = max(1, round(len(labels) * (1 - settings.validation_share)))
+        usual = Schedule(settings.epochs, settings.batch_size)
+        found = schedule.fit(pictures, usual, keep_batch="batch_size" in chosen)
+        patience = None if found.is_short and "patience" not in chosen else settings.patience
+        settings = replace(settings, epochs=found.epochs, batch_size=found.batch_size, patience=patience)
+    return replace(request, settings=settings)
+
+
+def _with_passes(request: TrainRequest) -> TrainRequest:
+    """Return a request whose classifier, fitted picture by picture, sees enough of them."""
+    usual, pictures = request.architecture.options, len(request.dataset.train)
+    if "max_iter" in request.options or not {"alpha", "max_iter"} <= usual.keys():
+        return request
+    passes = -(-_MIN_UPDATES // pictures)
+    if passes <= usual["max_iter"]:
+        return request
+    return replace(request, options=request.options | {"max_iter": passes})
 
 
 def train(request: TrainRequest, folder: Path, listener: Listener, *, fresh: bool = False) -> Run:
@@ -86,7 +135,7 @@ def train(request: TrainRequest, folder: Path, listener: Listener, *, fresh: boo
         scale="unit",
         model=architecture.framework.file,
         options=architecture.options | request.options,
-        settings=asdict(settings),
+        settings=asdict(settings) | {"augment": asdict(request.augment) if request.augment else None},
         epochs=len(fitted.history),
         best_epoch=fitted.best_epoch,
         scores=scores,
@@ -151,6 +200,7 @@ def _inputs(
         folder=folder,
         metrics=request.architecture.metrics,
         init_from=request.init_from,
+        augment=request.augment,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fm.augmentation import backgrounds, paper, transforms
-from edge_fm.augmentation.transforms import Grey, Variation
+from edge_fm.augmentation.transforms import Grey, Picture, Variation
 from edge_fm.datasets import Split
 from edge_fm.datasets.photographs import Photographs, SoftLabels
 from edge_fm.training.edge.folds import Folds
@@ -24,6 +24,7 @@ class Mix:
     """Composition of an epoch.
 
     Attributes:
+        repeats: times that each data set picture is shown in an epoch, varied anew; for small data sets.
         views: of each photograph.
         mixup: fraction of the views that are mixed with another photograph's view, in [0, 1].
         scenes: data set pictures as a camera sees them, as a share of the data set.
@@ -32,6 +33,7 @@ class Mix:
         variation: how far pictures are varied.
     """
 
+    repeats: int = 1
     views: int = 4
     mixup: float = 0.5
     scenes: float = 0.16
@@ -45,12 +47,12 @@ class Scenery:
     """Surroundings in which a camera sees a data set's objects.
 
     Attributes:
-        scene: returns a data set's (size, size) uint8 picture as a camera sees it.
-        empty: returns a picture of the given size with nothing to classify.
+        scene: returns a data set's square picture as a camera sees it.
+        empty: returns a grey picture of the given size with nothing to classify.
         drawn: returns a drawn picture of a class and a size; None where our own code cannot draw the classes.
     """
 
-    scene: Callable[[Grey, Variation, np.random.Generator], Grey]
+    scene: Callable[[Picture, Variation, np.random.Generator], Picture]
     empty: Callable[[int, np.random.Generator], Grey]
     drawn: Callable[[int, int, Variation, np.random.Generator], Grey] | None = None
 
@@ -89,13 +91,16 @@ class TrainingImages:
 
     def count(self, mix: Mix) -> int:
         """Return how many pictures an epoch has."""
-        shares = (mix.scenes, mix.empties, mix.drawn)
-        photographs = len(self.photographs.contents) * mix.views if self.photographs else 0
-        return (
-            len(self.product_images)
-            + sum(round(len(self.product_images) * share) for share in shares)
-            + photographs
+        return count_pictures(
+            mix, len(self.product_images), len(self.photographs.contents) if self.photographs else 0
         )
+
+
+def count_pictures(mix: Mix, product_images: int, photographs: int = 0) -> int:
+    """Return how many pictures an epoch has of so many data set pictures and photographs."""
+    shown = product_images * mix.repeats
+    shares = (mix.scenes, mix.empties, mix.drawn)
+    return shown + sum(round(shown * share) for share in shares) + photographs * mix.views
 
 
 def camera_views(
@@ -121,7 +126,7 @@ class EpochImages:
     """The pictures of an epoch, in random order.
 
     Attributes:
-        images: (N, H, W, 1) uint8.
+        images: (N, H, W, C) uint8.
         allowed: (N, classes) float32 of zeros and ones.
         answers: what another model holds each to be, a row of zeros where it was not asked; None if there is
             no such model.
@@ -141,22 +146,25 @@ def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> Epo
     vary, source = mix.variation, material.product_images
     size = source.images.shape[1]
     eye = np.eye(material.classes, dtype=np.float32)
-    images = [transforms.product_view(image, vary, rng) for image in source.images[..., 0]]
-    allowed = [eye[source.labels]]
+    is_grey = source.images.shape[-1] == 1
+    pictures = source.images[..., 0] if is_grey else source.images
+    shown = np.tile(np.arange(len(source)), mix.repeats)
+    images = [transforms.product_view(pictures[index], vary, rng) for index in shown]
+    allowed = [eye[source.labels[shown]]]
     folds = material.folds
-    of = [folds.product_images] if folds else []
-    chosen = rng.choice(len(source), round(len(source) * mix.scenes), replace=False)
-    images += [material.scenery.scene(source.images[index, ..., 0], vary, rng) for index in chosen]
+    of = [folds.product_images[shown]] if folds else []
+    chosen = shown[rng.choice(len(shown), round(len(shown) * mix.scenes), replace=False)]
+    images += [material.scenery.scene(pictures[index], vary, rng) for index in chosen]
     allowed.append(eye[source.labels[chosen]])
-    empties = round(len(source) * mix.empties)
-    images += [material.scenery.empty(size, rng) for _ in range(empties)]
-    allowed.append(np.zeros((empties, material.classes), np.float32))
+    empties = [material.scenery.empty(size, rng) for _ in range(round(len(shown) * mix.empties))]
+    images += empties if is_grey else [backgrounds.tinted(picture, rng) for picture in empties]
+    allowed.append(np.zeros((len(empties), material.classes), np.float32))
     if material.scenery.drawn is not None:
-        values = rng.integers(material.classes, size=round(len(source) * mix.drawn))
+        values = rng.integers(material.classes, size=round(len(shown) * mix.drawn))
         images += [material.scenery.drawn(int(value), size, vary, rng) for value in values]
         allowed.append(eye[values])
     if folds:
-        of += [folds.product_images[chosen], _any_fold(folds, len(images) - len(source) - len(chosen))]
+        of += [folds.product_images[chosen], _any_fold(folds, len(images) - len(shown) - len(chosen))]
     asked = material.photographs.soft_labels if material.photographs else None
     shares = [np.zeros((len(images), len(asked.folder_classes)), np.float32)] if asked else []
     if material.photographs is not None:
@@ -175,7 +183,7 @@ def draw_epoch(material: TrainingImages, mix: Mix, seed: int, epoch: int) -> Epo
             if folds and folds.photographs is not None:
                 of.append(folds.photographs)
     order = rng.permutation(len(images))
-    stacked = np.stack([images[index] for index in order])[..., np.newaxis]
+    stacked = np.stack([images[index] for index in order]).reshape(len(images), *source.images.shape[1:])
     answers = SoftLabels(np.concatenate(shares)[order], asked.folder_classes) if asked else None
     return EpochImages(
         stacked, np.concatenate(allowed)[order], answers, np.concatenate(of)[order] if folds else None

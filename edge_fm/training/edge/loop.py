@@ -22,6 +22,8 @@ from edge_fm_runtime.posix import usable_cores
 _MANY_STEPS = 20
 """From this many whole batches on, a last partial batch is left out: it is less than a twentieth."""
 
+_STEPS_PER_CALL = 8
+
 KerasModel = Any
 """A `keras.Model`; Keras ships no types."""
 
@@ -123,7 +125,14 @@ def _compile(model: Any, steps: int, settings: EdgeSettings, *, distils: bool) -
     optimizer = muon_with_ema(schedule, settings.weight_decay, settings.ema_decay)
     optimizer.build(model.trainable_variables)
     loss = partial_label_loss(settings.label_smoothing)
-    model.compile(optimizer, distillation_loss(loss, settings.distillation_weight) if distils else loss)
+    # On a processor TensorFlow's own kernels are faster than XLA's, and several steps a call spare overhead.
+    of_tensorflow = import_keras().backend.backend() == "tensorflow"
+    model.compile(
+        optimizer,
+        distillation_loss(loss, settings.distillation_weight) if distils else loss,
+        jit_compile=False if of_tensorflow else "auto",
+        steps_per_execution=_STEPS_PER_CALL if of_tensorflow else 1,
+    )
     return optimizer
 
 

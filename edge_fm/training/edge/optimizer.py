@@ -6,9 +6,9 @@ direction of the step equally long. From drawn weights the network is sooner whe
 
 Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon, which flattens kernels as here; the length of
 its steps, so that AdamW's learning rate and weight decay fit: Liu et al., 2025, arXiv:2502.16982. AdamW:
-Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992. Its decay is warmed up as in
-TensorFlow's `ExponentialMovingAverage(num_updates)`: a constant one keeps 0.998^120 = 79 % of the random start
-in a training of 120 steps.
+Loshchilov and Hutter, 2017, arXiv:1711.05101. Average: Polyak and Juditsky, 1992. Its decay is warmed up, as
+by `num_updates` of TensorFlow's `ExponentialMovingAverage`: a constant one keeps 0.998^120 = 79 % of the
+random start in a training of 120 steps.
 """
 
 from typing import Any

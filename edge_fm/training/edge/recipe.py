@@ -64,6 +64,7 @@ class EdgeRecipe:
         model: name in `edge.WIDTHS`.
         data: data set in the model's own classes.
         size: height and width of the input in pixels; None takes the data set's own, 28 for a folder.
+        channels: 1 for grey, 3 for colour; None takes the data set's own, grey for a folder.
         test: folder that is the test part, with the same classes; then the whole of `data` is trained on.
         init_from: run folder, exported file or bundled model whose weights are the start.
         settings: how it is trained.
@@ -71,11 +72,13 @@ class EdgeRecipe:
         teachers: models to distil from.
         folds: number of folds, each of which one network is trained without; None trains one network on all.
         groups: CSV file with the group of each photograph; a group is never divided between folds.
+        chosen: keys of `settings` and `mix` that were given; all others may be fitted to the data.
     """
 
     model: str
     data: str
     size: int | None = None
+    channels: int | None = None
     test: Path | None = None
     init_from: Path | None = None
     settings: EdgeSettings = field(default_factory=EdgeSettings)
@@ -83,6 +86,7 @@ class EdgeRecipe:
     teachers: tuple[str, ...] = ()
     folds: int | None = None
     groups: Path | None = None
+    chosen: frozenset[str] = frozenset()
 
 
 def find_recipe(name: str) -> Path | None:
@@ -154,6 +158,7 @@ def build_recipe(values: Mapping[str, Any]) -> EdgeRecipe:
         model=values["model"],
         data=values["data"],
         size=values.get("size"),
+        channels=values.get("channels"),
         test=_path(values.get("test")),
         init_from=_path(values.get("init_from")),
         settings=settings,
@@ -161,6 +166,7 @@ def build_recipe(values: Mapping[str, Any]) -> EdgeRecipe:
         teachers=tuple(values.get("distillation.teachers", ())),
         folds=values.get("folds.count"),
         groups=_path(values.get("folds.groups")),
+        chosen=frozenset(key.rpartition(".")[2] for key in values if key.startswith(("settings.", "mix."))),
     )
     _check_together(recipe, values)
     return recipe
@@ -168,7 +174,12 @@ def build_recipe(values: Mapping[str, Any]) -> EdgeRecipe:
 
 def _check_together(recipe: EdgeRecipe, values: Mapping[str, Any]) -> None:
     soft_labels = recipe.photographs is not None and recipe.photographs.soft_labels is not None
+    in_colour = recipe.channels not in {None, 1}
     problems = {
+        "channels is 1 for grey or 3 for colour": recipe.channels == 2,  # noqa: PLR2004  # the number between
+        "[photographs] are read in grey, and channels is 3: leave one of them out": in_colour
+        and recipe.photographs is not None,
+        f"{recipe.model} reads digits in grey: leave channels out": in_colour and recipe.model in DEFAULTS,
         "[distillation] weight needs teachers": "distillation.weight" in values and not recipe.teachers,
         "[photographs] soft_labels needs [distillation] teachers": soft_labels and not recipe.teachers,
         "[folds] groups needs count and [photographs]": recipe.groups is not None

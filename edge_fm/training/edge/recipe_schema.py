@@ -60,6 +60,7 @@ SCHEMA: Mapping[str, Mapping[str, Range]] = {
         "model": Range(str, choices=tuple(edge.WIDTHS)),
         "data": Range(str),
         "size": Range(int, 8, 1024),
+        "channels": Range(int, 1, 3),
         "test": Range(str),
         "init_from": Range(str),
     },
@@ -77,6 +78,7 @@ SCHEMA: Mapping[str, Mapping[str, Range]] = {
         "seed": Range(int, 0, 2**32 - 1),
     },
     "mix": {
+        "repeats": Range(int, 1, 1000),
         "views": Range(int, 1, 100),
         "mixup": _SHARE,
         "scenes": _SHARE,
@@ -84,6 +86,7 @@ SCHEMA: Mapping[str, Mapping[str, Range]] = {
         "empties": _SHARE,
     },
     "augmentation": {
+        "camera": Range(bool),
         "flip": Range(bool),
         "rotation": Range(float, 0, 180),
         "tilt": Range(float, 0, 180),

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from edge_fm.augmentation.transforms import Variation
-from edge_fm.training.edge.epoch_data import Mix
+from edge_fm.training import schedule
+from edge_fm.training.edge.epoch_data import Mix, count_pictures
+from edge_fm.training.schedule import Schedule
 
 VALIDATION_SHARE = 1 / 12
 """Default fraction of the training part that is held out; 5,000 of 60,000."""
@@ -53,6 +55,36 @@ class EdgeSettings:
             mixup=self.mix.mixup * self.late_mixup,
             variation=replace(self.mix.variation, erase=0.0, elastic=0.0),
         )
+
+
+def fitted(
+    settings: EdgeSettings, chosen: frozenset[str], product_images: int, photographs: int = 0
+) -> EdgeSettings:
+    """Return settings whose epochs, batch size and repeats suit the number of pictures.
+
+    Nothing changes where the epochs were chosen, or where the default ones have enough steps; see
+    `schedule.fit`.
+
+    Args:
+        settings: how it is trained.
+        chosen: keys that the user gave.
+        product_images: training pictures of the data set, without its validation part.
+        photographs: photographs with partial labels.
+    """
+    if "epochs" in chosen:
+        return settings
+    pictures = count_pictures(settings.mix, product_images, photographs)
+    usual = Schedule(settings.epochs, settings.batch_size)
+    found = schedule.fit(pictures, usual, keep_batch="batch_size" in chosen)
+    if not found.is_short:
+        return settings
+    if "repeats" in chosen or photographs:
+        return replace(settings, epochs=found.epochs, batch_size=found.batch_size)
+    repeats = -(-schedule.MIN_EPOCH_STEPS * found.batch_size // pictures)
+    mix = replace(settings.mix, repeats=repeats)
+    steps = -(-count_pictures(mix, product_images) // found.batch_size)
+    epochs = -(-schedule.MIN_STEPS // steps)
+    return replace(settings, epochs=epochs, batch_size=found.batch_size, mix=mix)
 
 
 _ON_PAPER = EdgeSettings(

@@ -51,7 +51,7 @@ def test_defaults_are_those_of_the_family(tmp_path: Path) -> None:
         (
             "epoch = 3",
             3,
-            "has no key 'epoch'; it takes model, data, size, test, init_from, and the tables settings",
+            "has no key 'epoch'; it takes model, data, size, channels, test, init_from, and the tables settings",
         ),
         ("[settings]\nepoch = 3", 4, "[settings] has no key 'epoch'; it takes epochs, batch_size"),
         ("[settings]\nepochs = 0", 4, "epochs = 0, expected a whole number of 1 or more"),
@@ -160,14 +160,20 @@ def test_min_accuracy_is_for_one_network(cli: RunCli, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("option", [("--channels", 1)])
-def test_options_without_a_key_are_refused_beside_a_recipe(
-    cli: RunCli, tmp_path: Path, option: tuple[object, ...]
-) -> None:
-    """An option that has no key in a recipe is refused without sending the user to the recipe."""
-    done = cli("train", write_recipe(tmp_path), *option, "-o", tmp_path / "run")
-    assert done.code == 2
-    assert f"takes no {option[0]}: leave it out" in done.err
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("channels = 2", "channels is 1 for grey or 3 for colour"),
+        (
+            "channels = 3\n[photographs]\nfolder = 'p'\nclass_map = 'm.toml'",
+            "read in grey, and channels is 3: leave one of them out",
+        ),
+    ],
+)
+def test_colour_is_refused_where_it_is_not_read(tmp_path: Path, text: str, values: str) -> None:
+    """A number of channels that no picture has, and colour beside photographs in grey, are refused."""
+    with pytest.raises(DataError, match=values):
+        recipe.read_recipe(write_recipe(tmp_path, text))
 
 
 def test_a_setting_has_a_short_name() -> None:
