@@ -13,6 +13,7 @@ arXiv:1512.00567. Uniform targets for images of no class: Hendrycks et al., 2018
 """
 
 import datetime as dt
+import tempfile
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm.datasets import DIGITS, Dataset, Split
 from edge_fm.datasets.photographs import Photographs
@@ -35,6 +37,7 @@ from edge_fm.training.edge.settings import DEFAULTS, EdgeSettings
 from edge_fm.training.edge.warm_start import warm_start
 from edge_fm_exporters.evidence.findings import MeasuredAccuracy
 from edge_fm_exporters.framework import import_keras
+from edge_fm_runtime.artifact.input_spec import InputSpec
 from edge_fm_runtime.errors import DataError
 
 _WARM_START_IMAGES = 1000
@@ -118,6 +121,32 @@ def train_run(
     run.save(folder)
     (folder / checkpoint.FILE).unlink(missing_ok=True)
     return run
+
+
+def train_candidate(
+    training: Split, validation: Split, classes: int, settings: EdgeSettings, architecture: str = "edge"
+) -> NDArray[np.float32]:
+    """Train on given pictures, as for one fold of a cross-validation, and keep nothing.
+
+    Args:
+        training: square pictures, grey or RGB; `settings.fitted` suits the schedule to their number.
+        validation: pictures of the same shape that are not trained on.
+        classes: number of classes.
+        settings: how it is trained; `settings.mix.variation.flip` says whether pictures are mirrored.
+        architecture: name in `edge.WIDTHS`.
+
+    Returns:
+        (N, classes) probabilities of the validation pictures.
+    """
+    import_keras().utils.set_random_seed(settings.seed)
+    spec = InputSpec(*training.images.shape[1:])
+    model, ema_model = (edge.build(edge.WIDTHS[architecture], spec, classes, architecture) for _ in range(2))
+    job = loop.TrainingJob(
+        model=model, ema_model=ema_model, images=TrainingImages(training, None, {}, classes)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        loop.train(job, settings, Path(scratch), lambda _epoch, _share, _figures: None)
+    return probabilities(ema_model, validation.images)
 
 
 def _check_classes(sources: TrainingSources) -> None:

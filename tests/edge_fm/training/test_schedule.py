@@ -14,6 +14,7 @@ from edge_fm.training import schedule
 from edge_fm.training.edge.epoch_data import ROOM, TrainingImages, draw_epoch
 from edge_fm.training.edge.loop import steps_of
 from edge_fm.training.edge.settings import EdgeSettings, fitted
+from edge_fm.training.edge.train import train_candidate
 from edge_fm.training.schedule import Schedule
 from edge_fm.training.train import TrainRequest, fit_settings, train
 
@@ -104,3 +105,18 @@ def test_every_model_learns_from_ten_pictures_a_class(tmp_path: Path, name: str)
     )
     run = train(fit_settings(request, NOTHING), tmp_path, lambda *_progress: None)
     assert run.test_accuracy > 0.5
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_an_edge_network_learns_colours_from_ten_pictures_a_class() -> None:
+    """Two classes that differ in nothing but their hue are told apart after a fitted training."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (40, 16, 16, 3), np.uint8)
+    labels = np.arange(40, dtype=np.int64) % 2
+    images[labels == 0, ..., 0] += 60
+    images[labels == 1, ..., 2] += 60
+    training, held_out = Split(images[:20], labels[:20]), Split(images[20:], labels[20:])
+    settings = replace(fitted(EdgeSettings(), NOTHING, 20), epochs=2)
+    answers = train_candidate(training, held_out, 2, settings, "edge-nano")
+    assert (answers.argmax(axis=1) == held_out.labels).mean() > 0.9
