@@ -163,7 +163,7 @@ def _recorder(listener: Listener, folder: Path, *, keep_last: bool) -> Any:  # n
             self._least = float("inf")
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-            listener(len(self.history) + 1, (batch + 1) / self.params["steps"], None)
+            listener(len(self.history) + 1, min(1.0, (batch + 1) / self.params["steps"]), None)
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
             figures = {name.replace("val_", "validation_"): float(value) for name, value in logs.items()}

@@ -74,7 +74,7 @@ def train(
 
     class Progress(import_keras().callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
-            listener(len(history) + 1, (batch + 1) / steps, None)
+            listener(len(history) + 1, min(1.0, (batch + 1) / steps), None)  # the last call may be shorter
 
     def update_ema_model() -> None:
         ema_model.set_weights(model.get_weights())

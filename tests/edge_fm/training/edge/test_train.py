@@ -11,7 +11,7 @@ import pytest
 from edge_fm import datasets
 from edge_fm.augmentation.transforms import Variation
 from edge_fm.models import edge, runs
-from edge_fm.training.edge import epoch_data, train
+from edge_fm.training.edge import epoch_data, loop, train
 from edge_fm.training.edge import settings as settings_module
 from edge_fm.training.edge.epoch_data import Mix, TrainingImages
 from edge_fm_exporters.framework import import_keras
@@ -37,8 +37,11 @@ def test_the_last_fifth_of_the_epochs_is_calm(usual: settings_module.EdgeSetting
 @pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.usefixtures("small_network")
-def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(tmp_path: Path) -> None:
+def test_a_last_step_of_less_than_a_batch_is_left_out_of_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An epoch of many steps is whole batches alone, and one of few steps loses no picture."""
+    monkeypatch.setattr(loop, "_STEPS_PER_CALL", 1)  # so that the listener hears of each
     for batch_size, steps in ((4, 30), (16, 8)):  # 109 pictures, 9 as a camera sees them and 4 of nothing
         heard: list[float] = []
 
@@ -184,12 +187,13 @@ def test_from_photographs_to_int8(
     tables = f"[settings]\nepochs = 2\nlearning_rate = 0.001\n{photographs_table(photos)}"
     trained = cli("train", write_recipe(tmp_path, tables), "-o", tmp_path / "run")
     assert trained.is_written, trained.err
-    assert json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["learning_rate"] == 0.001
+    settings = json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]
+    assert settings["learning_rate"] == 0.001
     assert "photographs" in trained.out
     assert "broken.jpg" in trained.err
     with np.load(tmp_path / "run" / runs.CALIBRATION) as kept:
         assert kept["images"].shape[1:] == (28, 28, 1)
-        assert len(kept["images"]) > 110
+        assert len(kept["images"]) > len(part.split_validation(settings["validation_share"], 0)[0])
     with np.load(tmp_path / "run" / runs.OOD_CALIBRATION) as kept:
         known = kept["allowed"].any(axis=1)
         assert 0 < known.sum() == (~known).sum()
@@ -217,7 +221,8 @@ def test_photographs_of_no_class_only_train(
     assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines()[0] == "epoch,loss,wardrobe"
     with np.load(tmp_path / "run" / runs.VALIDATION) as kept:
         assert kept["allowed"].any(axis=1).all()
-        assert len(kept["images"]) == len(part.split_validation(settings_module.VALIDATION_SHARE, 0)[1])
+        share = json.loads((tmp_path / "run" / runs.RECORD).read_text())["settings"]["validation_share"]
+        assert len(kept["images"]) == len(part.split_validation(share, 0)[1])
 
 
 @pytest.mark.train
