@@ -27,6 +27,9 @@ _RECIPE_KEYS = {
 }
 """Keys of a recipe for options that cannot be given beside it."""
 
+_AUTO = "auto"
+_AUTO_OPTIONS = ("--test", "--flip", "--max-kb", "--max-ms", "--min-accuracy")
+
 _OF_THE_MODEL = "the model's own"
 
 
@@ -45,7 +48,12 @@ def train(
     out: Annotated[Path, options.out_option("The run folder to write.", default=False)],
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="Model of 'edge-fm zoo'.", show_default="cnn"),
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="Model of 'edge-fm zoo', or auto: try several and take the smallest good one.",
+            show_default="auto for a folder, else cnn",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -104,6 +112,28 @@ def train(
             show_default="flip; not for digits",
         ),
     ] = None,
+    max_kb: Annotated[
+        float | None,
+        typer.Option(
+            "--max-kb",
+            metavar="KB",
+            min=1,
+            callback=options.finite,
+            help="Largest int8 file that auto takes, in kB.",
+            show_default="4000",
+        ),
+    ] = None,
+    max_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--max-ms",
+            metavar="MS",
+            min=0.001,
+            callback=options.finite,
+            help="Longest time for one picture that auto takes, on one thread of this machine.",
+            show_default="10",
+        ),
+    ] = None,
     min_accuracy: Annotated[
         float | None,
         typer.Option(
@@ -121,8 +151,11 @@ def train(
 ) -> None:
     """Train a model into a run folder; Ctrl-C keeps what was learnt.
 
-    DATA is fashion-mnist, mnist, wardrobe, a folder with one sub-folder per class, an .npz file, or a recipe
-    file that holds every setting of a model of the edge family.
+    DATA is a folder with one sub-folder of pictures per class, fashion-mnist, mnist, wardrobe, an .npz file,
+    or a recipe file that holds every setting of a model of the edge family.
+
+    For a folder, --model auto tries several models by cross-validation, and trains the smallest that is as
+    good as the best.
 
     Nothing is chosen on the test part. Ctrl-C keeps the best epoch; a model of the edge family resumes with
     the same command instead. A run folder that holds files is not overwritten without --fresh.
@@ -131,8 +164,9 @@ def train(
 
     Exit code 1 if the accuracy is no more than chance, or the model never answers a class; the run is kept.
 
+    Example: edge-fm train my-photos/ -o runs/mine
     Example: edge-fm train fashion-mnist --model cnn -o runs/cnn
-    Example: edge-fm train my-photos/ --model cnn --size 64 --channels 3 -o runs/mine
+    Example: edge-fm train my-photos/ --model edge --size 64 --channels 3 -o runs/edge
     Example: edge-fm train fashion-mnist --model edge --set init_from=fashion -o runs/edge
     Example: edge-fm train fashion.toml -o runs/fashion
     """
@@ -148,6 +182,8 @@ def train(
         "--size": size,
         "--channels": channels,
         "--test": test,
+        "--max-kb": max_kb,
+        "--max-ms": max_ms,
         "--min-accuracy": min_accuracy,
     }
     given = {name: value for name, value in given.items() if value is not None}
@@ -160,6 +196,8 @@ def train(
         if chosen.folds and min_accuracy is not None:
             raise DataError("--min-accuracy is for one network, and [folds] trains several: leave it out")
         run = _train_recipe(chosen, out, fresh=fresh)
+    elif given.setdefault("--model", _AUTO if Path(data).is_dir() else "cnn") == _AUTO:
+        run = _train_chosen(data, out, given, fresh=fresh)
     else:
         run = _train_model(data, out, given, fresh=fresh)
     if run is not None:
@@ -207,12 +245,57 @@ def _read_recipe(data: str, path: Path | None, given: dict[str, Any]) -> "EdgeRe
     return recipe.read_recipe(path, _overrides(given))
 
 
+def _train_chosen(data: str, out: Path, given: dict[str, Any], *, fresh: bool) -> "Run | None":
+    """Choose a model for a folder, and train it."""
+    from edge_fm import datasets
+    from edge_fm.models import runs
+    from edge_fm.training.auto import candidates
+    from edge_fm.training.auto.choose import choose
+    from edge_fm.training.transfer import feature_cache
+    from edge_fm_runtime.errors import DataError
+
+    refused = sorted(given.keys() - {*_AUTO_OPTIONS, "--model"})
+    if refused:
+        raise DataError(
+            f"--model auto takes no {', '.join(refused)}, which it chooses itself: leave that out, or give --model edge"
+        )
+    if not Path(data).is_dir():
+        raise DataError(
+            f"--model auto is for a folder of pictures, and {data} is none: give a model, such as cnn"
+        )
+    _check_apart(out, data, given.get("--test"))
+    if not fresh:
+        runs.check_free(out)  # before the pictures are read
+    usual = candidates.Budget()
+    budget = candidates.Budget(
+        kilobytes=given.pop("--max-kb", usual.kilobytes),
+        milliseconds=given.pop("--max-ms", usual.milliseconds),
+    )
+    opened = datasets.open_data(data, test=given.get("--test"))
+    with terminal.progress("trying models") as bar:
+        choice = choose(opened, budget, feature_cache.default_folder(), bar, flip=given.get("--flip"))
+    terminal.print_table(candidates.COLUMNS, [trial.cells() for trial in choice.trials])
+    chosen = choice.trial.candidate
+    terminal.print_line(f"taken: {chosen}: {choice.reason}")
+    given["--model"] = chosen.model
+    if chosen.is_edge:
+        given |= {"--size": chosen.size, "--channels": chosen.channels, "--flip": choice.trial.flip}
+    elif chosen.model == candidates.WHOLE:
+        given["--size"] = chosen.size
+    run = _train_model(data, out, given, fresh=fresh)
+    if run is not None:
+        candidates.write(out / candidates.RECORD, choice.trials)
+        run = choice.recorded(run)
+        run.save(out)
+    return run
+
+
 def _train_model(data: str, out: Path, given: dict[str, Any], *, fresh: bool) -> "Run | None":
     from edge_fm.models import edge, zoo
     from edge_fm.models.architecture import Framework
     from edge_fm_runtime.errors import DataError
 
-    architecture = zoo.find(given.get("--model", "cnn"))
+    architecture = zoo.find(given["--model"])
     taken = architecture.train_options
     refused = sorted(given.keys() - {*taken, "--model"})
     if refused:
@@ -313,6 +396,7 @@ def _train_transfer(
         dataset=dataset,
         data_name=data,
         test=given.get("--test"),
+        flip=given.get("--flip"),
         cache=feature_cache.default_folder(),
     )
     with terminal.progress("features") as bar:

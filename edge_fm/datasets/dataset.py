@@ -146,6 +146,15 @@ class Dataset:
         Raises:
             DataError: see `require_folds`.
         """
+        for rest, fold in self.fold_indices(count, seed):
+            yield self.train.take(rest), self.train.take(fold)
+
+    def fold_indices(self, count: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield the indices of (rest, fold) in the training part, as `folds` divides it.
+
+        Raises:
+            DataError: see `require_folds`.
+        """
         self.require_folds(count)
         rng = np.random.default_rng(seed)
         fold_of = np.empty(len(self.train), np.int64)
@@ -153,10 +162,7 @@ class Dataset:
             members = rng.permutation(np.flatnonzero(self.train.labels == label))
             fold_of[members] = _fold_numbers(self._groups_of(members), count)
         for fold in range(count):
-            yield (
-                self.train.take(np.flatnonzero(fold_of != fold)),
-                self.train.take(np.flatnonzero(fold_of == fold)),
-            )
+            yield np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
 
     def _groups_of(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.groups[members] if self.groups is not None else members

@@ -16,6 +16,8 @@ MEASURE_MORE_EDGE = (
 )
 """The same for the edge family, whose folds are a training of their own."""
 
+MEASURE_MORE_REMEDIES = frozenset({MEASURE_MORE, MEASURE_MORE_EDGE})
+
 Classes = NDArray[np.int64]
 
 

@@ -203,7 +203,7 @@ def _parse_yes(name: str, text: str) -> bool:
 
 SKLEARN_OPTIONS = ("--set", "--epochs", "--size", "--channels", "--test", "--min-accuracy")
 KERAS_OPTIONS = (*SKLEARN_OPTIONS, "--augment", "--flip")
-TRANSFER_OPTIONS = ("--size", "--test", "--min-accuracy")
+TRANSFER_OPTIONS = ("--flip", "--size", "--test", "--min-accuracy")
 
 _ONLY_KERAS = ("batch_size", "learning_rate", "patience", "init_from")
 
