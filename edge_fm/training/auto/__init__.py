@@ -1,1 +1,1 @@
-"""Choose a model for a folder of pictures: try candidates by cross-validation, take the smallest good one."""
+"""Choose a model for a folder of pictures, by cross-validation."""

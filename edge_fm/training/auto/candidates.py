@@ -23,7 +23,7 @@ Right = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ModelCandidate:
     """A model that may be trained.
 
     Attributes:
@@ -51,11 +51,11 @@ class Candidate:
 
 
 CANDIDATES = (
-    Candidate(backbones.SMALL, 128, 3),
-    Candidate(WHOLE, 128, 3),
-    Candidate(WHOLE, 224, 3),
-    Candidate(EDGE, 28, 1),
-    Candidate(EDGE, 64, 3),
+    ModelCandidate(backbones.SMALL, 128, 3),
+    ModelCandidate(WHOLE, 128, 3),
+    ModelCandidate(WHOLE, 224, 3),
+    ModelCandidate(EDGE, 28, 1),
+    ModelCandidate(EDGE, 64, 3),
 )
 """In the order in which they are tried: heads, which take seconds, before networks, which take minutes."""
 
@@ -95,8 +95,8 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What was found of a candidate.
+class ModelTrial:
+    """Findings on a candidate.
 
     Attributes:
         candidate: the model.
@@ -109,7 +109,7 @@ class Trial:
         note: why it was left out; empty if it was not.
     """
 
-    candidate: Candidate
+    candidate: ModelCandidate
     cost: Cost | None = None
     right: Right | None = None
     first: Right | None = None
@@ -143,7 +143,7 @@ def is_behind(right: Right, best: Right, errors: float) -> bool:
     return bool(difference.mean() > errors * difference.std() / np.sqrt(len(difference)))
 
 
-def taken(trials: Sequence[Trial]) -> tuple[Trial, str] | None:
+def taken(trials: Sequence[ModelTrial]) -> tuple[ModelTrial, str] | None:
     """Return the trial to take and why: the smallest of those within one standard error of the best.
 
     Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3, for the rule of one standard
@@ -165,7 +165,7 @@ def taken(trials: Sequence[Trial]) -> tuple[Trial, str] | None:
     return smallest, f"the smallest within one standard error of the best, {best.candidate}"
 
 
-def write(path: Path, trials: Sequence[Trial]) -> None:
+def write(path: Path, trials: Sequence[ModelTrial]) -> None:
     """Write the table of candidates as CSV."""
     with atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

@@ -1,4 +1,4 @@
-"""Try the candidates on folds of the training part: heads of pretrained networks, then the edge family.
+"""Try the candidates on folds of the training part: heads first, then the edge family.
 
 A network of the edge family is trained anew for every fold, which takes minutes. So it is trained with half
 of its steps, on the first fold alone at first, and left out there if it is clearly behind; of two that are
@@ -17,7 +17,7 @@ from edge_fm.evaluation import checks
 from edge_fm.models import backbones
 from edge_fm.models.runs import Run
 from edge_fm.training.auto import cost
-from edge_fm.training.auto.candidates import CANDIDATES, Budget, Candidate, Trial, is_behind, taken
+from edge_fm.training.auto.candidates import CANDIDATES, Budget, ModelCandidate, ModelTrial, is_behind, taken
 from edge_fm.training.transfer import head as heads
 from edge_fm.training.transfer.feature_cache import FeatureCache
 from edge_fm.training.transfer.features import FeatureExtractor
@@ -49,9 +49,9 @@ class Choice:
         trials: what was found of every candidate.
     """
 
-    trial: Trial
+    trial: ModelTrial
     reason: str
-    trials: tuple[Trial, ...]
+    trials: tuple[ModelTrial, ...]
 
     def recorded(self, run: Run) -> Run:
         """Return a run with the accuracy of the cross-validation, where its training made none.
@@ -86,7 +86,7 @@ def choose(
     Raises:
         DataError: no candidate is within the budget and can be trained here.
     """
-    trials: dict[Candidate, Trial] = {}
+    trials: dict[ModelCandidate, ModelTrial] = {}
     for number, candidate in enumerate(CANDIDATES):
         report(number, len(CANDIDATES), str(candidate))
         load = replace(pictures, spec=candidate.spec).load
@@ -107,23 +107,23 @@ def choose(
 
 
 def _cross_validated(
-    candidate: Candidate,
+    candidate: ModelCandidate,
     load: Callable[[], Dataset],
     budget: Budget,
     cache: Path | None,
     *,
     flip: bool | None,
-) -> Trial:
+) -> ModelTrial:
     """Return the trial of a head on a pretrained network."""
     try:
         size = candidate.size if candidate.model == backbones.WHOLE else None
         backbone = backbones.load(candidate.model, size)
     except EdgeFmError:
-        return Trial(candidate=candidate, note="not installed: sh setup.sh transfer")
+        return ModelTrial(candidate=candidate, note="not installed: sh setup.sh transfer")
     dataset = load()
     price = cost.of_backbone(backbone, len(dataset.class_names))
     if excess := price.excess(budget):
-        return Trial(candidate=candidate, cost=price, note=excess)
+        return ModelTrial(candidate=candidate, cost=price, note=excess)
     extractor = FeatureExtractor(backbone, FeatureCache(backbone, cache))
     features = extractor.compute(dataset.train.images)
     mirrored = None
@@ -132,7 +132,7 @@ def _cross_validated(
     labels = dataset.train.labels
     folds = heads.cross_validated(features, labels, dataset.groups, mirrored=mirrored, flip=flip)
     predicted = folds.probabilities.argmax(axis=1)
-    return Trial(
+    return ModelTrial(
         candidate=candidate,
         cost=price,
         right=predicted == labels,
@@ -143,25 +143,30 @@ def _cross_validated(
 
 
 def _first_fold(
-    candidate: Candidate, load: Callable[[], Dataset], budget: Budget, best: Trial | None, *, flip: bool
-) -> Trial:
+    candidate: ModelCandidate,
+    load: Callable[[], Dataset],
+    budget: Budget,
+    best: ModelTrial | None,
+    *,
+    flip: bool,
+) -> ModelTrial:
     """Return the trial of a network on the first fold, with a note if it is left out."""
     if importlib.util.find_spec("tensorflow") is None:
-        return Trial(candidate=candidate, note="needs TensorFlow: sh setup.sh train")
+        return ModelTrial(candidate=candidate, note="needs TensorFlow: sh setup.sh train")
     dataset = load()
     price = cost.of_edge(candidate, len(dataset.class_names))
     if excess := price.excess(budget):
-        return Trial(candidate=candidate, cost=price, note=excess)
+        return ModelTrial(candidate=candidate, cost=price, note=excess)
     try:
         dataset.require_folds(FOLDS)
     except DataError:
-        return Trial(candidate=candidate, cost=price, note="too few pictures for folds")
+        return ModelTrial(candidate=candidate, cost=price, note="too few pictures for folds")
     indices = next(dataset.fold_indices(FOLDS, 0))
     right, part = _on_fold(candidate, dataset, indices, flip=flip)
     behind = (
         best is not None and best.right is not None and is_behind(right, best.right[indices[1]], _CLEARLY)
     )
-    return Trial(
+    return ModelTrial(
         candidate=candidate,
         cost=price,
         first=right,
@@ -172,7 +177,9 @@ def _first_fold(
     )
 
 
-def _finish_edge(pictures: OpenData, trials: dict[Candidate, Trial], report: Callable[[str], None]) -> None:
+def _finish_edge(
+    pictures: OpenData, trials: dict[ModelCandidate, ModelTrial], report: Callable[[str], None]
+) -> None:
     """Try the better of the networks that are not clearly behind on the other folds too."""
     open_ones = [trial for trial in trials.values() if trial.note == f"one fold of {FOLDS}"]
     if not open_ones:
@@ -196,7 +203,7 @@ def _finish_edge(pictures: OpenData, trials: dict[Candidate, Trial], report: Cal
 
 
 def _on_fold(
-    candidate: Candidate,
+    candidate: ModelCandidate,
     dataset: Dataset,
     indices: tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]],
     *,
@@ -216,13 +223,13 @@ def _on_fold(
     return predicted == fold.labels, MeasuredAccuracy.of(predicted, fold.labels)
 
 
-def _best(trials: dict[Candidate, Trial]) -> Trial | None:
+def _best(trials: dict[ModelCandidate, ModelTrial]) -> ModelTrial | None:
     """Return the best trial on all pictures so far."""
     whole = [(trial, trial.right) for trial in trials.values() if trial.right is not None]
     return max(whole, key=lambda pair: float(pair[1].mean()))[0] if whole else None
 
 
-def _flip(tried: list[Trial]) -> bool:
+def _flip(tried: list[ModelTrial]) -> bool:
     """Return whether mirror images helped the best head; they do for most things."""
     best = max(tried, key=lambda trial: trial.part.value if trial.part else 0.0, default=None)
     return best.flip if best is not None else True

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_fm.models import backbones, edge
 from edge_fm.models.backbones import Backbone
-from edge_fm.training.auto.candidates import Candidate, Cost
+from edge_fm.training.auto.candidates import Cost, ModelCandidate
 from edge_fm_exporters import sources
 from edge_fm_exporters.framework import import_keras
 from edge_fm_exporters.graph.cleanup import clean
@@ -35,7 +35,7 @@ def of_backbone(backbone: Backbone, classes: int) -> Cost:
     )
 
 
-def of_edge(candidate: Candidate, classes: int) -> Cost:
+def of_edge(candidate: ModelCandidate, classes: int) -> Cost:
     """Return the cost of a network of the edge family, from an untrained one in float32."""
     network = edge.build(edge.WIDTHS[candidate.model], candidate.spec, classes, candidate.model)
     with tempfile.TemporaryDirectory() as scratch:

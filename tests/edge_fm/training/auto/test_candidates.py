@@ -1,4 +1,4 @@
-"""Which of several candidates is taken."""
+"""The choice among several candidates."""
 
 import csv
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from edge_fm.training.auto import candidates
-from edge_fm.training.auto.candidates import Budget, Candidate, Cost, Trial, is_behind, taken
+from edge_fm.training.auto.candidates import Budget, Cost, ModelCandidate, ModelTrial, is_behind, taken
 from edge_fm_exporters.evidence.findings import MeasuredAccuracy
 
 
-def trial(name: str, wrong: int, kilobytes: float, note: str = "", *, start: int = 0) -> Trial:
+def trial(name: str, wrong: int, kilobytes: float, note: str = "", *, start: int = 0) -> ModelTrial:
     """Return a trial with `wrong` of 100 pictures wrong, from the one at `start` on."""
     right = np.ones(100, bool)
     right[start : start + wrong] = False
     part = MeasuredAccuracy(100 - wrong, 100, 50)
-    return Trial(
-        candidate=Candidate(name, 28, 1), cost=Cost(kilobytes, 1.0), right=right, part=part, note=note
+    return ModelTrial(
+        candidate=ModelCandidate(name, 28, 1), cost=Cost(kilobytes, 1.0), right=right, part=part, note=note
     )
 
 
@@ -61,7 +61,10 @@ def test_a_budget_names_what_is_exceeded() -> None:
 
 def test_the_table_has_a_row_for_each_candidate(tmp_path: Path) -> None:
     """The CSV in the run folder says of each candidate what was found, or why nothing was."""
-    trials = [trial("tried", 10, 800), Trial(candidate=Candidate("other", 64, 3), note="needs TensorFlow")]
+    trials = [
+        trial("tried", 10, 800),
+        ModelTrial(candidate=ModelCandidate("other", 64, 3), note="needs TensorFlow"),
+    ]
     candidates.write(tmp_path / candidates.RECORD, trials)
     with (tmp_path / candidates.RECORD).open(newline="") as file:
         rows = list(csv.DictReader(file))
