@@ -170,4 +170,7 @@ def write(path: Path, trials: Sequence[ModelTrial]) -> None:
     with atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow([column.strip() or "note" for column in COLUMNS])
-        table.writerows(trial.cells() for trial in trials)
+        table.writerows(
+            [cell.replace(",", "") if cell[:1].isdigit() else cell for cell in trial.cells()]
+            for trial in trials
+        )
