@@ -40,8 +40,12 @@ main()
 """
 
 
-def on_jax(compiled: Path, *arguments: object) -> str:
-    """Run Python with Keras on JAX and a compilation cache; return its output."""
+AT_CHANCE = 1
+"""Exit code of a training or an export whose model is no better than chance, as after one epoch."""
+
+
+def on_jax(compiled: Path, *arguments: object, codes: tuple[int, ...] = (0,)) -> str:
+    """Run Python with Keras on JAX and a compilation cache; return its output if it exits as expected."""
     run = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
@@ -51,7 +55,7 @@ def on_jax(compiled: Path, *arguments: object) -> str:
         text=True,
         check=False,
     )
-    assert run.returncode in {0, 1}, run.stdout  # 1: an epoch or two may end at chance
+    assert run.returncode in codes, run.stdout
     return run.stdout
 
 
@@ -74,9 +78,11 @@ def test_a_run_of_jax_is_exported(tmp_path: Path) -> None:
     parts = {"x_train": part.train.images, "x_test": part.test.images}
     np.savez(tmp_path / "part.npz", **parts, y_train=part.train.labels, y_test=part.test.labels)
     given = ("--model", "edge-nano", "--epochs", "1", "--set", "bf16=true", "-o", run)
-    on_jax(compiled, "-c", SMALL_NETWORK, "train", tmp_path / "part.npz", *given)
+    codes = (0, AT_CHANCE)
+    on_jax(compiled, "-c", SMALL_NETWORK, "train", tmp_path / "part.npz", *given, codes=codes)
     assert json.loads((run / runs.RECORD).read_text())["tools"]["backend"] == "jax"
-    assert "labels agree on 100.00%" in on_jax(compiled, "-m", "edge_fm", "export", run, "-o", model)
+    exported = on_jax(compiled, "-m", "edge_fm", "export", run, "-o", model, codes=codes)
+    assert "labels agree on 100.00%" in exported
 
 
 @pytest.mark.slow
