@@ -33,6 +33,12 @@ _STEPS = 0.5
 _CLEARLY = 2.0
 """Standard errors behind the best from which a network is not tried on further folds."""
 
+_MOST = 2000
+"""Training pictures that the candidates are tried on; more tell models apart no better, and take memory."""
+
+_TESTED = 20
+"""Test pictures that are loaded beside them; nothing is measured on them."""
+
 _NOTHING: frozenset[str] = frozenset()
 
 Report = Callable[[int, int, str], None]
@@ -86,6 +92,7 @@ def choose(
     Raises:
         DataError: no candidate is within the budget and can be trained here.
     """
+    pictures = _sampled(pictures)
     trials: dict[ModelCandidate, ModelTrial] = {}
     for number, candidate in enumerate(CANDIDATES):
         report(number, len(CANDIDATES), str(candidate))
@@ -104,6 +111,15 @@ def choose(
             f"no model can be trained within the budget here ({notes}): raise --max-kb or --max-ms"
         )
     return Choice(found[0], found[1], tuple(trials.values()))
+
+
+def _sampled(pictures: OpenData) -> OpenData:
+    """Return a folder with at most `_MOST` of its training pictures, the same ones for every candidate."""
+    folder = pictures.source
+    if isinstance(folder, Dataset):
+        return pictures
+    few = replace(folder, train=folder.train.sample(_MOST), test=folder.test.sample(_TESTED))
+    return replace(pictures, source=few)
 
 
 def _cross_validated(

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from edge_fm.models import runs
 from edge_fm.models.runs import Run
 from edge_fm.training.auto import candidates, choose
 from edge_fm.training.auto.candidates import ModelCandidate
+from edge_fm.training.transfer import head
 from edge_fm_runtime.image.opencv import cv2
 from tests.conftest import RunCli
 
@@ -67,6 +69,25 @@ def test_a_folder_alone_is_enough(
     run = Run.load(tmp_path / "run")
     assert run.architecture == "transfer-small"
     assert (tmp_path / "run" / candidates.RECORD).read_text().count("\n") == 4
+
+
+def test_a_large_folder_is_tried_on_a_sample(
+    cli: RunCli, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candidates see at most so many training pictures; the model that is taken is trained on all."""
+    without_tensorflow(monkeypatch)
+    monkeypatch.setattr(choose, "_MOST", 20)
+    seen: list[int] = []
+    fit = head.cross_validated
+
+    def counted(features: Any, labels: Any, groups: Any, **options: Any) -> head.OutOfFold:
+        seen.append(len(labels))
+        return fit(features, labels, groups, **options)
+
+    monkeypatch.setattr(head, "cross_validated", counted)
+    assert cli("train", pictures, "-o", tmp_path / "run").is_written
+    assert seen[0] == 20
+    assert seen[1] > 20
 
 
 def test_a_budget_that_nothing_meets(
