@@ -9,11 +9,13 @@ own `preprocess_input`. Labels and probabilities are compared with those of Kera
 
 import argparse
 import importlib
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ def checked(name: str, work: Path, *, top: bool) -> bool:
     """Export one network, print its line, and return whether it answers as Keras does."""
     _, size, scale = NETWORKS[name]
     network = built(name, size, top=top)
-    path, out = work / f"{name}.keras", work / f"{name}.onnx"
+    path, out = work / f"{name}-{top}.keras", work / f"{name}-{top}.onnx"
     network.save(path)
     kind = f"{name}, {'whole' if top else 'own head'}"
     try:
@@ -140,12 +142,17 @@ def main() -> None:
     options = parser.parse_args()
     names = [name for name in (INT8 if options.int8 else NETWORKS) if options.only in name]
     held = []
-    for name in names:
-        with tempfile.TemporaryDirectory() as work:
+    spawn = multiprocessing.get_context("spawn")
+    # A process for each network: Keras gives no memory back.
+    with (
+        ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        for name in names:
             if options.int8:
-                quantised(name, Path(work))
+                pool.submit(quantised, name, Path(scratch)).result()
             else:
-                held += [checked(name, Path(work), top=top) for top in (True, False)]
+                held += [pool.submit(checked, name, Path(scratch), top=top).result() for top in (True, False)]
     if not options.int8:
         print(f"{sum(held)} of {len(held)} answer as Keras does, within {LARGEST_DIFFERENCE:g}")
     sys.exit(not all(held))
