@@ -48,7 +48,7 @@ def fit(model: KerasModel, inputs: FitInputs) -> Fitted:
     schedule = rate if settings.patience else keras.optimizers.schedules.CosineDecay(rate, steps)
     _compile(model, inputs.metrics, schedule)
     validation = _arrays(inputs.validation.split, classes) if inputs.validation is not None else None
-    recorder = _recorder(inputs.listener, folder, keep_last=settings.patience is None)
+    recorder = _recorder(inputs.listener, keep_last=settings.patience is None)
     callbacks = [recorder]
     if settings.patience is not None:
         callbacks += [
@@ -75,6 +75,8 @@ def fit(model: KerasModel, inputs: FitInputs) -> Fitted:
         interrupted = True
     if not recorder.kept_epoch:
         raise DataError("the training was interrupted before its first epoch was done: nothing was kept")
+    model.set_weights(recorder.weights)
+    _save(model, folder / runs.MODEL)
     best = load_uncompiled(folder / runs.MODEL)
     _save(best, folder / runs.MODEL)  # without the optimiser's state, a third of the size
     _compile(best, inputs.metrics, rate)
@@ -150,16 +152,17 @@ def _varied_batches(
             yield *_arrays(varied, classes), weight_of[part.labels]
 
 
-def _recorder(listener: Listener, folder: Path, *, keep_last: bool) -> Any:  # noqa: ANN401  # a class that exists once Keras is there
+def _recorder(listener: Listener, *, keep_last: bool) -> Any:  # noqa: ANN401  # a class that exists once Keras is there
     keras = import_keras()
 
     class Recorder(keras.callbacks.Callback):  # type: ignore[name-defined,misc]
-        """Record the history, call the listener, and save the best epoch."""
+        """Record the history, call the listener, and keep the weights of the best epoch."""
 
         def __init__(self) -> None:
             super().__init__()
             self.history: list[Figures] = []
             self.kept_epoch = 0
+            self.weights: list[NDArray[np.float32]] = []
             self._least = float("inf")
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
@@ -172,7 +175,7 @@ def _recorder(listener: Listener, folder: Path, *, keep_last: bool) -> Any:  # n
             loss = figures.get("validation_loss", 0.0)
             if keep_last or loss < self._least:
                 self._least = loss
-                _save(self.model, folder / runs.MODEL)
+                self.weights = self.model.get_weights()  # a file of each epoch takes longer than a short epoch
                 self.kept_epoch = epoch + 1
             listener(epoch + 1, 1.0, figures)
 
