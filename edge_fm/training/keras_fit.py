@@ -175,7 +175,9 @@ def _recorder(listener: Listener, *, keep_last: bool) -> Any:  # noqa: ANN401  #
             loss = figures.get("validation_loss", 0.0)
             if keep_last or loss < self._least:
                 self._least = loss
-                self.weights = self.model.get_weights()  # a file of each epoch takes longer than a short epoch
+                self.weights = (
+                    self.model.get_weights()
+                )  # a file of each epoch takes longer than a short epoch
                 self.kept_epoch = epoch + 1
             listener(epoch + 1, 1.0, figures)
 
