@@ -249,10 +249,8 @@ def export(
     images = found.load_images(dataset, calibration, model.spec, recipe.preprocess)
     with terminal.progress("export") as bar:
         result = write(request, images, model, lambda step: bar(0, 0, step))
-    is_measured = (
-        found.run is not None and "folds" in found.run.measured
-    )  # by cross-validation, on more pictures
-    measure_more = None if is_measured else checks.MEASURE_MORE
+    has_folds = found.run is not None and "folds" in found.run.measured
+    measure_more = None if has_folds else checks.MEASURE_MORE
     found_out = result.findings + (checks.check_data(dataset, measure_more) if dataset is not None else ())
     _finish(out, result, found_out, is_own_data=found.own_data)
 

@@ -11,18 +11,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fm.datasets import Dataset, OpenData
 from edge_fm.evaluation import checks
 from edge_fm.models import backbones
 from edge_fm.models.runs import Run
 from edge_fm.training.auto import cost
-from edge_fm.training.auto.candidates import CANDIDATES, Budget, ModelCandidate, ModelTrial, is_behind, taken
+from edge_fm.training.auto.candidates import (
+    CANDIDATES,
+    Budget,
+    ModelCandidate,
+    ModelTrial,
+    Right,
+    is_behind,
+    taken,
+)
 from edge_fm.training.transfer import head as heads
 from edge_fm.training.transfer.feature_cache import FeatureCache
 from edge_fm.training.transfer.features import FeatureExtractor
 from edge_fm_exporters.evidence.findings import MeasuredAccuracy
-from edge_fm_runtime.errors import DataError, EdgeFmError
+from edge_fm_runtime.errors import DataError
 
 FOLDS = 3
 """Folds of the training part for networks of the edge family; heads have five."""
@@ -134,7 +143,7 @@ def _cross_validated(
     try:
         size = candidate.size if candidate.model == backbones.WHOLE else None
         backbone = backbones.load(candidate.model, size)
-    except EdgeFmError:
+    except DataError:
         return ModelTrial(candidate=candidate, note="not installed: sh setup.sh transfer")
     dataset = load()
     price = cost.of_backbone(backbone, len(dataset.class_names))
@@ -189,7 +198,7 @@ def _first_fold(
         each=(part.value,),
         part=part,
         flip=flip,
-        note=f"one fold of {FOLDS}, clearly behind" if behind else f"one fold of {FOLDS}",
+        note=f"one fold of {FOLDS}, clearly behind" if behind else "",
     )
 
 
@@ -197,10 +206,12 @@ def _finish_edge(
     pictures: OpenData, trials: dict[ModelCandidate, ModelTrial], report: Callable[[str], None]
 ) -> None:
     """Try the better of the networks that are not clearly behind on the other folds too."""
-    open_ones = [trial for trial in trials.values() if trial.note == f"one fold of {FOLDS}"]
+    open_ones = [trial for trial in trials.values() if trial.first is not None and not trial.note]
     if not open_ones:
         return
     trial = max(open_ones, key=lambda trial: trial.each[0])
+    for other in open_ones:
+        trials[other.candidate] = replace(other, note=f"one fold of {FOLDS}")
     candidate = trial.candidate
     report(f"{candidate}, other folds")
     dataset = replace(pictures, spec=candidate.spec).load()
@@ -221,10 +232,10 @@ def _finish_edge(
 def _on_fold(
     candidate: ModelCandidate,
     dataset: Dataset,
-    indices: tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]],
+    indices: tuple[NDArray[np.int64], NDArray[np.int64]],
     *,
     flip: bool,
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], MeasuredAccuracy]:
+) -> tuple[Right, MeasuredAccuracy]:
     """Train a network on the rest of a fold, and return which pictures of the fold it gets right."""
     from edge_fm.training.edge.settings import EdgeSettings, fitted
     from edge_fm.training.edge.train import train_candidate
